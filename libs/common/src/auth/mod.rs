@@ -1,0 +1,99 @@
+//! Who calls: bearer tokens (JWT) checked against keys from a file.
+
+mod keys;
+mod rejection;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use serde::Deserialize;
+
+pub use rejection::Rejection;
+
+use crate::config::AuthConfig;
+use crate::error::Error;
+use crate::identity::Identity;
+use keys::KeyFile;
+
+/// Longest token that is looked at. Verifying costs time that strangers must not be able to spend.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Checks tokens. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authenticator(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    keys: KeyFile,
+    issuer: String,
+    audience: String,
+    algorithms: Vec<Algorithm>,
+}
+
+/// The claims that matter here; issuer, audience and times are checked while decoding.
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    /// Scopes separated by spaces (RFC 8693, 4.2).
+    #[serde(default)]
+    scope: String,
+    /// Scopes as a list, as some issuers write them.
+    #[serde(default)]
+    scp: Vec<String>,
+}
+
+impl Authenticator {
+    /// As configured; `None` where nobody has to prove who they are.
+    pub fn from_config(config: &AuthConfig) -> Result<Option<Self>, Error> {
+        let Some(file) = &config.jwks_file else { return Ok(None) };
+        let (Some(issuer), Some(audience)) = (&config.issuer, &config.audience) else {
+            let missing = "--auth-jwks-file needs --auth-issuer and --auth-audience";
+            return Err(Error::Config(missing.to_owned()));
+        };
+        Ok(Some(Self(Arc::new(Inner {
+            keys: KeyFile::open(PathBuf::from(file))?,
+            issuer: issuer.clone(),
+            audience: audience.clone(),
+            algorithms: config.algorithms.clone(),
+        }))))
+    }
+
+    /// Who the bearer of this token is.
+    pub fn verify(&self, token: &str) -> Result<Identity, Rejection> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Rejection::Malformed);
+        }
+        let header = decode_header(token).map_err(|_| Rejection::Malformed)?;
+        if !self.0.algorithms.contains(&header.alg) {
+            return Err(Rejection::Algorithm);
+        }
+        let keys = self.0.keys.current(header.kid.as_deref());
+        let mut rejection = Rejection::UnknownKey;
+        for key in keys.matching(header.kid.as_deref(), header.alg) {
+            match decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
+                Ok(token) => return Ok(identity(token.claims)),
+                Err(error) => rejection = Rejection::from(error.kind()),
+            }
+        }
+        Err(rejection)
+    }
+
+    /// Accepts the key's own algorithm only: a public RSA key must never serve as an HMAC secret.
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = 30;
+        validation.validate_nbf = true;
+        validation.set_issuer(&[&self.0.issuer]);
+        validation.set_audience(&[&self.0.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation
+    }
+}
+
+fn identity(claims: Claims) -> Identity {
+    let listed = claims.scope.split_whitespace().map(str::to_owned);
+    let scopes: BTreeSet<String> = listed.chain(claims.scp).collect();
+    Identity::new(&claims.sub, scopes)
+}

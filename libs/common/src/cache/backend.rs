@@ -1,0 +1,76 @@
+//! What the caches of a process share: the connection to Redis, or the knowledge that there is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::connection::Target;
+use super::remote::Remote;
+use super::supervisor;
+use super::tracking::Tracking;
+use crate::error::Error;
+
+/// A start does not wait longer for Redis.
+const FIRST_SESSION: Duration = Duration::from_millis(500);
+
+/// Where caches live. Clones share everything; the connections close with the last clone and the
+/// last cache.
+#[derive(Clone)]
+pub struct CacheBackend {
+    tracking: Arc<Tracking>,
+    remote: Option<Arc<Supervised>>,
+}
+
+struct Supervised {
+    remote: Arc<Remote>,
+    supervisor: JoinHandle<()>,
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.supervisor.abort();
+    }
+}
+
+impl CacheBackend {
+    /// L1 only.
+    pub fn in_process() -> Self {
+        let tracking = Arc::new(Tracking::new());
+        // Nobody else can change a key: there is nothing to miss.
+        tracking.on(1);
+        Self { tracking, remote: None }
+    }
+
+    /// L1 and Redis at `url`, a server or any node of a cluster. Fails if the URL makes no sense,
+    /// not if Redis does not answer: it may come later.
+    pub async fn redis(url: &str, cluster: bool) -> Result<Self, Error> {
+        let target = Target::parse(url, cluster)
+            .map_err(|error| Error::Config(format!("the Redis URL is no good: {error}")))?;
+        let tracking = Arc::new(Tracking::new());
+        let remote = Arc::new(Remote::new());
+        let supervise =
+            supervisor::supervise(target, Arc::clone(&remote), Arc::clone(&tracking));
+        let supervisor = tokio::spawn(supervise);
+        let backend = Self { tracking, remote: Some(Arc::new(Supervised { remote, supervisor })) };
+        let mut online = backend.online();
+        if tokio::time::timeout(FIRST_SESSION, online.wait_for(|online| *online)).await.is_err() {
+            tracing::warn!("starting without Redis");
+        }
+        Ok(backend)
+    }
+
+    /// Whether caches are in use, now and in future: false while Redis is out of reach.
+    pub fn online(&self) -> watch::Receiver<bool> {
+        self.tracking.online()
+    }
+
+    pub(super) fn tracking(&self) -> &Arc<Tracking> {
+        &self.tracking
+    }
+
+    pub(super) fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.as_ref().map(|supervised| &supervised.remote)
+    }
+}

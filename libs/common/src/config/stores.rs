@@ -1,0 +1,117 @@
+//! Databases, Redis, and the other services.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Secret, duration};
+
+/// The service's own database.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseConfig {
+    /// `postgres://…` or `sqlite:FILE`. Without it the service keeps a SQLite file in the data folder.
+    #[arg(long, env = "ASTERISM_DATABASE_URL", hide_env_values = true)]
+    #[arg(conflicts_with = "database_url_file")]
+    pub database_url: Option<Secret>,
+    /// File that holds the database URL.
+    #[arg(long, env = "ASTERISM_DATABASE_URL_FILE", value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
+    /// Folder for SQLite files; made when missing.
+    #[arg(long, env = "ASTERISM_DATA", value_name = "FOLDER", default_value = "data")]
+    pub data: PathBuf,
+    /// Connections at most.
+    #[arg(long, env = "ASTERISM_DATABASE_POOL_MAX", default_value_t = 16)]
+    pub pool_max: u32,
+    /// A call waits this long for a connection before it is refused.
+    #[arg(long, env = "ASTERISM_DATABASE_POOL_WAIT", value_parser = duration, default_value = "5s")]
+    pub pool_wait: Duration,
+    /// A statement that runs this long is ended by PostgreSQL.
+    #[arg(long, env = "ASTERISM_STATEMENT_TIMEOUT", value_parser = duration, default_value = "30s")]
+    pub statement_timeout: Duration,
+}
+
+impl DatabaseConfig {
+    /// The URL from wherever it was given; `None` asks for a SQLite file in the data folder.
+    pub fn url(&self) -> Result<Option<Secret>, crate::Error> {
+        let Some(file) = &self.database_url_file else {
+            return Ok(self.database_url.clone());
+        };
+        let url = std::fs::read_to_string(file).map_err(|error| {
+            crate::Error::Config(format!("cannot read the database URL: {}: {error}", file.display()))
+        })?;
+        Ok(Some(Secret::from(url.trim().to_owned())))
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        super::defaults()
+    }
+}
+
+/// The cache.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Cache")]
+pub struct RedisConfig {
+    /// `redis://…`, comma-separated for a cluster. Without it the cache is in the process only.
+    #[arg(id = "redis_url", long = "redis-url", env = "ASTERISM_REDIS_URL", hide_env_values = true)]
+    pub url: Option<Secret>,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        super::defaults()
+    }
+}
+
+/// Where the other services are.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Other services")]
+pub struct PeersConfig {
+    /// Address of the customer profile service, like http://customer-profile:50051.
+    #[arg(long, env = "ASTERISM_PEER_CUSTOMER", value_name = "URL")]
+    pub peer_customer: Option<String>,
+    /// Address of the segmentation service.
+    #[arg(long, env = "ASTERISM_PEER_SEGMENTATION", value_name = "URL")]
+    pub peer_segmentation: Option<String>,
+    /// Address of the loyalty points service.
+    #[arg(long, env = "ASTERISM_PEER_LOYALTY", value_name = "URL")]
+    pub peer_loyalty: Option<String>,
+    /// Address of the feedback service.
+    #[arg(long, env = "ASTERISM_PEER_FEEDBACK", value_name = "URL")]
+    pub peer_feedback: Option<String>,
+    /// File with the bearer token to call them with. It is read again when it changes.
+    #[arg(long, env = "ASTERISM_PEER_TOKEN_FILE", value_name = "FILE")]
+    pub peer_token_file: Option<PathBuf>,
+}
+
+impl PeersConfig {
+    /// All services behind one address.
+    pub fn all_at(url: &str) -> Self {
+        let url = Some(url.to_owned());
+        Self {
+            peer_customer: url.clone(),
+            peer_segmentation: url.clone(),
+            peer_loyalty: url.clone(),
+            peer_feedback: url,
+            peer_token_file: None,
+        }
+    }
+
+    /// Address of a service by the name of its feed, for example `customer`.
+    pub fn address(&self, service: &str) -> Option<&str> {
+        match service {
+            "customer" => self.peer_customer.as_deref(),
+            "segmentation" => self.peer_segmentation.as_deref(),
+            "loyalty" => self.peer_loyalty.as_deref(),
+            "feedback" => self.peer_feedback.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl Default for PeersConfig {
+    fn default() -> Self {
+        super::defaults()
+    }
+}

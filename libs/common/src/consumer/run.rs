@@ -1,0 +1,161 @@
+//! The life of a consumer: take the lease, follow the feed, apply, give the lease back.
+
+use std::time::Duration;
+
+use api::feed::v1 as pb;
+use pb::change_feed_service_client::ChangeFeedServiceClient;
+use pb::watch_response::Item;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::apply::{Stop, apply_batch, replay_one};
+use super::store::{self, Lease};
+use super::{Consumer, Event, Projection};
+use crate::error::Error;
+use crate::telemetry::metrics;
+
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Why one round of following ended.
+#[derive(Debug, thiserror::Error)]
+enum RoundEnd {
+    #[error(transparent)]
+    Stop(#[from] Stop),
+    #[error("feed: {0}")]
+    Feed(#[from] Status),
+    #[error("the feed no longer holds what comes next: a rebuild from a snapshot is needed")]
+    SnapshotRequired,
+}
+
+impl From<Error> for RoundEnd {
+    fn from(error: Error) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+/// Runs until stopped; trouble is waited out.
+pub(crate) async fn run<P: Projection>(consumer: Consumer, projection: P, stop: CancellationToken) {
+    let owner = consumer.platform.ids.uuid();
+    let mut pause = PAUSE_MIN;
+    while !stop.is_cancelled() {
+        let waiting = match acquire(&consumer, &owner).await {
+            Ok(Some(mut lease)) => {
+                let since = Instant::now();
+                let end = follow(&consumer, &projection, &owner, &mut lease, &stop).await;
+                release(&consumer, &lease).await;
+                if let Err(end) = end {
+                    tracing::warn!(consumer = consumer.name, reason = %end, "consumer starts over");
+                }
+                pause = if since.elapsed() > PAUSE_MAX { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+                pause
+            }
+            // Somebody else has it: look again well within a lease's length.
+            Ok(None) => consumer.options.lease / 4,
+            Err(error) => {
+                tracing::warn!(consumer = consumer.name, %error, "consumer cannot take its lease");
+                pause = (pause * 2).min(PAUSE_MAX);
+                pause
+            }
+        };
+        let _ = tokio::time::timeout(waiting, stop.cancelled()).await;
+    }
+}
+
+async fn acquire(consumer: &Consumer, owner: &str) -> Result<Option<Lease>, Error> {
+    let micros = i64::try_from(consumer.options.lease.as_micros()).unwrap_or(i64::MAX);
+    let mut tx = consumer.platform.tx().await?;
+    let lease = store::acquire(&mut tx, &consumer.name, consumer.source, owner, micros).await?;
+    tx.commit().await?;
+    Ok(lease)
+}
+
+async fn release(consumer: &Consumer, lease: &Lease) {
+    let released = async {
+        let mut tx = consumer.platform.tx().await?;
+        store::release(&mut tx, lease).await?;
+        tx.commit().await
+    };
+    if let Err(error) = released.await {
+        tracing::debug!(consumer = consumer.name, %error, "lease not released, it will expire");
+    }
+}
+
+/// Follows the feed while the lease holds. `Ok` when stopped.
+async fn follow<P: Projection>(
+    consumer: &Consumer,
+    projection: &P,
+    owner: &str,
+    lease: &mut Lease,
+    stop: &CancellationToken,
+) -> Result<(), RoundEnd> {
+    let mut stream = watch(consumer, lease).await?;
+    let mut renewal = tokio::time::interval(consumer.options.lease / 3);
+    while replay_one(consumer, projection, lease).await? {}
+    loop {
+        tokio::select! {
+            // Applying runs in this task, so a long batch delays renewal; the epoch check in every
+            // transaction, not the renewal, is what keeps two replicas from both applying.
+            _ = renewal.tick() => {
+                let renewed = acquire(consumer, owner).await?;
+                if renewed.is_none_or(|renewed| renewed.epoch != lease.epoch) {
+                    return Err(Stop::Fenced.into());
+                }
+            }
+            () = consumer.replay.notified() => {
+                while replay_one(consumer, projection, lease).await? {}
+            }
+            item = stream.message() => {
+                let Some(item) = item? else { return Ok(()) };
+                handle(consumer, projection, lease, item.item).await?;
+            }
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+async fn watch(
+    consumer: &Consumer,
+    lease: &Lease,
+) -> Result<Streaming<pb::WatchResponse>, RoundEnd> {
+    let mut client = ChangeFeedServiceClient::new(consumer.peer.clone())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let request = pb::WatchRequest {
+        source: consumer.source.to_owned(),
+        after_position: lease.position.clone(),
+        event_types: Vec::new(),
+        heartbeat_interval_seconds: 1,
+    };
+    Ok(client.watch(request).await?.into_inner())
+}
+
+async fn handle<P: Projection>(
+    consumer: &Consumer,
+    projection: &P,
+    lease: &mut Lease,
+    item: Option<Item>,
+) -> Result<(), RoundEnd> {
+    match item {
+        Some(Item::Events(batch)) => {
+            let remaining = batch.remaining;
+            let events: Result<Vec<_>, _> = batch.events.into_iter().map(Event::try_from).collect();
+            apply_batch(consumer, projection, lease, &events?, remaining).await?;
+            metrics::consumer_lag(&consumer.name, remaining.unsigned_abs());
+        }
+        Some(Item::Checkpoint(checkpoint)) if checkpoint.position != lease.position => {
+            let mut tx = consumer.platform.tx().await?;
+            let moved =
+                store::advance(&mut tx, lease, &checkpoint.position, checkpoint.remaining).await?;
+            if !moved {
+                return Err(Stop::Fenced.into());
+            }
+            tx.commit().await?;
+            lease.position = checkpoint.position;
+        }
+        Some(Item::SnapshotRequired(_)) => return Err(RoundEnd::SnapshotRequired),
+        Some(Item::Checkpoint(_)) | None => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! One SQL text, two databases.
+//!
+//! A statement is written once with `$1` placeholders and run through [`on!`](crate::on) on whichever
+//! database is configured. Reads run on anything that is [`Access`]; writes take a [`Tx`], so that
+//! writing outside a transaction cannot be expressed. Times and ids come from the application.
+//!
+//! Invariant: a `Tx` that is dropped without `commit` leaves no trace.
+
+mod open;
+mod tx;
+
+pub use open::{Db, Dialect, Migrations, Reader, Snapshot, Sql};
+pub use tx::Tx;
+pub(crate) use tx::{Pending, World};
+
+use sqlx::{PgConnection, SqliteConnection};
+
+/// A connection of either database.
+pub enum Conn<'a> {
+    /// PostgreSQL.
+    Postgres(&'a mut PgConnection),
+    /// SQLite.
+    Sqlite(&'a mut SqliteConnection),
+}
+
+/// Anything a SELECT can run on: a [`Reader`], a [`Snapshot`] or a [`Tx`].
+pub trait Access: Send {
+    /// The connection underneath.
+    fn conn(&mut self) -> Conn<'_>;
+
+    /// Which database it is, for the few texts that differ.
+    fn dialect(&mut self) -> Dialect {
+        match self.conn() {
+            Conn::Postgres(_) => Dialect::Postgres,
+            Conn::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+}
+
+/// Runs one expression on the connection of either database: `on!(tx, |conn| query(SQL).execute(conn).await)`.
+#[macro_export]
+macro_rules! on {
+    ($access:expr, |$conn:ident| $body:expr) => {
+        match $crate::db::Access::conn($access) {
+            $crate::db::Conn::Postgres($conn) => $body,
+            $crate::db::Conn::Sqlite($conn) => $body,
+        }
+    };
+}
+
+/// A list as one bind parameter: JSON text, for `json_array_elements_text` or `json_each`.
+pub fn json_list<T: serde::Serialize>(items: &[T]) -> String {
+    serde_json::to_string(items).expect("ids and numbers are plain JSON")
+}

@@ -1,0 +1,242 @@
+//! Opening a database, migrating it, and reading from it.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use super::{Access, Conn};
+use crate::config::DatabaseConfig;
+use crate::error::Error;
+
+/// Which database a text is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+/// A statement that the two databases spell differently.
+#[derive(Debug, Clone, Copy)]
+pub struct Sql {
+    /// For PostgreSQL.
+    pub postgres: &'static str,
+    /// For SQLite.
+    pub sqlite: &'static str,
+}
+
+impl Sql {
+    /// The text for a database.
+    pub fn text(&self, dialect: Dialect) -> &'static str {
+        match dialect {
+            Dialect::Postgres => self.postgres,
+            Dialect::Sqlite => self.sqlite,
+        }
+    }
+}
+
+/// A service's migrations; the versions from 1001 on, below are the platform's own.
+#[derive(Debug)]
+pub struct Migrations {
+    /// For PostgreSQL.
+    pub postgres: Migrator,
+    /// For SQLite.
+    pub sqlite: Migrator,
+}
+
+impl Migrations {
+    fn platform() -> Self {
+        Self {
+            postgres: sqlx::migrate!("migrations/postgres"),
+            sqlite: sqlx::migrate!("migrations/sqlite"),
+        }
+    }
+
+    /// The platform's and the service's, in one sequence.
+    fn for_dialect(self, dialect: Dialect) -> Migrator {
+        let platform = Self::platform();
+        let (first, second) = match dialect {
+            Dialect::Postgres => (platform.postgres, self.postgres),
+            Dialect::Sqlite => (platform.sqlite, self.sqlite),
+        };
+        Migrator::with_migrations(first.iter().chain(second.iter()).cloned().collect())
+    }
+}
+
+/// A service's database.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// A pool of PostgreSQL connections.
+    Postgres(PgPool),
+    /// One writing connection and a pool of reading ones on a SQLite file.
+    Sqlite {
+        /// The only connection that writes.
+        writer: SqlitePool,
+        /// Read-only connections.
+        readers: SqlitePool,
+    },
+}
+
+impl Db {
+    /// Opens `postgres://…` or `sqlite:PATH`; a missing SQLite file is created.
+    pub async fn open(url: &str, config: &DatabaseConfig) -> Result<Self, Error> {
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            return Self::open_postgres(url, config).await;
+        }
+        if url.starts_with("sqlite:") {
+            return Self::open_sqlite(url, config).await;
+        }
+        Err(Error::Config("a database URL starts with postgres:// or sqlite:".to_owned()))
+    }
+
+    async fn open_postgres(url: &str, config: &DatabaseConfig) -> Result<Self, Error> {
+        let timeout = format!("{}ms", config.statement_timeout.as_millis());
+        let options = PgConnectOptions::from_str(url)?.options([
+            ("statement_timeout", timeout.as_str()),
+            ("idle_in_transaction_session_timeout", "60s"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(config.pool_max)
+            .acquire_timeout(config.pool_wait)
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    async fn open_sqlite(url: &str, config: &DatabaseConfig) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // NORMAL may lose acknowledged commits on power loss.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .statement_cache_capacity(500);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(config.pool_wait)
+            .connect_with(options.clone())
+            .await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(config.pool_max)
+            .acquire_timeout(config.pool_wait)
+            .connect_with(options.pragma("query_only", "true"))
+            .await?;
+        Ok(Self::Sqlite { writer, readers })
+    }
+
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres(_) => Dialect::Postgres,
+            Self::Sqlite { .. } => Dialect::Sqlite,
+        }
+    }
+
+    /// Brings the schema up to date.
+    pub async fn migrate(&self, migrations: Migrations) -> Result<(), Error> {
+        let migrator = migrations.for_dialect(self.dialect());
+        match self {
+            Self::Postgres(pool) => migrator.run(pool).await?,
+            Self::Sqlite { writer, .. } => migrator.run(writer).await?,
+        }
+        Ok(())
+    }
+
+    /// Whether every migration this build knows has been applied; a newer schema is fine.
+    pub async fn is_migrated(&self, migrations: Migrations) -> Result<bool, Error> {
+        let migrator = migrations.for_dialect(self.dialect());
+        let table = "_sqlx_migrations";
+        let applied = match self {
+            Self::Postgres(pool) => {
+                let mut conn = pool.acquire().await?;
+                conn.ensure_migrations_table(table).await?;
+                conn.list_applied_migrations(table).await?
+            }
+            Self::Sqlite { writer, .. } => {
+                let mut conn = writer.acquire().await?;
+                conn.ensure_migrations_table(table).await?;
+                conn.list_applied_migrations(table).await?
+            }
+        };
+        Ok(migrator.iter().all(|known| applied.iter().any(|done| done.version == known.version)))
+    }
+
+    /// A connection for single statements.
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        Ok(match self {
+            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+            Self::Sqlite { readers, .. } => Reader::Sqlite(readers.acquire().await?),
+        })
+    }
+
+    /// A connection on which several statements see one state of the database.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        const POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        Ok(match self {
+            Self::Postgres(pool) => Snapshot::Postgres(pool.begin_with(POSTGRES).await?),
+            Self::Sqlite { readers, .. } => Snapshot::Sqlite(readers.begin().await?),
+        })
+    }
+
+    /// Connections that are open now.
+    pub fn connections(&self) -> u32 {
+        match self {
+            Self::Postgres(pool) => pool.size(),
+            Self::Sqlite { writer, readers } => writer.size() + readers.size(),
+        }
+    }
+
+    /// Waits for open transactions and closes every connection.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+        }
+    }
+}
+
+/// A connection for single statements that read.
+pub enum Reader {
+    /// PostgreSQL.
+    Postgres(PoolConnection<Postgres>),
+    /// SQLite.
+    Sqlite(PoolConnection<Sqlite>),
+}
+
+impl Access for Reader {
+    fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Postgres(conn) => Conn::Postgres(conn),
+            Self::Sqlite(conn) => Conn::Sqlite(conn),
+        }
+    }
+}
+
+/// A read-only transaction: all its statements see one state of the database.
+pub enum Snapshot {
+    /// PostgreSQL.
+    Postgres(Transaction<'static, Postgres>),
+    /// SQLite.
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+impl Access for Snapshot {
+    fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Postgres(tx) => Conn::Postgres(tx),
+            Self::Sqlite(tx) => Conn::Sqlite(tx),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A transaction that collects its events and appends them to the feed when it commits.
+
+use std::sync::Arc;
+
+use prost::{Message, Name};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use super::{Access, Conn, Db};
+use crate::error::Error;
+use crate::feed::signal::FeedSignal;
+use crate::feed::store;
+use crate::ids::{CustomerId, Ids};
+use crate::telemetry;
+use crate::time::{Clock, Timestamp};
+
+/// What a transaction needs from the world around it.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub clock: Arc<dyn Clock>,
+    pub ids: Ids,
+    pub signal: Arc<FeedSignal>,
+}
+
+/// An event that waits for its transaction's commit.
+pub(crate) struct Pending {
+    pub event_id: String,
+    pub customer_id: CustomerId,
+    pub revision: i64,
+    pub recorded_at: Timestamp,
+    pub type_url: String,
+    pub payload: Vec<u8>,
+    pub traceparent: String,
+}
+
+enum Inner {
+    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// A transaction that writes. Dropping it rolls it back.
+pub struct Tx {
+    inner: Inner,
+    world: World,
+    events: Vec<Pending>,
+}
+
+impl Tx {
+    pub(crate) async fn begin(db: &Db, world: World) -> Result<Self, Error> {
+        let inner = match db {
+            Db::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            // IMMEDIATE takes the write lock at once: upgrading a read lock later may fail.
+            Db::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+        };
+        Ok(Self { inner, world, events: Vec::new() })
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+
+    /// Adds an event to the change feed, visible when the transaction commits.
+    ///
+    /// Call it after locking or changing the customer's row: the order of commits of one customer is
+    /// then the order of the events.
+    pub fn emit<E: Message + Name>(&mut self, customer_id: &CustomerId, revision: i64, event: &E) {
+        self.events.push(Pending {
+            event_id: self.world.ids.uuid(),
+            customer_id: customer_id.clone(),
+            revision,
+            recorded_at: self.now(),
+            type_url: E::type_url(),
+            payload: event.encode_to_vec(),
+            traceparent: telemetry::traceparent(),
+        });
+    }
+
+    /// Makes everything durable and visible at once.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        let events = std::mem::take(&mut self.events);
+        store::append(&mut self, &events).await?;
+        match self.inner {
+            Inner::Postgres(tx) => tx.commit().await?,
+            Inner::Sqlite(tx) => tx.commit().await?,
+        }
+        if !events.is_empty() {
+            self.world.signal.written();
+        }
+        Ok(())
+    }
+
+    /// Marks a point to which [`Self::undo_to_mark`] returns.
+    pub(crate) async fn mark(&mut self) -> Result<(), Error> {
+        crate::on!(self, |conn| sqlx::query("SAVEPOINT mark").execute(conn).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Undoes everything since [`Self::mark`], events included.
+    pub(crate) async fn undo_to_mark(&mut self) -> Result<(), Error> {
+        self.events.clear();
+        crate::on!(self, |conn| sqlx::query("ROLLBACK TO SAVEPOINT mark").execute(conn).await.map(drop))?;
+        Ok(())
+    }
+}
+
+impl Access for Tx {
+    fn conn(&mut self) -> Conn<'_> {
+        match &mut self.inner {
+            Inner::Postgres(tx) => Conn::Postgres(tx),
+            Inner::Sqlite(tx) => Conn::Sqlite(tx),
+        }
+    }
+}

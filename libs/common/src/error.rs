@@ -1,0 +1,232 @@
+//! Errors as callers see them (AIP-193): a code, one ErrorInfo with a stable reason, and details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::validate::Violations;
+
+/// The domain of every ErrorInfo.
+pub const DOMAIN: &str = "asterism";
+
+/// Tells a caller why a request was refused.
+#[derive(Debug)]
+pub struct Refusal {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: HashMap<String, String>,
+    violations: Violations,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// `reason` is UPPER_SNAKE, at most 63 characters, and never changes once published.
+    pub fn new(code: Code, reason: &'static str, message: impl ToString) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.to_string(),
+            metadata: HashMap::new(),
+            violations: Violations::new(),
+            retry_after: None,
+        }
+    }
+
+    /// Adds a value that a program can read.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// Adds a BadRequest with every violation.
+    #[must_use]
+    pub fn violations(mut self, violations: Violations) -> Self {
+        self.violations = violations;
+        self
+    }
+
+    /// As a gRPC status with its details.
+    pub fn into_status(self) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(self.reason, DOMAIN, self.metadata);
+        for violation in self.violations.iter() {
+            details.add_bad_request_violation(&violation.field, &violation.description);
+        }
+        if let Some(delay) = self.retry_after {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(self.code, self.message, details)
+    }
+}
+
+/// What can go wrong in any service.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is malformed.
+    #[error("invalid request: {}", describe(.0))]
+    Invalid(Violations),
+    /// The etag is not the current one.
+    #[error("etag {given} is not the current {current}: read the resource again")]
+    EtagMismatch {
+        /// From the request.
+        given: String,
+        /// Of the resource.
+        current: String,
+    },
+    /// The idempotency key was used for another request.
+    #[error("request_id {request_id} was used for a request that differs in: {}", fields.join(", "))]
+    RequestIdReused {
+        /// The key.
+        request_id: String,
+        /// The fields that differ.
+        fields: Vec<String>,
+    },
+    /// This database has not yet seen what the caller's consistency token asks for.
+    #[error("the data is not yet as new as the consistency token asks for: try again")]
+    Behind,
+    /// A feed position that this feed did not hand out.
+    #[error("position is malformed or of another feed")]
+    InvalidPosition,
+    /// No feed of that name here.
+    #[error("feed {0:?} is not served here")]
+    FeedNotFound(String),
+    /// The database was restored: positions of before mean nothing now.
+    #[error("the feed was restored from a backup: take a snapshot and start anew")]
+    FeedEpochChanged,
+    /// The position is older than what is kept.
+    #[error("changes after that position are compacted away: continue from {earliest}")]
+    PositionCompacted {
+        /// The earliest position to continue from.
+        earliest: String,
+    },
+    /// No consumer of that name here.
+    #[error("consumer {0:?} does not run here")]
+    ConsumerNotFound(String),
+    /// The event is not among the parked.
+    #[error("event {0} is not parked")]
+    ParkedEventNotFound(String),
+    /// The caller's deadline passed while waiting.
+    #[error("the deadline passed while waiting")]
+    DeadlineExceeded,
+    /// The database refused, failed, or cannot be reached.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Migrations failed.
+    #[error("migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A setting is wrong: the process stops before any port opens.
+    #[error("{0}")]
+    Config(String),
+    /// Something that should not happen.
+    #[error("{0}")]
+    Internal(String),
+}
+
+fn describe(violations: &Violations) -> String {
+    let each: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.description)).collect();
+    each.join("; ")
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        refusal(error).into_status()
+    }
+}
+
+fn refusal(error: Error) -> Refusal {
+    let message = error.to_string();
+    match error {
+        Error::Invalid(violations) => {
+            Refusal::new(Code::InvalidArgument, "INVALID_REQUEST", message).violations(violations)
+        }
+        Error::EtagMismatch { current, .. } => {
+            Refusal::new(Code::Aborted, "ETAG_MISMATCH", message).with("current", current)
+        }
+        Error::RequestIdReused { request_id, fields } => {
+            Refusal::new(Code::InvalidArgument, "REQUEST_ID_REUSED", message)
+                .with("request_id", request_id)
+                .with("fields", fields.join(","))
+        }
+        Error::Behind => Refusal::new(Code::Unavailable, "PROJECTION_BEHIND", message)
+            .retry_after(Duration::from_millis(100)),
+        Error::InvalidPosition => Refusal::new(Code::InvalidArgument, "INVALID_POSITION", message),
+        Error::FeedNotFound(source) => {
+            Refusal::new(Code::NotFound, "FEED_NOT_FOUND", message).with("source", source)
+        }
+        Error::FeedEpochChanged => {
+            Refusal::new(Code::FailedPrecondition, "FEED_EPOCH_CHANGED", message)
+        }
+        Error::PositionCompacted { earliest } => {
+            Refusal::new(Code::OutOfRange, "POSITION_COMPACTED", message)
+                .with("earliest_position", earliest)
+        }
+        Error::ConsumerNotFound(consumer) => {
+            Refusal::new(Code::NotFound, "CONSUMER_NOT_FOUND", message).with("consumer", consumer)
+        }
+        Error::ParkedEventNotFound(event) => {
+            Refusal::new(Code::NotFound, "PARKED_EVENT_NOT_FOUND", message).with("event_id", event)
+        }
+        Error::DeadlineExceeded => {
+            Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+        }
+        Error::Database(error) => database_refusal(&error),
+        Error::Migration(_) | Error::Config(_) | Error::Internal(_) => internal(&message),
+    }
+}
+
+/// Trouble that passes is told apart from trouble that does not.
+fn database_refusal(error: &sqlx::Error) -> Refusal {
+    if is_conflict(error) {
+        return Refusal::new(
+            Code::Aborted,
+            "TRANSACTION_CONFLICT",
+            "the transaction met another one: try again",
+        )
+        .retry_after(Duration::from_millis(20));
+    }
+    if is_unavailable(error) {
+        tracing::warn!(error = %error, "database unavailable");
+        return Refusal::new(
+            Code::Unavailable,
+            "DATABASE_UNAVAILABLE",
+            "the database cannot be reached: try again",
+        )
+        .retry_after(Duration::from_millis(200));
+    }
+    internal(&error.to_string())
+}
+
+/// Serialisation failures and deadlocks: nothing happened, trying again is right.
+pub fn is_conflict(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+/// The connection, not the statement, was the trouble.
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        // Class 57P and 08 of PostgreSQL: shutting down, starting up, connection lost.
+        other => other
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "53300"),
+    }
+}
+
+/// Logs the cause once, here, and tells the caller nothing of it.
+fn internal(cause: &str) -> Refusal {
+    tracing::error!(error = cause, "internal error");
+    Refusal::new(Code::Internal, "INTERNAL", "internal error")
+}

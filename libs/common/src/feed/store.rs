@@ -1,0 +1,174 @@
+//! The feed's SQL: append in the writing transaction, sequence, read, compact.
+
+use sqlx::{PgConnection, SqliteConnection};
+
+use crate::db::{Access, Conn, Pending, Tx};
+use crate::error::Error;
+use crate::time::Timestamp;
+use crate::on;
+
+/// A change as it is stored.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Stored {
+    pub position: i64,
+    pub event_id: String,
+    pub customer_id: String,
+    pub revision: i64,
+    pub recorded_at: Timestamp,
+    pub type_url: String,
+    pub payload: Vec<u8>,
+    pub traceparent: String,
+}
+
+/// Where the feed ends and begins.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Head {
+    pub epoch: String,
+    pub position: i64,
+    pub floor: i64,
+}
+
+/// Appends a transaction's events: to the outbox on PostgreSQL, straight to the feed on SQLite, whose
+/// single writer assigns positions in the order of commits.
+pub(crate) async fn append(tx: &mut Tx, events: &[Pending]) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    match tx.conn() {
+        Conn::Postgres(conn) => append_to_outbox(conn, events).await?,
+        Conn::Sqlite(conn) => append_to_feed(conn, events).await?,
+    }
+    Ok(())
+}
+
+async fn append_to_outbox(conn: &mut PgConnection, events: &[Pending]) -> Result<(), sqlx::Error> {
+    // The order within the statement is the order of emission; seq is drawn after the sort.
+    const INSERT: &str = "
+        INSERT INTO outbox
+            (event_id, customer_id, revision, recorded_at, type_url, payload, traceparent)
+        SELECT event_id, customer_id, revision, recorded_at, type_url, payload, traceparent
+        FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::TEXT[], $6::BYTEA[], $7::TEXT[])
+            WITH ORDINALITY
+            AS event (event_id, customer_id, revision, recorded_at, type_url, payload, traceparent, place)
+        ORDER BY place";
+    fn column<T>(events: &[Pending], field: impl Fn(&Pending) -> T) -> Vec<T> {
+        events.iter().map(field).collect()
+    }
+    sqlx::query(INSERT)
+        .bind(column(events, |e| e.event_id.clone()))
+        .bind(column(events, |e| e.customer_id.as_str().to_owned()))
+        .bind(column(events, |e| e.revision))
+        .bind(column(events, |e| e.recorded_at.micros()))
+        .bind(column(events, |e| e.type_url.clone()))
+        .bind(column(events, |e| e.payload.clone()))
+        .bind(column(events, |e| e.traceparent.clone()))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn append_to_feed(conn: &mut SqliteConnection, events: &[Pending]) -> Result<(), sqlx::Error> {
+    const ADVANCE: &str =
+        "UPDATE feed_head SET position = position + $1 WHERE part = 0 RETURNING position";
+    const INSERT: &str = "
+        INSERT INTO feed
+            (position, event_id, customer_id, revision, recorded_at, type_url, payload, traceparent)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let count = i64::try_from(events.len()).expect("a transaction holds fewer than 2^63 events");
+    let last: i64 = sqlx::query_scalar(ADVANCE).bind(count).fetch_one(&mut *conn).await?;
+    for (position, event) in (last - count + 1..).zip(events) {
+        sqlx::query(INSERT)
+            .bind(position)
+            .bind(&event.event_id)
+            .bind(&event.customer_id)
+            .bind(event.revision)
+            .bind(event.recorded_at)
+            .bind(&event.type_url)
+            .bind(&event.payload)
+            .bind(&event.traceparent)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Makes the head row of a new database.
+pub(crate) async fn insert_head(tx: &mut Tx, epoch: &str) -> Result<(), Error> {
+    const INSERT: &str = "
+        INSERT INTO feed_head (part, epoch, position, floor) VALUES (0, $1, 0, 0)
+        ON CONFLICT (part) DO NOTHING";
+    on!(tx, |conn| sqlx::query(INSERT).bind(epoch).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+/// Starts a new life of the feed: every position handed out before is refused from now on.
+pub(crate) async fn update_epoch(tx: &mut Tx, epoch: &str) -> Result<(), Error> {
+    const UPDATE: &str = "UPDATE feed_head SET epoch = $1 WHERE part = 0";
+    on!(tx, |conn| sqlx::query(UPDATE).bind(epoch).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+pub(crate) async fn get_head(db: &mut impl Access) -> Result<Head, Error> {
+    const SELECT: &str = "SELECT epoch, position, floor FROM feed_head WHERE part = 0";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT).fetch_one(conn).await)?)
+}
+
+/// Changes after a position, in order.
+pub(crate) async fn list_after(
+    db: &mut impl Access,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    const SELECT: &str = "
+        SELECT position, event_id, customer_id, revision, recorded_at, type_url, payload, traceparent
+        FROM feed
+        WHERE position > $1
+        ORDER BY position
+        LIMIT $2";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT).bind(after).bind(limit).fetch_all(conn).await)?)
+}
+
+/// Whether PostgreSQL's outbox holds anything.
+pub(crate) async fn has_outbox(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM outbox)").fetch_one(conn).await
+}
+
+/// Moves the oldest outbox rows to the feed, under the head row's lock; returns how many.
+pub(crate) async fn sequence(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    const LOCK: &str = "SELECT position FROM feed_head WHERE part = 0 FOR UPDATE";
+    const MOVE: &str = "
+        WITH moved AS (
+            DELETE FROM outbox
+            WHERE seq IN (SELECT seq FROM outbox ORDER BY seq LIMIT $2)
+            RETURNING seq, event_id, customer_id, revision, recorded_at, type_url, payload, traceparent
+        )
+        INSERT INTO feed
+            (position, event_id, customer_id, revision, recorded_at, type_url, payload, traceparent)
+        SELECT $1 + ROW_NUMBER() OVER (ORDER BY seq),
+            event_id, customer_id, revision, recorded_at, type_url, payload, traceparent
+        FROM moved";
+    const ADVANCE: &str = "UPDATE feed_head SET position = $1 WHERE part = 0";
+    let head: i64 = sqlx::query_scalar(LOCK).fetch_one(&mut *conn).await?;
+    let moved = sqlx::query(MOVE).bind(head).bind(limit).execute(&mut *conn).await?.rows_affected();
+    if moved > 0 {
+        let position = head + i64::try_from(moved).expect("a batch is small");
+        sqlx::query(ADVANCE).bind(position).execute(&mut *conn).await?;
+        // Delivered with the commit, to the watchers of other replicas.
+        sqlx::query("NOTIFY asterism_feed").execute(conn).await?;
+    }
+    Ok(moved)
+}
+
+/// Deletes changes recorded before an instant and raises the floor; returns the new floor.
+pub(crate) async fn compact(tx: &mut Tx, before: Timestamp) -> Result<i64, Error> {
+    const RAISE: &str = "
+        UPDATE feed_head
+        SET floor = COALESCE(
+            (SELECT MIN(position) - 1 FROM feed WHERE recorded_at >= $1), position)
+        WHERE part = 0
+        RETURNING floor";
+    const DELETE: &str = "DELETE FROM feed WHERE position <= $1";
+    let floor: i64 = on!(tx, |conn| sqlx::query_scalar(RAISE).bind(before).fetch_one(conn).await)?;
+    on!(tx, |conn| sqlx::query(DELETE).bind(floor).execute(conn).await.map(drop))?;
+    Ok(floor)
+}

@@ -1,0 +1,59 @@
+//! Who is calling. The server's authentication layer sets it for the time of a call.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+
+tokio::task_local! {
+    static IDENTITY: Identity;
+}
+
+/// A caller and what it may do. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The token's subject; `anonymous` where there is no authentication and outside of calls.
+    pub subject: Arc<str>,
+    /// What the caller may do.
+    pub scopes: Scopes,
+}
+
+/// The scopes that a caller holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scopes {
+    /// Everything: a server without authentication, which is reachable over loopback only.
+    All,
+    /// These and no others.
+    Only(Arc<BTreeSet<String>>),
+}
+
+impl Identity {
+    /// A caller with exactly these scopes.
+    pub fn new(subject: &str, scopes: impl IntoIterator<Item = String>) -> Self {
+        let scopes = Scopes::Only(Arc::new(scopes.into_iter().collect()));
+        Self { subject: subject.into(), scopes }
+    }
+
+    /// The caller of a server without authentication.
+    pub fn unchecked() -> Self {
+        Self { subject: "anonymous".into(), scopes: Scopes::All }
+    }
+
+    /// Whether the caller may do what `scope` stands for.
+    pub fn may(&self, scope: &str) -> bool {
+        match &self.scopes {
+            Scopes::All => true,
+            Scopes::Only(scopes) => scopes.contains(scope),
+        }
+    }
+}
+
+/// The caller of the current call; outside of calls `anonymous`, who may do nothing.
+pub fn current() -> Identity {
+    IDENTITY.try_with(Clone::clone).unwrap_or_else(|_| Identity::new("anonymous", []))
+}
+
+/// Runs `work` as part of a call by `identity`. Spawned tasks do not inherit it: carry [`current`]
+/// into them.
+pub async fn scope<F: Future>(identity: Identity, work: F) -> F::Output {
+    IDENTITY.scope(identity, work).await
+}

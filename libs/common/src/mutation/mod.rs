@@ -1,0 +1,140 @@
+//! Mutations that may be repeated (AIP-155).
+//!
+//! With a `request_id`, the first statement of the transaction reserves (method, request_id). A
+//! concurrent duplicate waits on that row and then finds the first one's answer. The answer is stored in
+//! the same transaction as the effect. A definitive refusal is stored too, with the effect undone, so a
+//! retry never flips the outcome. Malformed requests never get here.
+//!
+//! Invariant: one (method, request_id) has at most one effect, and equal answers.
+
+mod fingerprint;
+pub(crate) mod store;
+
+use prost::{Message, Name};
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Response, Status};
+
+use crate::db::Tx;
+use crate::error::Error;
+use crate::platform::Platform;
+use fingerprint::Fingerprint;
+
+/// Response metadata that marks an answer given again.
+pub const REPLAYED: &str = "asterism-replayed";
+
+/// A mutation that a caller asks for.
+#[derive(Debug)]
+pub struct Call {
+    method: &'static str,
+    message: String,
+    key: Option<(String, Fingerprint)>,
+}
+
+impl Call {
+    /// `method` is the full name, for example `asterism.loyalty.v1.LoyaltyService/EarnPoints`.
+    pub fn new<M: Message + Name>(method: &'static str, request: &M, request_id: &str) -> Self {
+        let key = (!request_id.is_empty())
+            .then(|| (request_id.to_owned(), Fingerprint::of(request)));
+        Self { method, message: M::full_name(), key }
+    }
+}
+
+/// Whether a mutation is new.
+pub enum Begun<T> {
+    /// It was answered before: this is the answer.
+    Replayed(Result<Response<T>, Status>),
+    /// It runs in this transaction.
+    Fresh(Mutation),
+}
+
+/// A mutation under way.
+pub struct Mutation {
+    tx: Tx,
+    method: &'static str,
+    request_id: Option<String>,
+}
+
+impl Platform {
+    /// Begins a mutation, or finds the answer it was given before.
+    pub async fn begin<T: Message + Default>(&self, call: Call) -> Result<Begun<T>, Error> {
+        let mut tx = self.tx().await?;
+        let Some((request_id, fingerprint)) = call.key else {
+            return Ok(Begun::Fresh(Mutation { tx, method: call.method, request_id: None }));
+        };
+        let reserved = store::reserve(&mut tx, call.method, &request_id, &fingerprint).await?;
+        if reserved {
+            tx.mark().await?;
+            let mutation = Mutation { tx, method: call.method, request_id: Some(request_id) };
+            return Ok(Begun::Fresh(mutation));
+        }
+        let stored = store::get(&mut tx, call.method, &request_id).await?;
+        let before = Fingerprint::from_bytes(&stored.fingerprint);
+        let fields = fingerprint.differing(&before, &call.message);
+        if !fields.is_empty() {
+            return Err(Error::RequestIdReused { request_id, fields });
+        }
+        Ok(Begun::Replayed(replay(stored)?))
+    }
+}
+
+impl Mutation {
+    /// The transaction to work in.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// Commits the outcome and answers with it; undoes the effect of a refusal.
+    pub async fn finish<T, E>(mut self, outcome: Result<T, E>) -> Result<Response<T>, Status>
+    where
+        T: Message,
+        E: Into<Status>,
+    {
+        let outcome = outcome.map_err(Into::into);
+        if let Err(status) = &outcome
+            && (self.request_id.is_none() || !is_definitive(status.code()))
+        {
+            return Err(status.clone());
+        }
+        if outcome.is_err() {
+            self.tx.undo_to_mark().await?;
+        }
+        if let Some(request_id) = &self.request_id {
+            let answer = store::Answer::of(&outcome);
+            store::update(&mut self.tx, self.method, request_id, answer).await?;
+        }
+        self.tx.commit().await?;
+        outcome.map(Response::new)
+    }
+}
+
+/// Refusals that a retry must not flip. Others (conflicts, overload, faults) are worth trying again.
+fn is_definitive(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition | Code::OutOfRange
+    )
+}
+
+fn replay<T: Message + Default>(
+    stored: store::Stored,
+) -> Result<Result<Response<T>, Status>, Error> {
+    let code = stored.code.and_then(|code| i32::try_from(code).ok()).map(Code::from);
+    let replayed = MetadataValue::from_static("true");
+    match code {
+        Some(Code::Ok) => {
+            let message = T::decode(stored.response.unwrap_or_default().as_slice())
+                .map_err(|error| Error::Internal(format!("stored response: {error}")))?;
+            let mut response = Response::new(message);
+            response.metadata_mut().insert(REPLAYED, replayed);
+            Ok(Ok(response))
+        }
+        Some(code) => {
+            let details = stored.details.unwrap_or_default().into();
+            let mut status =
+                Status::with_details(code, stored.message.unwrap_or_default(), details);
+            status.metadata_mut().insert(REPLAYED, replayed);
+            Ok(Err(status))
+        }
+        None => Err(Error::Internal("a committed idempotency row has no answer".to_owned())),
+    }
+}

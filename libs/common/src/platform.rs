@@ -1,0 +1,168 @@
+//! What a service is given: its database, the clock, ids, its feed and the cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cache::CacheBackend;
+use crate::config::DatabaseConfig;
+use crate::consumer;
+use crate::db::{Db, Dialect, Migrations, Reader, Snapshot, Tx, World};
+use crate::deadline;
+use crate::error::Error;
+use crate::feed::signal::FeedSignal;
+use crate::feed::{Feed, store};
+use crate::ids::{CustomerId, Ids};
+use crate::time::{Clock, Timestamp};
+use crate::token::ConsistencyToken;
+
+/// A read waits at most this long for a revision, and less if the caller's deadline is nearer.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Left over for the answer when a wait ends at the caller's deadline.
+const ANSWER_MARGIN: Duration = Duration::from_millis(30);
+
+/// The world as one service sees it.
+#[derive(Clone)]
+pub struct Platform {
+    /// Name of the service, and of its feed: `customer`, `loyalty`, …
+    pub source: &'static str,
+    /// Its database.
+    pub db: Db,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New identifiers.
+    pub ids: Ids,
+    /// Where hot values may be cached.
+    pub cache: CacheBackend,
+    signal: Arc<FeedSignal>,
+}
+
+/// How to open a platform.
+pub struct PlatformOptions {
+    /// `postgres://…` or `sqlite:PATH`.
+    pub database_url: String,
+    /// Size and limits of the pool.
+    pub database: DatabaseConfig,
+    /// Bring the schema up to date first; otherwise it is only checked.
+    pub migrate: bool,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New identifiers.
+    pub ids: Ids,
+    /// Where hot values may be cached.
+    pub cache: CacheBackend,
+}
+
+impl Platform {
+    /// Opens the database of a service.
+    pub async fn open(
+        source: &'static str,
+        migrations: fn() -> Migrations,
+        options: PlatformOptions,
+    ) -> Result<Self, Error> {
+        let db = Db::open(&options.database_url, &options.database).await?;
+        if options.migrate {
+            db.migrate(migrations()).await?;
+        } else if !db.is_migrated(migrations()).await? {
+            return Err(Error::Config(format!(
+                "the {source} database is older than this build: run the migrate command first"
+            )));
+        }
+        let signal = Arc::new(FeedSignal::new(db.dialect() == Dialect::Postgres));
+        let PlatformOptions { clock, ids, cache, .. } = options;
+        let platform = Self { source, db, clock, ids, cache, signal };
+        let mut tx = platform.tx().await?;
+        store::insert_head(&mut tx, &platform.ids.uuid()).await?;
+        tx.commit().await?;
+        Ok(platform)
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A connection for single statements that read.
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        self.db.reader().await
+    }
+
+    /// Several reads that see one state.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.db.snapshot().await
+    }
+
+    /// A transaction that writes.
+    pub async fn tx(&self) -> Result<Tx, Error> {
+        let world = World {
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            signal: self.signal.clone(),
+        };
+        Tx::begin(&self.db, world).await
+    }
+
+    /// The service's change feed.
+    pub fn feed(&self) -> Feed {
+        Feed { source: self.source, db: self.db.clone(), signal: self.signal.clone() }
+    }
+
+    /// Ends the life of the feed's positions, after a restore from a backup.
+    pub async fn renew_feed_epoch(&self) -> Result<(), Error> {
+        let mut tx = self.tx().await?;
+        store::update_epoch(&mut tx, &self.ids.uuid()).await?;
+        tx.commit().await
+    }
+
+    /// Forgets changes recorded before an instant; returns the feed's new floor.
+    pub async fn compact_feed(&self, before: Timestamp) -> Result<i64, Error> {
+        let mut tx = self.tx().await?;
+        let floor = store::compact(&mut tx, before).await?;
+        tx.commit().await?;
+        Ok(floor)
+    }
+
+    /// Token for a revision that this service has just written.
+    pub fn token(&self, customer_id: &CustomerId, revision: i64) -> String {
+        ConsistencyToken {
+            source: self.source.to_owned(),
+            customer_id: customer_id.clone(),
+            revision,
+        }
+        .encode()
+    }
+
+    /// The revision a token of this service asks for; 0 for no token, another service's, or another customer's.
+    pub fn own_revision(&self, token: &str, customer_id: &CustomerId) -> Result<i64, Error> {
+        let token = ConsistencyToken::decode(token)?;
+        Ok(token
+            .filter(|token| token.source == self.source && token.customer_id == *customer_id)
+            .map_or(0, |token| token.revision))
+    }
+
+    /// Waits until this database has applied what the token stands for.
+    ///
+    /// A token of this very service needs no wait: its database is where the write went.
+    pub async fn at_least(&self, token: &str) -> Result<(), Error> {
+        let Some(token) = ConsistencyToken::decode(token)? else { return Ok(()) };
+        if token.source == self.source {
+            return Ok(());
+        }
+        let wait = deadline::remaining()
+            .map_or(WAIT_MAX, |left| left.saturating_sub(ANSWER_MARGIN).min(WAIT_MAX));
+        let until = Instant::now() + wait;
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let seen = consumer::seen_revision(&mut self.reader().await?, &token).await?;
+            if seen.is_some_and(|revision| revision >= token.revision) {
+                return Ok(());
+            }
+            if Instant::now() + pause >= until {
+                return Err(Error::Behind);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The main function of a service.

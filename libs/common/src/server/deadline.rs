@@ -1,0 +1,57 @@
+//! Layer: a call is answered by its deadline, whatever its handler does.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::{Instant, sleep_until};
+use tonic::{Code, Status};
+
+use super::{body, method};
+use crate::error::Refusal;
+
+/// When the request arrived, stamped before anything else happens to it.
+///
+/// tonic has a timer of its own outside of every layer, which answers CANCELLED. It starts after the
+/// stamp is taken and is looked at after our layers, so ours always answers first.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived(pub Instant);
+
+pub(super) async fn layer(
+    State(unary_default): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let unary = method::is_unary(request.uri().path());
+    let arrived = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
+    let asked = crate::deadline::from_headers(request.headers());
+    let budget = asked.or(unary.then_some(unary_default));
+    // A budget beyond what the clock can express is no limit at all.
+    let deadline = budget.and_then(|budget| arrived.checked_add(budget));
+    let answer = crate::deadline::scope(deadline, next.run(request));
+    let (Some(deadline), Some(budget)) = (deadline, budget) else {
+        return answer.await;
+    };
+    tokio::select! {
+        biased;
+        response = answer => {
+            if unary || body::code_in(response.headers()).is_some() {
+                return response;
+            }
+            let ending = Box::pin(async move {
+                sleep_until(deadline).await;
+                exceeded(budget)
+            });
+            response.map(|stream| body::until(stream, ending))
+        }
+        () = sleep_until(deadline) => exceeded(budget).into_http(),
+    }
+}
+
+fn exceeded(budget: Duration) -> Status {
+    let message = format!("deadline of {budget:?} exceeded; the outcome of a write is unknown");
+    Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+        .with("deadline_ms", budget.as_millis())
+        .into_status()
+}

@@ -1,0 +1,191 @@
+//! The server kit: what every server does around its services.
+//!
+//! [`bind`] opens both ports, [`Bound::serve`] answers on them until it is told to stop. [`stack`]
+//! lists what happens to a request on its way to a handler. Invariant: this module knows no service.
+
+mod authentication;
+mod authorisation;
+mod body;
+mod completion;
+mod deadline;
+mod details;
+mod drain;
+mod health;
+mod method;
+mod observe;
+mod ops;
+mod panic;
+mod shed;
+mod stack;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use rand::Rng as _;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+
+pub use details::MESSAGE_BYTES_MAX;
+pub use drain::{Drain, draining};
+pub use health::Health;
+pub(crate) use method::label as method_label;
+
+use crate::auth::Authenticator;
+use crate::config::ServerConfig;
+use crate::error::Error;
+
+/// How long connections may take to say goodbye once nothing runs on them any more.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Room for a token with many scopes, and for little else.
+const HEADER_BYTES_MAX: u32 = 32 * 1024;
+
+/// A server whose ports are open. Nothing is answered before [`Bound::serve`].
+#[derive(Debug)]
+pub struct Bound {
+    api: TcpListener,
+    ops: TcpListener,
+    config: ServerConfig,
+}
+
+/// What a server answers with.
+#[derive(Debug, Default)]
+pub struct Serve {
+    /// The services.
+    pub routes: Routes,
+    /// Their names, for health: `NamedService::NAME`.
+    pub health_names: Vec<String>,
+    /// Checks who calls. A server without one listens on loopback only.
+    pub authenticator: Option<Authenticator>,
+    /// Shared with whatever streams or works in the background.
+    pub drain: Drain,
+}
+
+/// Opens both ports. Refuses addresses beyond loopback unless callers are authenticated.
+pub async fn bind(config: ServerConfig, authenticated: bool) -> Result<Bound, Error> {
+    refuse_open(config.listen, authenticated)?;
+    Ok(Bound {
+        api: listen("--listen", config.listen).await?,
+        ops: listen("--ops-listen", config.ops_listen).await?,
+        config,
+    })
+}
+
+impl Bound {
+    /// Where the services are reached.
+    pub fn api_addr(&self) -> SocketAddr {
+        self.api.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Where health and metrics are reached.
+    pub fn ops_addr(&self) -> SocketAddr {
+        self.ops.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Answers until `shutdown`, then drains: unready, wait for load balancers to notice, end streams,
+    /// finish calls, and after the grace period cut what remains.
+    pub async fn serve(self, serve: Serve, shutdown: CancellationToken) -> Result<(), Error> {
+        refuse_open(self.api_addr(), serve.authenticator.is_some())?;
+        let config = self.config;
+        let drain = serve.drain;
+        let health = Health::new(serve.health_names).await;
+        let tasks = TaskTracker::new();
+        let open = reflection().merge(health.routes().reset_fallback());
+        let services = serve.routes.into_axum_router().fallback(unknown);
+        let parts = stack::Parts {
+            unary_deadline: config.deadline,
+            places: Arc::new(Semaphore::new(config.calls_max)),
+            authenticator: serve.authenticator,
+            drain: drain.clone(),
+            running: completion::Running { tasks: tasks.clone(), drain: drain.clone() },
+        };
+        let stack = stack::stack(open, services, parts);
+        let draining = drain.clone().begun_owned();
+        let api = grpc(&config).serve_with_incoming_shutdown(stack, incoming(self.api), draining);
+        let mut api = tokio::spawn(api);
+        // The ops port answers to the very end: probes must be able to see a server drain.
+        let ops = tonic::transport::Server::builder()
+            .accept_http1(true)
+            .serve_with_incoming(ops::routes(&health), incoming(self.ops));
+        let ops = tokio::spawn(ops);
+
+        health.set_serving(true).await;
+        shutdown.cancelled().await;
+        tracing::info!(drain_delay = ?config.drain_delay, "shutting down");
+        health.set_serving(false).await;
+        tokio::time::sleep(config.drain_delay).await;
+        drain.begin();
+        tasks.close();
+        let finished = async { tokio::join!(&mut api, tasks.wait()).0 };
+        if timeout(config.drain_timeout, finished).await.is_err() {
+            tracing::warn!(drain_timeout = ?config.drain_timeout, "cutting what still runs");
+            drain.cut_now();
+            // Not for ever: a peer that never completes its handshake never closes (hyper #4170).
+            let _ = timeout(GOODBYE, async { tokio::join!(&mut api, tasks.wait()) }).await;
+            api.abort();
+        }
+        ops.abort();
+        Ok(())
+    }
+}
+
+fn refuse_open(address: SocketAddr, authenticated: bool) -> Result<(), Error> {
+    if authenticated || address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "without authentication only loopback may be listened on, not {address}: set \
+         --auth-jwks-file, or --listen 127.0.0.1:{}",
+        address.port(),
+    )))
+}
+
+async fn listen(flag: &str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Error::Config(format!("cannot listen on {address}: {error}; choose another with {flag}"))
+    })
+}
+
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
+fn grpc(config: &ServerConfig) -> tonic::transport::Server {
+    // tonic's own grace for old connections is not used: with it, it closes them without GOAWAY.
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(config.keepalive_interval))
+        .http2_keepalive_timeout(Some(config.keepalive_timeout))
+        .max_concurrent_streams(config.streams_per_connection_max)
+        .max_connection_age(jittered(config.connection_age_max))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+}
+
+/// Spreads the end of connections, so that replicas that started together do not lose theirs at once.
+fn jittered(age: Duration) -> Duration {
+    age.mul_f64(rand::rng().random_range(0.9..1.1))
+}
+
+/// Both versions: many tools still speak v1alpha only.
+fn reflection() -> Router {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let why = "the build wrote a descriptor set";
+    Routes::new(builder().build_v1().expect(why))
+        .add_service(builder().build_v1alpha().expect(why))
+        .into_axum_router()
+        .reset_fallback()
+}
+
+async fn unknown(uri: http::Uri) -> Response {
+    authorisation::unknown(uri.path()).into_http()
+}

@@ -1,0 +1,34 @@
+//! The ops port: plaintext, for probes and scrapers, and out of reach of every limit.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::Health;
+use crate::telemetry::metrics;
+
+/// gRPC health, and over HTTP/1.1 `/metrics`, `/livez` and `/readyz`.
+pub(super) fn routes(health: &Health) -> Router {
+    Router::new()
+        .route("/metrics", get(prometheus))
+        // The process answers, that is all: a database that is down is no reason to be restarted.
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(health.clone())
+        .merge(health.routes().reset_fallback())
+}
+
+async fn prometheus() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text())
+}
+
+async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
+    if health.is_serving() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not serving\n")
+    }
+}

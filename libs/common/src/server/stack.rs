@@ -1,0 +1,64 @@
+//! The life of a request, as a list.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use std::convert::Infallible;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
+
+use super::completion::Running;
+use super::deadline::Arrived;
+use super::{
+    Drain, authentication, authorisation, completion, deadline, details, drain, observe, panic, shed,
+};
+use crate::auth::Authenticator;
+
+/// What the layers need.
+pub(super) struct Parts {
+    pub unary_deadline: Duration,
+    pub places: Arc<Semaphore>,
+    pub authenticator: Option<Authenticator>,
+    pub drain: Drain,
+    pub running: Running,
+}
+
+pub(super) type Stack = BoxCloneSyncService<http::Request<tonic::body::Body>, Response, Infallible>;
+
+/// `open` (health, reflection) is answered whatever the load and whoever asks; `services` are guarded.
+pub(super) fn stack(open: Router, services: Router, parts: Parts) -> Stack {
+    let guarded = ServiceBuilder::new()
+        // Before any work is done for the call, checking its token included.
+        .layer(from_fn_with_state(parts.places, shed::layer))
+        .layer(from_fn_with_state(parts.authenticator, authentication::layer))
+        // Needs to know who calls.
+        .layer(from_fn(authorisation::layer))
+        // Innermost: what it spawns carries identity, deadline and span of the layers above.
+        .layer(from_fn_with_state(parts.running, completion::layer))
+        .service(services);
+    let all = ServiceBuilder::new()
+        // The time of arrival, taken while the call is made and not when it is first polled.
+        .map_request(|request: http::Request<tonic::body::Body>| -> Request {
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(Arrived(Instant::now()));
+            request
+        })
+        // Outermost, so that refusals of every other layer are traced and counted.
+        .layer(from_fn(observe::layer))
+        // Outside of whatever may panic.
+        .layer(from_fn(panic::layer))
+        // Whatever is refused further in carries its details.
+        .layer(from_fn(details::layer))
+        // Ends what outlives the grace period of a shutdown, also calls without a deadline.
+        .layer(from_fn_with_state(parts.drain, drain::layer))
+        // Outside of the guards, which then count against the caller's time.
+        .layer(from_fn_with_state(parts.unary_deadline, deadline::layer))
+        .service(open.fallback_service(guarded));
+    BoxCloneSyncService::new(all)
+}

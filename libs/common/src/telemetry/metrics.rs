@@ -1,0 +1,195 @@
+//! The suite's instruments, and the text that Prometheus scrapes.
+//!
+//! They live in a provider of their own instead of the global one, which counts nothing before it is
+//! set. Labels take values from closed sets only: methods, codes, names of pools, feeds and caches.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as _};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
+use tonic::Code;
+
+/// Seconds: from a cache hit to the default deadline.
+const CALL_SECONDS: [f64; 15] = [
+    0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
+
+static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(Instruments::new);
+
+struct Instruments {
+    registry: Registry,
+    /// Dropping it would stop the instruments.
+    _provider: SdkMeterProvider,
+    rpc_server: Histogram<f64>,
+    rpc_client: Histogram<f64>,
+    shed: Counter<u64>,
+    pool_connections: Gauge<u64>,
+    pool_wait: Histogram<f64>,
+    feed_events: Counter<u64>,
+    consumer_applied: Counter<u64>,
+    consumer_lag: Gauge<u64>,
+    consumer_parked: Gauge<u64>,
+    consumer_leases: Counter<u64>,
+    cache_lookups: Counter<u64>,
+    batch_items: Histogram<u64>,
+}
+
+impl Instruments {
+    fn new() -> Self {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .build()
+            .expect("a new registry takes the exporter");
+        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let meter = provider.meter("asterism");
+        let counter = |name, says| meter.u64_counter(name).with_description(says).build();
+        let gauge = |name, says| meter.u64_gauge(name).with_description(says).build();
+        Self {
+            rpc_server: seconds(&meter, "rpc.server.call.duration", "Calls answered."),
+            rpc_client: seconds(&meter, "rpc.client.call.duration", "Calls made."),
+            shed: counter("asterism.server.shed", "Calls refused because the server was full."),
+            pool_connections: gauge("asterism.db.pool.connections", "Connections by state."),
+            pool_wait: seconds(&meter, "asterism.db.pool.wait", "Waits for a connection."),
+            feed_events: counter("asterism.feed.events", "Events that got their position."),
+            consumer_applied: counter("asterism.consumer.applied", "Events applied."),
+            consumer_lag: gauge("asterism.consumer.lag", "Events yet to be applied."),
+            consumer_parked: gauge("asterism.consumer.parked", "Events set aside."),
+            consumer_leases: counter("asterism.consumer.leases", "Leases taken."),
+            cache_lookups: counter("asterism.cache.lookups", "Lookups by where they were answered."),
+            batch_items: meter
+                .u64_histogram("asterism.batch.items")
+                .with_description("Items committed together.")
+                .with_boundaries([1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map(f64::from).to_vec())
+                .build(),
+            registry,
+            _provider: provider,
+        }
+    }
+}
+
+fn seconds(meter: &Meter, name: &'static str, says: &'static str) -> Histogram<f64> {
+    meter
+        .f64_histogram(name)
+        .with_description(says)
+        .with_unit("s")
+        .with_boundaries(CALL_SECONDS.to_vec())
+        .build()
+}
+
+fn label(name: &'static str, value: &'static str) -> KeyValue {
+    KeyValue::new(name, value)
+}
+
+/// All metrics in the text format of Prometheus.
+pub fn text() -> String {
+    // Gathering cannot fail; encoding fails for families without a metric only, which are not gathered.
+    TextEncoder::new().encode_to_string(&INSTRUMENTS.registry.gather()).unwrap_or_default()
+}
+
+/// A call was answered with this code (as [`code_name`] writes it).
+pub fn rpc_served(method: &'static str, code: &'static str, took: Duration) {
+    let labels = [label("rpc.method", method), label("rpc.response.status_code", code)];
+    INSTRUMENTS.rpc_server.record(took.as_secs_f64(), &labels);
+}
+
+/// A call to another service ended.
+pub fn rpc_called(method: &'static str, code: &'static str, took: Duration) {
+    let labels = [label("rpc.method", method), label("rpc.response.status_code", code)];
+    INSTRUMENTS.rpc_client.record(took.as_secs_f64(), &labels);
+}
+
+/// A call was refused because the server was full.
+pub fn call_shed() {
+    INSTRUMENTS.shed.add(1, &[]);
+}
+
+/// State of a connection pool, for example `loyalty`.
+pub fn pool(name: &'static str, in_use: u64, idle: u64) {
+    let set = |state, count| {
+        INSTRUMENTS.pool_connections.record(count, &[label("pool", name), label("state", state)]);
+    };
+    set("in_use", in_use);
+    set("idle", idle);
+}
+
+/// A call waited for a connection.
+pub fn pool_waited(name: &'static str, waited: Duration) {
+    INSTRUMENTS.pool_wait.record(waited.as_secs_f64(), &[label("pool", name)]);
+}
+
+/// Events of a service got their positions in its feed.
+pub fn feed_events(source: &'static str, count: u64) {
+    INSTRUMENTS.feed_events.add(count, &[label("source", source)]);
+}
+
+/// A consumer applied events.
+pub fn consumer_applied(consumer: &str, count: u64) {
+    INSTRUMENTS.consumer_applied.add(count, &[KeyValue::new("consumer", consumer.to_owned())]);
+}
+
+/// How far a consumer is behind.
+pub fn consumer_lag(consumer: &str, events: u64) {
+    INSTRUMENTS.consumer_lag.record(events, &[KeyValue::new("consumer", consumer.to_owned())]);
+}
+
+/// How many events a consumer has set aside.
+pub fn consumer_parked(consumer: &str, events: u64) {
+    INSTRUMENTS.consumer_parked.record(events, &[KeyValue::new("consumer", consumer.to_owned())]);
+}
+
+/// A consumer's lease changed hands.
+pub fn consumer_lease_taken(consumer: &str) {
+    INSTRUMENTS.consumer_leases.add(1, &[KeyValue::new("consumer", consumer.to_owned())]);
+}
+
+/// A cache was asked; `answered` is one of `l1`, `l2`, `database`.
+pub fn cache_lookup(cache: &'static str, answered: &'static str) {
+    INSTRUMENTS.cache_lookups.add(1, &[label("cache", cache), label("answered", answered)]);
+}
+
+/// Items were committed together.
+pub fn batch(name: &'static str, items: u64) {
+    INSTRUMENTS.batch_items.record(items, &[label("batch", name)]);
+}
+
+/// A status code as specifications write it.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// Codes that say the server failed, and not that the request was wrong (OpenTelemetry's RPC
+/// conventions).
+pub fn is_server_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}

@@ -1,0 +1,108 @@
+//! Fresh databases: a temporary file, or a clone of a migrated template on the shared cluster.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::postgres::{shared, url_of};
+
+/// A PostgreSQL database of one test's own. It is dropped with this value.
+pub struct PostgresDatabase {
+    name: String,
+    url: String,
+}
+
+impl PostgresDatabase {
+    /// Creates an empty database.
+    pub async fn empty() -> Self {
+        Self::copy_of("template0").await
+    }
+
+    /// Creates a copy of a template, which is made and filled first if this cluster lacks it. The
+    /// name of the template says what is in it, since other test processes may have made it.
+    pub(crate) async fn cloned<F: Future>(template: &str, fill: impl FnOnce(String) -> F) -> Self {
+        let mut admin = admin().await;
+        if !is_template(&mut admin, template).await {
+            // Held until this connection closes, so that a filler who dies leaves no lock behind.
+            execute(&mut admin, format!("SELECT pg_advisory_lock(hashtext('{template}'))")).await;
+            if !is_template(&mut admin, template).await {
+                execute(&mut admin, format!("DROP DATABASE IF EXISTS {template} (FORCE)")).await;
+                execute(&mut admin, format!("CREATE DATABASE {template}")).await;
+                fill(url_of(&server().await, template)).await;
+                execute(&mut admin, format!("ALTER DATABASE {template} IS_TEMPLATE true")).await;
+            }
+        }
+        admin.close().await.ok();
+        Self::copy_of(template).await
+    }
+
+    async fn copy_of(template: &str) -> Self {
+        let name = format!("test_{:016x}", rand::Rng::random::<u64>(&mut rand::rng()));
+        let mut admin = admin().await;
+        execute(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        admin.close().await.ok();
+        Self { url: url_of(&server().await, &name), name }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// Waits until it is gone: hundreds of tests would fill the disk otherwise.
+impl Drop for PostgresDatabase {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE IF EXISTS {} (FORCE)", self.name);
+        // The test's own runtime may be ending, and must not be blocked from within.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime of one thread can be made").block_on(async {
+                if let Ok(mut admin) = PgConnection::connect(&url_of(shared(), "postgres")).await {
+                    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await.ok();
+                }
+            });
+        });
+        dropped.join().ok();
+    }
+}
+
+/// A folder for SQLite files. It is removed with this value.
+pub(crate) struct SqliteFolder(tempfile::TempDir);
+
+impl SqliteFolder {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("asterism-sqlite-").tempdir();
+        Self(folder.expect("the temporary folder can be written"))
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(format!("{name}.sqlite"))
+    }
+}
+
+async fn server() -> String {
+    tokio::task::spawn_blocking(shared).await.expect("PostgreSQL could not be started").to_owned()
+}
+
+async fn admin() -> PgConnection {
+    let url = url_of(&server().await, "postgres");
+    PgConnection::connect(&url).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
+async fn execute(admin: &mut PgConnection, statement: String) {
+    let done = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(admin).await;
+    done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+async fn is_template(admin: &mut PgConnection, name: &str) -> bool {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1 AND datistemplate)",
+    )
+    .bind(name)
+    .fetch_one(admin)
+    .await
+    .unwrap_or_else(|error| panic!("cannot look for template {name}: {error}"))
+}

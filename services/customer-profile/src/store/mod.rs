@@ -1,0 +1,55 @@
+//! All SQL of this service. Batches travel as one JSON parameter, whatever their size.
+
+mod customers;
+mod interactions;
+mod summary;
+mod transactions;
+
+pub use customers::{
+    delete, find, insert, list, load, lock, owners, retire, retired, update, update_revisions,
+};
+pub use interactions::{Interactions, InteractionsPage};
+pub use summary::{InteractionStats, SpendStats, interaction_stats, spend_stats, voided_count};
+pub use transactions::{Transactions, TransactionsPage};
+
+/// A statement over a batch of rows: `rows!([customer_id text, revision bigint] "UPDATE … FROM r …")` reads
+/// `$1`, a JSON list of objects, as the table `r`. The two databases spell only that table differently. A text
+/// after `lock:` is for PostgreSQL alone: SQLite's writer is exclusive already.
+macro_rules! rows {
+    ([$first:ident $first_type:ident $(, $column:ident $type:ident)*] $body:expr $(, lock: $lock:expr)?) => {
+        common::db::Sql {
+            postgres: concat!(
+                "WITH r AS (SELECT * FROM json_to_recordset(CAST($1 AS json)) AS r(",
+                stringify!($first), " ", stringify!($first_type),
+                $(", ", stringify!($column), " ", stringify!($type),)*
+                ")) ", $body $(, $lock)?
+            ),
+            sqlite: concat!(
+                "WITH r AS (SELECT value->>'", stringify!($first), "' AS ", stringify!($first),
+                $(", value->>'", stringify!($column), "' AS ", stringify!($column),)*
+                " FROM json_each($1)) ", $body
+            ),
+        }
+    };
+}
+pub(crate) use rows;
+
+/// Rows as the JSON that `rows!` reads.
+fn json(rows: &impl serde::Serialize) -> String {
+    serde_json::to_string(rows).expect("rows hold text and numbers only")
+}
+
+/// Runs a statement over a batch; returns the number of rows it changed.
+async fn execute(
+    tx: &mut common::db::Tx,
+    sql: common::db::Sql,
+    rows: &impl serde::Serialize,
+) -> Result<u64, sqlx::Error> {
+    use common::db::Access as _;
+    let (text, rows) = (sql.text(tx.dialect()), json(rows));
+    common::on!(tx, |conn| sqlx::query(text)
+        .bind(&rows)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))
+}

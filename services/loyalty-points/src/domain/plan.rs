@@ -1,0 +1,292 @@
+//! Decides what a request does to a member's ledger: state in, postings and changed lots out.
+//!
+//! Invariants: the entries of every posting add up to zero; every lot keeps its own equation; what a
+//! member owes and what a member can spend are never both above zero.
+
+use common::time::Timestamp;
+
+use super::lots::{self, Allocation, Lot, State};
+use super::{POINTS_PER_MEMBER_MAX, Points};
+
+/// What a posting is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Points earned.
+    Earn,
+    /// Points spent.
+    Redeem,
+    /// An earning taken back.
+    Reverse,
+    /// Expired points written off.
+    Expire,
+}
+
+/// An account that entries move points between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// The member's points.
+    Member,
+    /// What the member owes: zero or negative.
+    Debt,
+    /// Points brought into the world: zero or negative.
+    Issuance,
+    /// Points spent.
+    Redeemed,
+    /// Points that ran out.
+    Expired,
+}
+
+/// One line of a posting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The account it changes.
+    pub account: Account,
+    /// The lot whose points it moves.
+    pub lot_id: Option<String>,
+    /// Signed amount.
+    pub points: i64,
+}
+
+/// A posting to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posting {
+    /// What it is.
+    pub kind: Kind,
+    /// Its lines; they add up to zero.
+    pub entries: Vec<Entry>,
+    /// When what it is for happened.
+    pub occurred_at: Timestamp,
+}
+
+impl Posting {
+    /// What it does to the member's points less the member's debt.
+    pub fn points(&self) -> i64 {
+        let own = |entry: &&Entry| matches!(entry.account, Account::Member | Account::Debt);
+        self.entries.iter().filter(own).map(|entry| entry.points).sum()
+    }
+}
+
+/// What a member holds: `points` are those left in lots, expired ones included until they are written off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Points in lots.
+    pub points: i64,
+    /// Points owed.
+    pub debt: i64,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The posting asked for.
+    pub posting: Posting,
+    /// A write-off of points that had expired, if there were any.
+    pub expiry: Option<Posting>,
+    /// The new lot of an earning.
+    pub created: Option<Lot>,
+    /// Lots that change.
+    pub changed: Vec<Lot>,
+    /// Points taken from lots: spent, or recovered by a reversal.
+    pub taken: Vec<Allocation>,
+    /// What the member holds afterwards.
+    pub after: Holding,
+}
+
+/// Why nothing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Fewer points can be spent.
+    Insufficient {
+        /// So many.
+        available: i64,
+    },
+    /// The member would hold more than anyone may.
+    TooManyPoints,
+}
+
+/// An earning to post.
+#[derive(Debug, Clone)]
+pub struct Earn {
+    /// Identifier for the lot.
+    pub lot_id: String,
+    /// How many points.
+    pub points: Points,
+    /// When they were earned.
+    pub earned_at: Timestamp,
+    /// From when on they can be spent.
+    pub activates_at: Timestamp,
+    /// From when on they no longer can.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a lot; debt is repaid from it first, unless it had expired before it was posted.
+pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refused> {
+    let points = earn.points.get();
+    if holding.points + points > POINTS_PER_MEMBER_MAX {
+        return Err(Refused::TooManyPoints);
+    }
+    let mut lot = Lot {
+        lot_id: earn.lot_id,
+        original: points,
+        remaining: points,
+        consumed: 0,
+        expired: 0,
+        reversed: 0,
+        qualifying: points,
+        earned_at: earn.earned_at,
+        activates_at: earn.activates_at,
+        expires_at: earn.expires_at,
+    };
+    let repaid = if lot.has_expired(now) { 0 } else { holding.debt.min(points) };
+    let mut entries = vec![entry(Account::Issuance, -points), lot_entry(&lot.lot_id, points)];
+    if repaid > 0 {
+        lot.remaining -= repaid;
+        lot.consumed += repaid;
+        entries.extend([lot_entry(&lot.lot_id, -repaid), entry(Account::Debt, repaid)]);
+    }
+    let expiry = write_off(std::slice::from_mut(&mut lot), now).map(|(posting, _)| posting);
+    Ok(Plan {
+        posting: Posting { kind: Kind::Earn, entries, occurred_at: earn.earned_at },
+        expiry,
+        after: Holding {
+            points: holding.points + lot.remaining,
+            debt: holding.debt - repaid,
+        },
+        created: Some(lot),
+        changed: Vec::new(),
+        taken: Vec::new(),
+    })
+}
+
+/// Spends points in the order of spending. `lots` are all lots with points left.
+pub fn redeem(
+    holding: Holding,
+    mut lots: Vec<Lot>,
+    points: Points,
+    now: Timestamp,
+) -> Result<Plan, Refused> {
+    let points = points.get();
+    let available = lots::available(&lots, now);
+    if available < points {
+        return Err(Refused::Insufficient { available });
+    }
+    let before = lots.clone();
+    let expiry = write_off(&mut lots, now);
+    let taken = lots::take(&mut lots, points, State::Active, now);
+    let mut entries: Vec<_> = taken.iter().map(|a| lot_entry(&a.lot_id, -a.points)).collect();
+    entries.push(entry(Account::Redeemed, points));
+    let written_off = expiry.as_ref().map_or(0, |(_, points)| *points);
+    Ok(Plan {
+        posting: Posting { kind: Kind::Redeem, entries, occurred_at: now },
+        expiry: expiry.map(|(posting, _)| posting),
+        created: None,
+        changed: changed(&before, lots),
+        taken,
+        after: Holding { points: holding.points - points - written_off, debt: holding.debt },
+    })
+}
+
+/// Takes an earning back: what its lot has left, then for what was spent the points of other lots, and
+/// the rest becomes debt. `lots` are the lot in question and all lots with points left.
+pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestamp) -> Option<Plan> {
+    let before = lots.clone();
+    let expiry = write_off(&mut lots, now);
+    let lot = lots.iter_mut().find(|lot| lot.lot_id == lot_id)?;
+    let (left, expired, spent) = (lot.remaining, lot.expired, lot.consumed);
+    let mut entries = vec![entry(Account::Issuance, lot.original)];
+    if left > 0 {
+        entries.push(lot_entry(&lot.lot_id, -left));
+    }
+    if expired > 0 {
+        entries.push(entry(Account::Expired, -expired));
+    }
+    lot.reversed += left + expired;
+    (lot.remaining, lot.expired, lot.qualifying) = (0, 0, 0);
+
+    let mut taken = lots::take(&mut lots, spent, State::Active, now);
+    let missing = spent - sum(&taken);
+    taken.extend(lots::take(&mut lots, missing, State::Pending, now));
+    let recovered = sum(&taken);
+    let owed = spent - recovered;
+    entries.extend(taken.iter().map(|a| lot_entry(&a.lot_id, -a.points)));
+    if owed > 0 {
+        entries.push(entry(Account::Debt, -owed));
+    }
+    let written_off = expiry.as_ref().map_or(0, |(_, points)| *points);
+    Some(Plan {
+        posting: Posting { kind: Kind::Reverse, entries, occurred_at: now },
+        expiry: expiry.map(|(posting, _)| posting),
+        created: None,
+        changed: changed(&before, lots),
+        taken,
+        after: Holding {
+            points: holding.points - left - recovered - written_off,
+            debt: holding.debt + owed,
+        },
+    })
+}
+
+/// Writes off what expired lots have left, so that postings tell the same whenever they are made.
+fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
+    let mut entries = Vec::new();
+    let mut total = 0;
+    for lot in lots.iter_mut().filter(|lot| lot.remaining > 0 && lot.has_expired(now)) {
+        entries.push(lot_entry(&lot.lot_id, -lot.remaining));
+        total += lot.remaining;
+        lot.expired += lot.remaining;
+        lot.remaining = 0;
+    }
+    if total == 0 {
+        return None;
+    }
+    entries.push(entry(Account::Expired, total));
+    Some((Posting { kind: Kind::Expire, entries, occurred_at: now }, total))
+}
+
+fn changed(before: &[Lot], after: Vec<Lot>) -> Vec<Lot> {
+    after.into_iter().filter(|lot| !before.contains(lot)).collect()
+}
+
+fn sum(taken: &[Allocation]) -> i64 {
+    taken.iter().map(|allocation| allocation.points).sum()
+}
+
+fn entry(account: Account, points: i64) -> Entry {
+    Entry { account, lot_id: None, points }
+}
+
+fn lot_entry(lot_id: &str, points: i64) -> Entry {
+    Entry { account: Account::Member, lot_id: Some(lot_id.to_owned()), points }
+}
+
+/// Lots and instants for tests.
+#[cfg(test)]
+pub mod fixtures {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    /// A day after the epoch.
+    pub fn at(day: i64) -> Timestamp {
+        Timestamp::EPOCH + TimeDelta::days(day)
+    }
+
+    /// An untouched lot of day 0 that never expires.
+    pub fn lot(lot_id: &str, points: i64) -> Lot {
+        Lot {
+            lot_id: lot_id.to_owned(),
+            original: points,
+            remaining: points,
+            consumed: 0,
+            expired: 0,
+            reversed: 0,
+            qualifying: points,
+            earned_at: at(0),
+            activates_at: at(0),
+            expires_at: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

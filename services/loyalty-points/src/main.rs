@@ -1,0 +1,5 @@
+//! The loyalty service as a process of its own.
+
+fn main() -> std::process::ExitCode {
+    common::process::main::<loyalty_points::Loyalty>()
+}

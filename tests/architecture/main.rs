@@ -1,0 +1,7 @@
+//! Rules of the code base that no compiler checks.
+
+mod contract;
+mod crates;
+mod layout;
+mod migrations;
+mod sources;
