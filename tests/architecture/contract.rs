@@ -10,7 +10,10 @@ const METHOD: i32 = 2;
 
 fn files() -> Vec<FileDescriptorProto> {
     let set = FileDescriptorSet::decode(DESCRIPTOR_SET).expect("the build wrote it");
-    let ours = set.file.into_iter().filter(|file| file.package().starts_with("asterism."));
+    let ours = set
+        .file
+        .into_iter()
+        .filter(|file| file.package().starts_with("asterism."));
     ours.collect()
 }
 
@@ -30,7 +33,9 @@ fn index(position: usize) -> i32 {
 #[test]
 fn every_method_has_a_scope_of_its_service() {
     for method in api::methods() {
-        let scope = method.scope.unwrap_or_else(|| panic!("{} has no scope", method.path));
+        let scope = method
+            .scope
+            .unwrap_or_else(|| panic!("{} has no scope", method.path));
         let words: Vec<_> = scope.split('.').collect();
         assert!(
             words.len() >= 2 && words.iter().all(|word| !word.is_empty()),
@@ -67,8 +72,16 @@ fn every_method_has_a_request_and_a_response_of_its_own() {
                 for message in [method.input_type(), method.output_type()] {
                     assert!(seen.insert(message.to_owned()), "{message} is used twice");
                 }
-                assert!(method.input_type().ends_with(&format!(".{}Request", method.name())));
-                assert!(method.output_type().ends_with(&format!(".{}Response", method.name())));
+                assert!(
+                    method
+                        .input_type()
+                        .ends_with(&format!(".{}Request", method.name()))
+                );
+                assert!(
+                    method
+                        .output_type()
+                        .ends_with(&format!(".{}Response", method.name()))
+                );
             }
         }
     }

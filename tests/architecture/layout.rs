@@ -37,12 +37,28 @@ fn is_ignored(name: &str) -> bool {
 
 #[test]
 fn each_service_has_the_same_shape() {
-    for service in ["customer-profile", "segmentation", "loyalty-points", "feedback"] {
+    for service in [
+        "customer-profile",
+        "segmentation",
+        "loyalty-points",
+        "feedback",
+    ] {
         let folder = journeys::root().join("services").join(service);
-        for part in ["migrations/postgres", "migrations/sqlite", "src/lib.rs", "src/error.rs"] {
-            assert!(folder.join(part).exists(), "services/{service} has no {part}");
+        for part in [
+            "migrations/postgres",
+            "migrations/sqlite",
+            "src/lib.rs",
+            "src/error.rs",
+        ] {
+            assert!(
+                folder.join(part).exists(),
+                "services/{service} has no {part}"
+            );
         }
         let main = journeys::read(&folder.join("src/main.rs"));
-        assert!(main.lines().count() <= 20, "services/{service}/src/main.rs only starts it");
+        assert!(
+            main.lines().count() <= 20,
+            "services/{service}/src/main.rs only starts it"
+        );
     }
 }

@@ -15,14 +15,17 @@ fn service_sources() -> Vec<(PathBuf, String)> {
 }
 
 fn without_comments(source: &str) -> String {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     code.collect::<Vec<_>>().join("\n")
 }
 
 /// Whether the file is the module of this name or below it.
 fn is_in_module(file: &Path, module: &str) -> bool {
     let file_name = format!("{module}.rs");
-    file.components().any(|part| part.as_os_str() == module || part.as_os_str() == &*file_name)
+    file.components()
+        .any(|part| part.as_os_str() == module || part.as_os_str() == &*file_name)
 }
 
 /// Whether the code has the word, not as a part of a longer one.
@@ -52,7 +55,11 @@ fn domain_rules_are_pure() {
             continue;
         }
         for word in ["tonic", "sqlx", "async", "await", "tokio"] {
-            assert!(!has_word(&code, word), "{} uses {word}: domain is pure", file.display());
+            assert!(
+                !has_word(&code, word),
+                "{} uses {word}: domain is pure",
+                file.display()
+            );
         }
     }
 }
@@ -68,14 +75,22 @@ fn every_select_lists_its_columns() {
     let star = ["SELECT", "*"].join(" ");
     for file in sources {
         let code = without_comments(&journeys::read(&file)).to_uppercase();
-        assert!(!code.contains(&star), "{}: list the columns", file.display());
+        assert!(
+            !code.contains(&star),
+            "{}: list the columns",
+            file.display()
+        );
     }
 }
 
 #[test]
 fn nothing_is_left_to_do_in_the_sources() {
     let root = journeys::root();
-    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["X", "XX"].concat()];
+    let marks = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["X", "XX"].concat(),
+    ];
     for folder in ["libs", "services", "tests", "proto"] {
         for ending in [".rs", ".proto", ".sql"] {
             for file in journeys::files(&root.join(folder), ending) {

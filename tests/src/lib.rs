@@ -1,12 +1,18 @@
 //! Tests across the services. What they share is here.
 
+pub mod process;
+pub mod token;
+
 use std::path::{Path, PathBuf};
 
 /// The repository's root.
 #[must_use]
 pub fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().expect("the crate is in a folder of the repository").to_path_buf()
+    tests
+        .parent()
+        .expect("the crate is in a folder of the repository")
+        .to_path_buf()
 }
 
 /// Every file below a folder whose name ends so, in order.

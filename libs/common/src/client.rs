@@ -33,10 +33,11 @@ pub struct Peer {
     token: Option<Arc<TokenFile>>,
 }
 
-/// A service at an address like `http://loyalty-points:50051`. The connection is made with the first
+/// A service at an address like `http://loyalty-points:50051` or `loyalty-points:50051`. The connection is made with the first
 /// call and made again whenever it breaks. Call it within the runtime.
 pub fn connect(address: &str, config: &ClientConfig) -> Result<Peer, Error> {
-    let endpoint = Endpoint::from_shared(address.to_owned())
+    let scheme = if address.contains("://") { "" } else { "http://" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}{address}"))
         .map_err(|error| Error::Config(format!("address {address:?}: {error}")))?
         .user_agent(concat!("asterism/", env!("CARGO_PKG_VERSION")))
         .map_err(|error| Error::Internal(error.to_string()))?

@@ -72,8 +72,8 @@ mod tests {
 
     #[test]
     fn timeouts_have_up_to_eight_digits_and_a_unit() {
-        assert_eq!(parse("2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(parse("3M"), Some(Duration::from_secs(180)));
+        assert_eq!(parse("2H"), Some(Duration::from_hours(2)));
+        assert_eq!(parse("3M"), Some(Duration::from_mins(3)));
         assert_eq!(parse("15S"), Some(Duration::from_secs(15)));
         assert_eq!(parse("99999999m"), Some(Duration::from_millis(99_999_999)));
         assert_eq!(parse("7u"), Some(Duration::from_micros(7)));

@@ -1,1 +1,194 @@
-//! The main function of a service.
+//! The main function of a service: settings, telemetry, database, ports, and a polite end.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, Parser};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Authenticator;
+use crate::cache::CacheBackend;
+use crate::config::{
+    AuthConfig, DatabaseConfig, PeersConfig, RedisConfig, ServerConfig, TelemetryConfig,
+    refuse_unknown,
+};
+use crate::error::Error;
+use crate::ids::Ids;
+use crate::platform::{Platform, PlatformOptions};
+use crate::server::{self, Drain, Serve};
+use crate::service::{Assembly, Service};
+use crate::telemetry;
+use crate::time::SystemClock;
+
+/// Exit code for settings that make no sense (`EX_USAGE`).
+const BAD_CONFIG: u8 = 64;
+
+/// Settings of a service that runs as a process of its own.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about = "One service of the Asterism suite, as a process of its own.")]
+struct Cli<C: clap::Args> {
+    #[command(flatten)]
+    server: ServerConfig,
+    #[command(flatten)]
+    auth: AuthConfig,
+    #[command(flatten)]
+    database: DatabaseConfig,
+    #[command(flatten)]
+    redis: RedisConfig,
+    #[command(flatten)]
+    peers: PeersConfig,
+    #[command(flatten)]
+    telemetry: TelemetryConfig,
+    #[command(flatten)]
+    service: C,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Command {
+    /// Brings the database schema up to date, then exits.
+    Migrate,
+}
+
+/// Runs one service until it is told to stop. With `migrate`, brings its schema up to date instead.
+pub fn main<S: Service>() -> ExitCode {
+    let cli = Cli::<S::Config>::parse();
+    let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    exit_code(refuse_unknown(&Cli::<S::Config>::command(), variables).and_then(|()| run::<S>(cli)))
+}
+
+/// Tells the user what went wrong, and the parent process whether the settings were to blame.
+pub fn exit_code(outcome: Result<(), Error>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    match error {
+        Error::Config(_) => ExitCode::from(BAD_CONFIG),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Completes on Ctrl-C or SIGTERM. A second one ends the process without farewell.
+pub async fn stopped() {
+    signalled().await;
+    tokio::spawn(async {
+        signalled().await;
+        std::process::exit(130);
+    });
+}
+
+async fn signalled() {
+    let why = "the runtime can listen to signals";
+    let mut terminate = signal(SignalKind::terminate()).expect(why);
+    let mut interrupt = signal(SignalKind::interrupt()).expect(why);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+#[tokio::main]
+async fn run<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
+    let _guard = telemetry::init(&cli.telemetry, S::NAME)?;
+    match cli.command {
+        None => serve::<S>(cli).await,
+        Some(Command::Migrate) => migrate::<S>(&cli).await,
+    }
+}
+
+/// Settings that contradict each other are found before a port opens or a database is touched.
+async fn serve<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
+    let authenticator = Authenticator::from_config(&cli.auth)?;
+    let bound = server::bind(cli.server.clone(), authenticator.is_some()).await?;
+    let (api, ops) = (bound.api_addr(), bound.ops_addr());
+    let platform = open::<S>(&cli, false).await?;
+    let drain = Drain::new();
+    let mut assembly = Assembly::new(cli.peers, drain.clone());
+    assembly.add::<S>(&cli.service, &platform)?;
+    let assembled = assembly.assemble();
+    let serve = Serve {
+        routes: assembled.routes,
+        health_names: assembled.health_names,
+        authenticator,
+        drain,
+    };
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(bound.serve(serve, shutdown.clone()));
+    let background = assembled.background.start();
+    tracing::info!(service = S::NAME, %api, %ops, "serving");
+    stopped().await;
+    shutdown.cancel();
+    let (served, ()) = tokio::join!(serving, background.stop());
+    platform.db.close().await;
+    served.map_err(|error| Error::Internal(format!("the server failed: {error}")))?
+}
+
+async fn migrate<S: Service>(cli: &Cli<S::Config>) -> Result<(), Error> {
+    let platform = open::<S>(cli, true).await?;
+    platform.db.close().await;
+    tracing::info!(service = S::NAME, "the schema is up to date");
+    Ok(())
+}
+
+/// A SQLite file belongs to this process alone, so it is migrated right away.
+async fn open<S: Service>(cli: &Cli<S::Config>, migrate: bool) -> Result<Platform, Error> {
+    let url = cli.database.url_for(S::NAME)?;
+    let embedded = url.reveal().starts_with("sqlite:");
+    let cache = match &cli.redis.redis_url {
+        Some(url) if !migrate => CacheBackend::redis(url.reveal(), cli.redis.redis_cluster).await?,
+        _ => CacheBackend::in_process(),
+    };
+    let clock = Arc::new(SystemClock);
+    let options = PlatformOptions {
+        database_url: url.reveal().to_owned(),
+        database: cli.database.clone(),
+        migrate: migrate || embedded,
+        clock: clock.clone(),
+        ids: Ids::new(clock),
+        cache,
+    };
+    Platform::open(S::NAME, S::migrations, options).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, clap::Args)]
+    struct NoSettings {}
+
+    fn parse(args: &[&str]) -> Result<Cli<NoSettings>, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"service").chain(args))
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::<NoSettings>::command().debug_assert();
+        assert!(parse(&[]).unwrap().command.is_none());
+        assert!(matches!(parse(&["migrate"]).unwrap().command, Some(Command::Migrate)));
+    }
+
+    #[test]
+    fn unknown_and_contradictory_settings_are_refused() {
+        for args in [
+            &["--lisden", "127.0.0.1:1"][..],
+            &["--listen", "everywhere"],
+            &["--deadline", "30"],
+            &["--auth-jwks-file", "keys.json"],
+            &["--auth-issuer", "https://issuer.test"],
+            &["--auth-algorithms", "none"],
+            &["--redis-cluster"],
+            &["--database-url", "sqlite:a", "--database-url-file", "b"],
+        ] {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let args = ["--database-url", "postgres://u:hunter2@db/x", "--redis-url", "redis://:hunter2@r"];
+        let shown = format!("{:?}", parse(&args).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -23,6 +23,11 @@ impl Timestamp {
     /// 9999-12-31T23:59:59.999999Z.
     pub const MAX: Self = Self(MICROS_MAX);
 
+    /// The instant that many whole seconds after 1970, for constants.
+    pub const fn from_unix_seconds(seconds: i64) -> Self {
+        Self(seconds * MICROS_PER_SECOND)
+    }
+
     /// The instant that many microseconds after 1970; outside the years 1 to 9999 it is cut to that range.
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(MICROS_MIN, MICROS_MAX))

@@ -1,7 +1,7 @@
 //! Time as a test wants it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta};
 use common::time::{Clock, Timestamp};

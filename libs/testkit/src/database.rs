@@ -1,11 +1,85 @@
 //! Fresh databases: a temporary file, or a clone of a migrated template on the shared cluster.
 
-use std::future::Future;
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
+use common::config::DatabaseConfig;
+use common::db::{Db, Migrations};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::postgres::{shared, url_of};
+
+/// Which database a test runs on. Every test of a store or an API runs on both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A file in a temporary folder.
+    Sqlite,
+    /// A database on the private cluster.
+    Postgres,
+}
+
+/// A migrated database of one test's own. It goes with this value.
+pub enum Database {
+    /// A folder with one file.
+    Sqlite(tempfile::TempDir),
+    /// A clone of a template.
+    Postgres(PostgresDatabase),
+}
+
+impl Database {
+    /// Makes a database with a service's schema.
+    pub async fn fresh(backend: Backend, service: &str, migrations: fn() -> Migrations) -> Self {
+        match backend {
+            Backend::Sqlite => {
+                let folder = tempfile::Builder::new()
+                    .prefix("asterism-sqlite-")
+                    .tempdir();
+                let database = Self::Sqlite(folder.expect("the temporary folder can be written"));
+                migrate(&database.url(), migrations()).await;
+                database
+            }
+            Backend::Postgres => {
+                let template = template_name(service, &migrations());
+                let fill = async |url: String| migrate(&url, migrations()).await;
+                Self::Postgres(PostgresDatabase::cloned(&template, fill).await)
+            }
+        }
+    }
+
+    /// Where it is, as a service's setting wants it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => {
+                format!("sqlite:{}", folder.path().join("asterism.sqlite").display())
+            }
+            Self::Postgres(database) => database.url().to_owned(),
+        }
+    }
+}
+
+async fn migrate(url: &str, migrations: Migrations) {
+    let config = DatabaseConfig {
+        pool_max: 1,
+        ..DatabaseConfig::default()
+    };
+    let db = Db::open(url, &config)
+        .await
+        .unwrap_or_else(|error| panic!("{url}: {error}"));
+    db.migrate(migrations)
+        .await
+        .unwrap_or_else(|error| panic!("cannot migrate {url}: {error}"));
+    db.close().await;
+}
+
+/// Test binaries that share a cluster are built from the same sources, but services that share a name
+/// may differ in their schema: a stand-in for a service has none.
+fn template_name(service: &str, migrations: &Migrations) -> String {
+    let mut hasher = DefaultHasher::new();
+    for migration in migrations.postgres.iter() {
+        (migration.version, &migration.checksum).hash(&mut hasher);
+    }
+    format!("template_{service}_{:016x}", hasher.finish())
+}
 
 /// A PostgreSQL database of one test's own. It is dropped with this value.
 pub struct PostgresDatabase {
@@ -21,16 +95,28 @@ impl PostgresDatabase {
 
     /// Creates a copy of a template, which is made and filled first if this cluster lacks it. The
     /// name of the template says what is in it, since other test processes may have made it.
-    pub(crate) async fn cloned<F: Future>(template: &str, fill: impl FnOnce(String) -> F) -> Self {
+    async fn cloned(template: &str, fill: impl AsyncFnOnce(String)) -> Self {
         let mut admin = admin().await;
         if !is_template(&mut admin, template).await {
             // Held until this connection closes, so that a filler who dies leaves no lock behind.
-            execute(&mut admin, format!("SELECT pg_advisory_lock(hashtext('{template}'))")).await;
+            execute(
+                &mut admin,
+                format!("SELECT pg_advisory_lock(hashtext('{template}'))"),
+            )
+            .await;
             if !is_template(&mut admin, template).await {
-                execute(&mut admin, format!("DROP DATABASE IF EXISTS {template} (FORCE)")).await;
+                execute(
+                    &mut admin,
+                    format!("DROP DATABASE IF EXISTS {template} (FORCE)"),
+                )
+                .await;
                 execute(&mut admin, format!("CREATE DATABASE {template}")).await;
                 fill(url_of(&server().await, template)).await;
-                execute(&mut admin, format!("ALTER DATABASE {template} IS_TEMPLATE true")).await;
+                execute(
+                    &mut admin,
+                    format!("ALTER DATABASE {template} IS_TEMPLATE true"),
+                )
+                .await;
             }
         }
         admin.close().await.ok();
@@ -40,9 +126,16 @@ impl PostgresDatabase {
     async fn copy_of(template: &str) -> Self {
         let name = format!("test_{:016x}", rand::Rng::random::<u64>(&mut rand::rng()));
         let mut admin = admin().await;
-        execute(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        execute(
+            &mut admin,
+            format!("CREATE DATABASE {name} TEMPLATE {template}"),
+        )
+        .await;
         admin.close().await.ok();
-        Self { url: url_of(&server().await, &name), name }
+        Self {
+            url: url_of(&server().await, &name),
+            name,
+        }
     }
 
     /// Where it is.
@@ -58,42 +151,44 @@ impl Drop for PostgresDatabase {
         let drop = format!("DROP DATABASE IF EXISTS {} (FORCE)", self.name);
         // The test's own runtime may be ending, and must not be blocked from within.
         let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime of one thread can be made").block_on(async {
-                if let Ok(mut admin) = PgConnection::connect(&url_of(shared(), "postgres")).await {
-                    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await.ok();
-                }
-            });
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime
+                .expect("a runtime of one thread can be made")
+                .block_on(async {
+                    if let Ok(mut admin) =
+                        PgConnection::connect(&url_of(shared(), "postgres")).await
+                    {
+                        sqlx::raw_sql(AssertSqlSafe(drop))
+                            .execute(&mut admin)
+                            .await
+                            .ok();
+                    }
+                });
         });
         dropped.join().ok();
     }
 }
 
-/// A folder for SQLite files. It is removed with this value.
-pub(crate) struct SqliteFolder(tempfile::TempDir);
-
-impl SqliteFolder {
-    pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("asterism-sqlite-").tempdir();
-        Self(folder.expect("the temporary folder can be written"))
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(format!("{name}.sqlite"))
-    }
-}
-
 async fn server() -> String {
-    tokio::task::spawn_blocking(shared).await.expect("PostgreSQL could not be started").to_owned()
+    tokio::task::spawn_blocking(shared)
+        .await
+        .expect("PostgreSQL could not be started")
+        .to_owned()
 }
 
 async fn admin() -> PgConnection {
     let url = url_of(&server().await, "postgres");
-    PgConnection::connect(&url).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+    PgConnection::connect(&url)
+        .await
+        .unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
 async fn execute(admin: &mut PgConnection, statement: String) {
-    let done = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(admin).await;
+    let done = sqlx::raw_sql(AssertSqlSafe(statement.clone()))
+        .execute(admin)
+        .await;
     done.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 

@@ -5,10 +5,21 @@
 //!
 //! Invariant: this crate never touches a server that it did not start.
 
+mod clock;
+mod database;
+mod feed;
+mod host;
 pub mod postgres;
 mod redis;
+mod refusal;
 mod scratch;
+mod server;
 mod servers;
 
+pub use clock::{FakeClock, time};
+pub use database::{Backend, Database, PostgresDatabase};
+pub use feed::FeedSource;
 pub use redis::{RedisServer, redis, shared_redis_url};
+pub use refusal::{assert_refused, violations};
+pub use server::{Setup, TestServer, Upstream};
 pub use servers::Servers;

@@ -10,12 +10,18 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let servers = testkit::Servers::start();
-    let status = Command::new(&program).args(words).envs(servers.variables()).status();
+    let status = Command::new(&program)
+        .args(words)
+        .envs(servers.variables())
+        .status();
     drop(servers);
     match status {
-        Ok(status) => {
-            ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
-        }
+        Ok(status) => ExitCode::from(
+            status
+                .code()
+                .and_then(|code| u8::try_from(code).ok())
+                .unwrap_or(1),
+        ),
         Err(error) => {
             eprintln!("cannot run {}: {error}", program.display());
             ExitCode::from(127)

@@ -48,7 +48,11 @@ impl Cluster {
             .chain(["-w", "-m", "immediate", "stop"].map(String::from))
             .collect::<Vec<_>>();
         let supervisor = Supervisor::watch(&folder, &stop);
-        let cluster = Self { bin, folder, _supervisor: supervisor };
+        let cluster = Self {
+            bin,
+            folder,
+            _supervisor: supervisor,
+        };
         cluster.initialise();
         cluster.launch();
         cluster
@@ -64,7 +68,10 @@ impl Cluster {
     pub fn kill_hard(&self) {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid"))
             .expect("the server runs");
-        let pid = pid.lines().next().expect("the first line is the process id");
+        let pid = pid
+            .lines()
+            .next()
+            .expect("the first line is the process id");
         scratch::run(Command::new("kill").args(["-KILL", pid]));
     }
 
@@ -81,7 +88,9 @@ impl Cluster {
         let data = self.folder.join("data");
         if is_root() {
             scratch::run(
-                Command::new("install").args(["-d", "-o", "postgres", "-m", "700"]).arg(&data),
+                Command::new("install")
+                    .args(["-d", "-o", "postgres", "-m", "700"])
+                    .arg(&data),
             );
             scratch::run(Command::new("chown").arg("postgres").arg(&self.folder));
         }
@@ -96,8 +105,12 @@ impl Cluster {
             .append(true)
             .open(data.join("postgresql.conf"))
             .expect("initdb wrote it");
-        write!(settings, "{SETTINGS}unix_socket_directories = '{}'\n", self.folder.display())
-            .expect("the disk has room for four lines");
+        write!(
+            settings,
+            "{SETTINGS}unix_socket_directories = '{}'\n",
+            self.folder.display()
+        )
+        .expect("the disk has room for four lines");
     }
 
     /// Starts the server and waits until it accepts connections. The backends of a server that was
@@ -171,14 +184,19 @@ fn programs() -> PathBuf {
              postgresql-{OLDEST_SUPPORTED}`, elsewhere put `initdb` and `pg_ctl` on the PATH"
         );
     };
-    initdb.parent().expect("a file is in a folder").to_path_buf()
+    initdb
+        .parent()
+        .expect("a file is in a folder")
+        .to_path_buf()
 }
 
 /// PostgreSQL refuses to run as root, so root becomes the user that its Debian package made.
 fn server_command(bin: &Path, program: &str) -> Vec<String> {
     let program = bin.join(program).display().to_string();
     if is_root() {
-        ["runuser", "-u", "postgres", "--", &program].map(String::from).into()
+        ["runuser", "-u", "postgres", "--", &program]
+            .map(String::from)
+            .into()
     } else {
         vec![program]
     }

@@ -33,8 +33,13 @@ impl RedisServer {
              the PATH"
         );
         let folder = scratch::folder("redis");
-        let stop = ["redis-cli", "-s", &folder.join("socket").display().to_string(), "shutdown"]
-            .map(String::from);
+        let stop = [
+            "redis-cli",
+            "-s",
+            &folder.join("socket").display().to_string(),
+            "shutdown",
+        ]
+        .map(String::from);
         let supervisor = Supervisor::watch(&folder, &stop);
         let mut server = Self {
             url: String::new(),
@@ -50,7 +55,11 @@ impl RedisServer {
             if server.spawn() {
                 return server;
             }
-            assert!(attempt < ATTEMPTS, "redis-server does not start: {}", server.log());
+            assert!(
+                attempt < ATTEMPTS,
+                "redis-server does not start: {}",
+                server.log()
+            );
         }
         unreachable!("the loop returns or panics")
     }
@@ -81,7 +90,11 @@ impl RedisServer {
 
     /// Runs redis-cli against this server and returns what it prints.
     pub fn cli(&self, words: &[&str]) -> String {
-        scratch::run(Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words))
+        scratch::run(
+            Command::new("redis-cli")
+                .args(["-p", &self.port.to_string()])
+                .args(words),
+        )
     }
 
     /// Starts the process and waits until it answers; false if it ended at once.
@@ -89,7 +102,10 @@ impl RedisServer {
         let mut child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .args(["--unixsocket", &self.folder.join("socket").display().to_string()])
+            .args([
+                "--unixsocket",
+                &self.folder.join("socket").display().to_string(),
+            ])
             .args(["--logfile", &self.folder.join("log").display().to_string()])
             .current_dir(&self.folder)
             .stdin(Stdio::null())
@@ -115,7 +131,11 @@ impl RedisServer {
     /// Asks over the socket in our folder, so that the answer cannot be another server's.
     fn answers(&self) -> bool {
         Command::new("redis-cli")
-            .args(["-s", &self.folder.join("socket").display().to_string(), "ping"])
+            .args([
+                "-s",
+                &self.folder.join("socket").display().to_string(),
+                "ping",
+            ])
             .stderr(Stdio::null())
             .output()
             .is_ok_and(|output| output.stdout.starts_with(b"PONG"))
@@ -134,7 +154,9 @@ impl Drop for RedisServer {
 
 /// Starts a redis-server of the calling test's own.
 pub async fn redis() -> RedisServer {
-    tokio::task::spawn_blocking(RedisServer::launch).await.expect("starting redis-server panicked")
+    tokio::task::spawn_blocking(RedisServer::launch)
+        .await
+        .expect("starting redis-server panicked")
 }
 
 /// The URL of the Redis that all tests share: for tests that use keys of their own and leave the
@@ -142,14 +164,18 @@ pub async fn redis() -> RedisServer {
 pub async fn shared_redis_url() -> String {
     static OWN: OnceLock<RedisServer> = OnceLock::new();
     let url = || {
-        std::env::var(VARIABLE)
-            .unwrap_or_else(|_| OWN.get_or_init(RedisServer::launch).url.clone())
+        std::env::var(VARIABLE).unwrap_or_else(|_| OWN.get_or_init(RedisServer::launch).url.clone())
     };
-    tokio::task::spawn_blocking(url).await.expect("starting redis-server panicked")
+    tokio::task::spawn_blocking(url)
+        .await
+        .expect("starting redis-server panicked")
 }
 
 /// A port that nobody listens on at the moment.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }

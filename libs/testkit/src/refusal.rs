@@ -16,8 +16,14 @@ pub fn assert_refused<T: Debug>(
     let status = result.expect_err("the call should have been refused");
     assert_eq!(status.code(), code, "{status:?}");
     let details = status.get_error_details();
-    let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
-    assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "asterism"), "{status:?}");
+    let info = details
+        .error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    assert_eq!(
+        (info.reason.as_str(), info.domain.as_str()),
+        (reason, "asterism"),
+        "{status:?}"
+    );
     details
 }
 
@@ -27,5 +33,9 @@ pub fn violations(status: &Status) -> Vec<String> {
     let Some(bad_request) = status.get_details_bad_request() else {
         return Vec::new();
     };
-    bad_request.field_violations.into_iter().map(|violation| violation.field).collect()
+    bad_request
+        .field_violations
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
 }

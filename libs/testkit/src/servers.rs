@@ -13,7 +13,10 @@ impl Servers {
     /// Starts both.
     #[must_use]
     pub fn start() -> Self {
-        Self { postgres: Cluster::start(), redis: RedisServer::launch() }
+        Self {
+            postgres: Cluster::start(),
+            redis: RedisServer::launch(),
+        }
     }
 
     /// The environment variables that tell test processes where the servers are.

@@ -1,2 +1,7 @@
-//! main
-fn main() {}
+//! The all-in-one binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    asterism::cli::main()
+}

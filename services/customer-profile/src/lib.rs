@@ -1,1 +1,61 @@
-//! customer-profile
+//! The customer service: one record of each customer, and what the customer bought and did.
+//!
+//! Life of a request: `grpc` parses it and collects every violation; a use case (`profiles`, `records`,
+//! `voids`, `imports`, `timeline`, `summary`) reads through `store`, asks `domain` for the decision, writes, and
+//! tells the others through `events` in the same transaction.
+//!
+//! What holds:
+//! - A customer's row is locked before anything about the customer is decided, and several are locked in the
+//!   order of their ids. Its `revision` grows by one with every change, each change emits one event with
+//!   that revision, and `CustomerCreated` comes first: the others see no gap and no disorder.
+//! - A purchase or interaction is recorded once for its source and external id, whatever is sent again.
+//! - A deleted customer's id is retired: nobody inherits what other services keep under it.
+//! - Personal data lies in one table and one type (`domain::Personal`) and never travels in events.
+//!
+//! Invariant: this crate follows no other service; the others follow it.
+
+mod config;
+mod domain;
+mod error;
+mod events;
+mod grpc;
+mod imports;
+mod present;
+mod profiles;
+mod records;
+mod store;
+mod summary;
+mod timeline;
+mod voids;
+
+use api::customer::v1::customer_profile_service_server::CustomerProfileServiceServer;
+use common::db::Migrations;
+use common::platform::Platform;
+use common::service::{Assembly, Service};
+
+pub use config::Config;
+
+/// The service, as `common` assembles it.
+#[derive(Debug, Clone, Copy)]
+pub struct CustomerProfile;
+
+impl Service for CustomerProfile {
+    const NAME: &'static str = "customer";
+    type Config = Config;
+
+    fn migrations() -> Migrations {
+        Migrations {
+            postgres: sqlx::migrate!("migrations/postgres"),
+            sqlite: sqlx::migrate!("migrations/sqlite"),
+        }
+    }
+
+    fn build(
+        _config: &Config,
+        platform: &Platform,
+        assembly: &mut Assembly,
+    ) -> Result<(), common::Error> {
+        assembly.grpc(CustomerProfileServiceServer::new(grpc::Grpc::new(platform.clone())));
+        Ok(())
+    }
+}

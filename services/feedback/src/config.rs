@@ -21,12 +21,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { reopen_window_days: REOPEN_WINDOW_DAYS }
+        Self {
+            reopen_window_days: REOPEN_WINDOW_DAYS,
+        }
     }
 }
 
 impl Config {
     pub(crate) fn ticket_policy(&self) -> Policy {
-        Policy { reopen_window: TimeDelta::days(i64::from(self.reopen_window_days)) }
+        Policy {
+            reopen_window: TimeDelta::days(i64::from(self.reopen_window_days)),
+        }
     }
 }

@@ -86,13 +86,16 @@ impl Error {
     /// The machine's refusal, about a ticket.
     pub(crate) fn of_ticket(ticket_id: TicketId, refused: Refused) -> Self {
         match refused {
-            Refused::IllegalTransition { from, action } => {
-                Self::IllegalTransition { ticket_id, from, action }
-            }
+            Refused::IllegalTransition { from, action } => Self::IllegalTransition {
+                ticket_id,
+                from,
+                action,
+            },
             Refused::ReasonRequired => Self::ReasonRequired(ticket_id),
-            Refused::ReopenWindowPassed { closed_at } => {
-                Self::ReopenWindowPassed { ticket_id, closed_at }
-            }
+            Refused::ReopenWindowPassed { closed_at } => Self::ReopenWindowPassed {
+                ticket_id,
+                closed_at,
+            },
         }
     }
 }
@@ -114,11 +117,12 @@ impl From<Error> for Status {
             Error::SurveyNotFound(survey_id) => {
                 refusal(Code::NotFound, "SURVEY_NOT_FOUND").with("survey_id", survey_id)
             }
-            Error::SurveyClosed { survey_id, closed_at } => {
-                refusal(Code::FailedPrecondition, "SURVEY_CLOSED")
-                    .with("survey_id", survey_id)
-                    .with("closed_at", closed_at)
-            }
+            Error::SurveyClosed {
+                survey_id,
+                closed_at,
+            } => refusal(Code::FailedPrecondition, "SURVEY_CLOSED")
+                .with("survey_id", survey_id)
+                .with("closed_at", closed_at),
             Error::InvitationNotFound(invitation_id) => {
                 refusal(Code::NotFound, "INVITATION_NOT_FOUND").with("invitation_id", invitation_id)
             }
@@ -127,11 +131,12 @@ impl From<Error> for Status {
                 refusal(Code::FailedPrecondition, "INVITATION_REVOKED")
                     .with("invitation_id", invitation_id)
             }
-            Error::InvitationExpired { invitation_id, expires_at } => {
-                refusal(Code::FailedPrecondition, "INVITATION_EXPIRED")
-                    .with("invitation_id", invitation_id)
-                    .with("expires_at", expires_at)
-            }
+            Error::InvitationExpired {
+                invitation_id,
+                expires_at,
+            } => refusal(Code::FailedPrecondition, "INVITATION_EXPIRED")
+                .with("invitation_id", invitation_id)
+                .with("expires_at", expires_at),
             Error::ResponseAlreadySubmitted(invitation_id) => {
                 refusal(Code::AlreadyExists, "RESPONSE_ALREADY_SUBMITTED")
                     .with("invitation_id", invitation_id)
@@ -139,22 +144,25 @@ impl From<Error> for Status {
             Error::TicketNotFound(ticket_id) => {
                 refusal(Code::NotFound, "TICKET_NOT_FOUND").with("ticket_id", ticket_id)
             }
-            Error::IllegalTransition { ticket_id, from, action } => {
-                refusal(Code::FailedPrecondition, "ILLEGAL_TRANSITION")
-                    .with("ticket_id", ticket_id)
-                    .with("from", from.name())
-                    .with("to", action.leads_to().name())
-                    .with("action", action.name())
-                    .with("allowed", list(from))
-            }
+            Error::IllegalTransition {
+                ticket_id,
+                from,
+                action,
+            } => refusal(Code::FailedPrecondition, "ILLEGAL_TRANSITION")
+                .with("ticket_id", ticket_id)
+                .with("from", from.name())
+                .with("to", action.leads_to().name())
+                .with("action", action.name())
+                .with("allowed", list(from)),
             Error::ReasonRequired(ticket_id) => {
                 refusal(Code::FailedPrecondition, "REASON_REQUIRED").with("ticket_id", ticket_id)
             }
-            Error::ReopenWindowPassed { ticket_id, closed_at } => {
-                refusal(Code::FailedPrecondition, "REOPEN_WINDOW_PASSED")
-                    .with("ticket_id", ticket_id)
-                    .with("closed_at", closed_at)
-            }
+            Error::ReopenWindowPassed {
+                ticket_id,
+                closed_at,
+            } => refusal(Code::FailedPrecondition, "REOPEN_WINDOW_PASSED")
+                .with("ticket_id", ticket_id)
+                .with("closed_at", closed_at),
             Error::Platform(error) => return error.into(),
         }
         .into_status()

@@ -1,2 +1,5 @@
-//! main
-fn main() {}
+//! The feedback service as a process of its own.
+
+fn main() -> std::process::ExitCode {
+    common::process::main::<feedback::Feedback>()
+}

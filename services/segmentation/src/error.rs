@@ -60,25 +60,26 @@ impl From<sqlx::Error> for Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let reason = error.reason().unwrap_or_default();
-        let refuse = |code| Refusal::new(code, reason, &error);
-        match &error {
+        let (message, reason) = (error.to_string(), error.reason().unwrap_or_default());
+        let refuse = |code| Refusal::new(code, reason, message);
+        match error {
             Error::CustomerNotFound(customer) => {
-                refuse(Code::NotFound).with("customer_id", customer)
+                refuse(Code::NotFound).with("customer_id", customer).into_status()
             }
-            Error::NoReference(model) => refuse(Code::FailedPrecondition).with("model_id", model),
-            Error::RatingModelNotFound(model) => refuse(Code::NotFound).with("model_id", model),
-            Error::RfmRunNotFound(_) => refuse(Code::NotFound),
-            Error::NotInRun { customer, run_id } => {
-                refuse(Code::NotFound).with("customer_id", customer).with("run_id", run_id)
+            Error::NoReference(model) => {
+                refuse(Code::FailedPrecondition).with("model_id", model).into_status()
             }
-            Error::EmptyBase => refuse(Code::FailedPrecondition),
-            Error::Platform(_) => {
-                let Error::Platform(error) = error else { unreachable!("matched just above") };
-                return error.into();
+            Error::RatingModelNotFound(model) => {
+                refuse(Code::NotFound).with("model_id", model).into_status()
             }
+            Error::RfmRunNotFound(_) => refuse(Code::NotFound).into_status(),
+            Error::NotInRun { customer, run_id } => refuse(Code::NotFound)
+                .with("customer_id", customer)
+                .with("run_id", run_id)
+                .into_status(),
+            Error::EmptyBase => refuse(Code::FailedPrecondition).into_status(),
+            Error::Platform(error) => error.into(),
         }
-        .into_status()
     }
 }
 

@@ -1,2 +1,5 @@
-//! main
-fn main() {}
+//! The segmentation service on its own.
+
+fn main() -> std::process::ExitCode {
+    common::process::main::<segmentation::Segmentation>()
+}

@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Key {
     id: Option<String>,
     pub algorithm: Algorithm,
-    pub key: DecodingKey,
+    pub verifier: DecodingKey,
 }
 
 /// The keys of one version of the file.
@@ -119,6 +119,6 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         (AlgorithmParameters::OctetKeyPair(_), None | Some(KeyAlgorithm::EdDSA)) => Algorithm::EdDSA,
         _ => return None,
     };
-    let key = DecodingKey::from_jwk(jwk).ok()?;
-    Some(Key { id: jwk.common.key_id.clone(), algorithm, key })
+    let verifier = DecodingKey::from_jwk(jwk).ok()?;
+    Some(Key { id: jwk.common.key_id.clone(), algorithm, verifier })
 }

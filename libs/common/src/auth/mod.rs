@@ -72,7 +72,7 @@ impl Authenticator {
         let keys = self.0.keys.current(header.kid.as_deref());
         let mut rejection = Rejection::UnknownKey;
         for key in keys.matching(header.kid.as_deref(), header.alg) {
-            match decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
+            match decode::<Claims>(token, &key.verifier, &self.validation(key.algorithm)) {
                 Ok(token) => return Ok(identity(token.claims)),
                 Err(error) => rejection = Rejection::from(error.kind()),
             }

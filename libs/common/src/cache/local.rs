@@ -1,10 +1,8 @@
 //! L1: entries in this process, and the generation counters that keep overtaken fetches out.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use moka::ops::compute::Op;
 use moka::sync::Cache;
 
 use super::metrics::Metrics;
@@ -30,7 +28,9 @@ struct Entry<V> {
 pub(super) struct Local<V> {
     entries: Cache<Arc<str>, Entry<V>>,
     /// Counters of changes; keys that share one cost each other a fetch, never a wrong answer.
-    generations: Box<[AtomicU64]>,
+    /// The lock makes "compare and insert" one step and "count and remove" another: comparing
+    /// before and after the insert instead would show an overtaken entry for a moment.
+    generations: Box<[Mutex<u64>]>,
     tracking: Arc<Tracking>,
     metrics: Metrics,
 }
@@ -43,7 +43,7 @@ impl<V: Value> Local<V> {
             .build();
         Self {
             entries,
-            generations: (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect(),
+            generations: (0..GENERATIONS).map(|_| Mutex::new(0)).collect(),
             tracking: Arc::clone(tracking),
             metrics,
         }
@@ -59,46 +59,45 @@ impl<V: Value> Local<V> {
     pub fn guard(&self, key: &Key) -> Option<Guard> {
         let stamp = self.tracking.stamp()?;
         let bucket = bucket(key.text());
-        let generation = self.generations[bucket].load(Ordering::SeqCst);
+        let generation = *self.generation(bucket);
         Some(Guard { stamp, bucket, generation })
     }
 
     /// Whether nothing happened to the key since the guard was taken.
     pub fn holds(&self, guard: Guard) -> bool {
-        self.generations[guard.bucket].load(Ordering::SeqCst) == guard.generation
-            && self.tracking.stamp() == Some(guard.stamp)
+        self.unchanged(guard, *self.generation(guard.bucket))
     }
 
     /// Keeps a fetched value, unless the key changed since the guard was taken.
     pub fn fill(&self, key: &Key, guard: Option<Guard>, found: &Versioned<V>) {
-        let Some(guard) = guard.filter(|guard| self.holds(*guard)) else {
+        let Some(guard) = guard else {
             return;
         };
-        self.entries.entry(Arc::clone(key.text())).and_compute_with(|held| {
-            let newer = held.is_some_and(|held| {
-                let held = held.value();
-                held.stamp == guard.stamp && held.found.version > found.version
-            });
-            if newer {
-                Op::Nop
-            } else {
-                Op::Put(Entry { stamp: guard.stamp, found: found.clone() })
-            }
-        });
-        // Pairs with the fence in `changed`: either we see the new generation, or the removal that
-        // follows it sees our entry.
-        fence(Ordering::SeqCst);
-        if !self.holds(guard) {
-            self.entries.invalidate(key.text());
+        let generation = self.generation(guard.bucket);
+        if !self.unchanged(guard, *generation) {
+            return;
         }
+        let held = self.entries.get(key.text()).filter(|held| held.stamp == guard.stamp);
+        if held.is_none_or(|held| held.found.version <= found.version) {
+            let entry = Entry { stamp: guard.stamp, found: found.clone() };
+            self.entries.insert(Arc::clone(key.text()), entry);
+        }
+    }
+
+    fn unchanged(&self, guard: Guard, generation: u64) -> bool {
+        generation == guard.generation && self.tracking.stamp() == Some(guard.stamp)
+    }
+
+    fn generation(&self, bucket: usize) -> MutexGuard<'_, u64> {
+        self.generations[bucket].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<V: Value> Listener for Local<V> {
     fn changed(&self, key: &str) {
         self.metrics.invalidated();
-        self.generations[bucket(key)].fetch_add(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        let mut generation = self.generation(bucket(key));
+        *generation += 1;
         self.entries.invalidate(key);
     }
 

@@ -5,16 +5,17 @@
 //! asks for is skipped at each level, and no level goes back to an older version.
 //!
 //! - **L1** is filled by reads only, under a guard: the generation counter of the key is read before
-//!   the fetch and compared before and after the insert. Whoever changes a key bumps its counter:
-//!   a `put` in this process, an invalidation pushed by Redis for all others. While no invalidations
-//!   can be received (Redis is gone), L1 is empty and bypassed.
+//!   the fetch and compared when the value is kept. Whoever changes a key bumps its counter: a `put`
+//!   in this process, an invalidation pushed by Redis for all others. While no invalidations can be
+//!   received (Redis is gone), L1 is empty and bypassed.
 //! - **L2** is written by compare-and-set on the version. A load that was overtaken by a change is
 //!   not written back; `invalidate` leaves a fence for a few seconds that refuses such loads too.
 //! - Redis is never truth: when it is down, slow or empty, lookups reach the loader, without errors.
 //!
-//! How stale may a read without `at_least` be? As long as a push takes (under a millisecond); the
-//! L1 time to live when a network drops pushes silently; the L2 time to live when a process dies
-//! between its commit and its `put`. A read with `at_least` is never older than that.
+//! How stale may a read without `at_least` be? In the process that wrote: not at all, once `put` has
+//! returned. In others: as long as a push takes (under a millisecond); the L1 time to live when a
+//! network drops pushes silently; as long as the writer does not reach Redis; the L2 time to live
+//! when it dies between its commit and its `put`. A read with `at_least` is never older than that.
 //!
 //! Invariant: this module never answers with an error of its own making, except
 //! [`Error::Behind`] when the loader itself is older than the caller asks for.
@@ -175,34 +176,29 @@ impl<V: Value> VersionedCache<V> {
     }
 
     /// Announces a value after its transaction has committed. Never fails: what Redis misses now it
-    /// is told when it is back.
+    /// is told when it is back, also if the caller is cancelled here.
     pub async fn put(&self, key: &Key, new: &Versioned<V>) {
-        self.forget(key);
+        let name = self.redis_key(key);
         if let Some(remote) = self.backend.remote() {
-            let name = self.redis_key(key);
-            if !remote.store(&name, new, self.options.l2_ttl).await {
-                remote.unsent().add(name, new.version);
-                // A reader may have taken the old value from Redis meanwhile.
-                self.forget(key);
+            remote.unsent().add(&name, new.version);
+            if remote.store(&name, new, self.options.l2_ttl).await {
+                remote.unsent().sent(&name, new.version);
             }
         }
+        // L1 is left to the next read: an old version may come late, when a newer one is evicted.
+        self.backend.tracking().changed(&name);
     }
 
     /// Makes everybody load `key` anew, for example because its row was deleted.
     pub async fn invalidate(&self, key: &Key) {
-        self.forget(key);
+        let name = self.redis_key(key);
         if let Some(remote) = self.backend.remote() {
-            let name = self.redis_key(key);
-            if !remote.fence(&name, i64::MAX).await {
-                remote.unsent().add(name, i64::MAX);
-                self.forget(key);
+            remote.unsent().add(&name, i64::MAX);
+            if remote.fence(&name, i64::MAX).await {
+                remote.unsent().sent(&name, i64::MAX);
             }
         }
-    }
-
-    /// Drops the key from the L1 of every cache of this name on this backend.
-    fn forget(&self, key: &Key) {
-        self.backend.tracking().changed(&self.redis_key(key));
+        self.backend.tracking().changed(&name);
     }
 
     fn redis_key(&self, key: &Key) -> String {

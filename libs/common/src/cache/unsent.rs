@@ -1,4 +1,4 @@
-//! Changes that Redis could not be told of.
+//! Changes that Redis does not know yet: it is about to be told, or could not be.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// More would be an outage so long that the L2 time to live is the better bound.
 const CHANGES_MAX: usize = 100_000;
 
-/// Keys and the versions they reached while Redis was out of reach. What Redis holds of them below
-/// that version is not to be believed.
+/// Keys and the versions they reached. What Redis holds of them below that version is not to be
+/// believed.
 #[derive(Default)]
 pub(super) struct Unsent {
     changes: Mutex<HashMap<String, i64>>,
@@ -17,11 +17,12 @@ pub(super) struct Unsent {
 }
 
 impl Unsent {
-    pub fn add(&self, redis_key: String, version: i64) {
+    pub fn add(&self, redis_key: &str, version: i64) {
         let mut changes = self.lock();
-        if changes.len() < CHANGES_MAX || changes.contains_key(&redis_key) {
-            let newest = changes.entry(redis_key).or_insert(version);
+        if let Some(newest) = changes.get_mut(redis_key) {
             *newest = version.max(*newest);
+        } else if changes.len() < CHANGES_MAX {
+            changes.insert(redis_key.to_owned(), version);
         } else {
             tracing::warn!("too many cache changes wait for Redis: one more was dropped");
         }

@@ -62,8 +62,8 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
         for text in ["", "5", "s", "5 s", "-5s", "5d", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text:?}");
         }
@@ -75,7 +75,7 @@ mod tests {
         assert!(!AuthConfig::default().is_enabled());
         assert_eq!(PeersConfig::default().address("customer"), None);
         assert!(DatabaseConfig::default().pool_max > 0);
-        assert!(RedisConfig::default().url.is_none());
+        assert!(RedisConfig::default().redis_url.is_none());
         assert_eq!(TelemetryConfig::default().log, "info");
     }
 }

@@ -18,7 +18,7 @@ pub struct ServerConfig {
     /// Deadline of unary calls that bring none.
     #[arg(long, env = "ASTERISM_DEADLINE", value_parser = duration, default_value = "30s")]
     pub deadline: Duration,
-    /// Calls worked on at once; more are refused with RetryInfo.
+    /// Calls worked on at once; more are told to come back later.
     #[arg(long, env = "ASTERISM_CALLS_MAX", default_value_t = 1024)]
     pub calls_max: usize,
     /// Streams that one connection may have open.

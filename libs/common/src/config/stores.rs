@@ -41,6 +41,19 @@ impl DatabaseConfig {
         })?;
         Ok(Some(Secret::from(url.trim().to_owned())))
     }
+
+    /// The URL as given, or that of a SQLite file for `service` in the data folder, which is made.
+    pub fn url_for(&self, service: &str) -> Result<Secret, crate::Error> {
+        if let Some(url) = self.url()? {
+            return Ok(url);
+        }
+        std::fs::create_dir_all(&self.data).map_err(|error| {
+            let folder = self.data.display();
+            crate::Error::Config(format!("cannot make the data folder {folder}: {error}"))
+        })?;
+        let file = self.data.join(format!("{service}.db"));
+        Ok(Secret::from(format!("sqlite:{}", file.display())))
+    }
 }
 
 impl Default for DatabaseConfig {
@@ -53,9 +66,12 @@ impl Default for DatabaseConfig {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Cache")]
 pub struct RedisConfig {
-    /// `redis://…`, comma-separated for a cluster. Without it the cache is in the process only.
-    #[arg(id = "redis_url", long = "redis-url", env = "ASTERISM_REDIS_URL", hide_env_values = true)]
-    pub url: Option<Secret>,
+    /// `redis://…`. Without it the cache is in the process only.
+    #[arg(long, env = "ASTERISM_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<Secret>,
+    /// The URL names nodes of a Redis Cluster, separated by commas.
+    #[arg(long, env = "ASTERISM_REDIS_CLUSTER", requires = "redis_url")]
+    pub redis_cluster: bool,
 }
 
 impl Default for RedisConfig {
@@ -68,7 +84,7 @@ impl Default for RedisConfig {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Other services")]
 pub struct PeersConfig {
-    /// Address of the customer profile service, like http://customer-profile:50051.
+    /// Address of the customer profile service, like `http://customer-profile:50051`.
     #[arg(long, env = "ASTERISM_PEER_CUSTOMER", value_name = "URL")]
     pub peer_customer: Option<String>,
     /// Address of the segmentation service.

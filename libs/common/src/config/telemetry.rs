@@ -10,7 +10,7 @@ pub struct TelemetryConfig {
     /// How to log.
     #[arg(long, env = "ASTERISM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
-    /// OTLP endpoint (gRPC) that receives traces, like http://collector:4317.
+    /// OTLP endpoint (gRPC) that receives traces, like `http://collector:4317`.
     #[arg(long, env = "ASTERISM_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Share of new traces that are recorded, 0 to 1. A caller that records its trace decides itself.

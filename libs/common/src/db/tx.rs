@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::{BoxFuture, FutureExt as _, join_all};
 use prost::{Message, Name};
 use sqlx::{Postgres, Sqlite, Transaction};
 
@@ -42,6 +43,7 @@ pub struct Tx {
     inner: Inner,
     world: World,
     events: Vec<Pending>,
+    afterwards: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Tx {
@@ -51,7 +53,7 @@ impl Tx {
             // IMMEDIATE takes the write lock at once: upgrading a read lock later may fail.
             Db::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
         };
-        Ok(Self { inner, world, events: Vec::new() })
+        Ok(Self { inner, world, events: Vec::new(), afterwards: Vec::new() })
     }
 
     /// The present instant.
@@ -75,6 +77,12 @@ impl Tx {
         });
     }
 
+    /// Has work done once the transaction has committed, before `commit` returns; none of it if it does not.
+    /// For caches: what must not be lost belongs into the transaction.
+    pub fn after_commit(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.afterwards.push(work.boxed());
+    }
+
     /// Makes everything durable and visible at once.
     pub async fn commit(mut self) -> Result<(), Error> {
         let events = std::mem::take(&mut self.events);
@@ -86,6 +94,7 @@ impl Tx {
         if !events.is_empty() {
             self.world.signal.written();
         }
+        join_all(self.afterwards).await;
         Ok(())
     }
 
@@ -98,6 +107,7 @@ impl Tx {
     /// Undoes everything since [`Self::mark`], events included.
     pub(crate) async fn undo_to_mark(&mut self) -> Result<(), Error> {
         self.events.clear();
+        self.afterwards.clear();
         crate::on!(self, |conn| sqlx::query("ROLLBACK TO SAVEPOINT mark").execute(conn).await.map(drop))?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, SqliteConnection};
 
-use crate::db::{Access, Conn, Pending, Tx};
+use crate::db::{Access, Conn, Pending, Sql, Tx};
 use crate::error::Error;
 use crate::time::Timestamp;
 use crate::on;
@@ -161,6 +161,12 @@ pub(crate) async fn sequence(conn: &mut PgConnection, limit: i64) -> Result<u64,
 
 /// Deletes changes recorded before an instant and raises the floor; returns the new floor.
 pub(crate) async fn compact(tx: &mut Tx, before: Timestamp) -> Result<i64, Error> {
+    // In one statement, PostgreSQL would see the head as the sequencer leaves it but the feed as it was
+    // before, and take what was just sequenced for old: so the lock comes first, in its own statement.
+    const LOCK: Sql = Sql {
+        postgres: "SELECT position FROM feed_head WHERE part = 0 FOR UPDATE",
+        sqlite: "SELECT position FROM feed_head WHERE part = 0",
+    };
     const RAISE: &str = "
         UPDATE feed_head
         SET floor = COALESCE(
@@ -168,6 +174,8 @@ pub(crate) async fn compact(tx: &mut Tx, before: Timestamp) -> Result<i64, Error
         WHERE part = 0
         RETURNING floor";
     const DELETE: &str = "DELETE FROM feed WHERE position <= $1";
+    let lock = LOCK.text(tx.dialect());
+    on!(tx, |conn| sqlx::query(lock).execute(conn).await.map(drop))?;
     let floor: i64 = on!(tx, |conn| sqlx::query_scalar(RAISE).bind(before).fetch_one(conn).await)?;
     on!(tx, |conn| sqlx::query(DELETE).bind(floor).execute(conn).await.map(drop))?;
     Ok(floor)

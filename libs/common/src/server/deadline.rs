@@ -11,10 +11,11 @@ use tonic::{Code, Status};
 use super::{body, method};
 use crate::error::Refusal;
 
+/// tonic has a timer of its own outside of every layer, which answers CANCELLED. Ours has to ring
+/// first: it counts from a stamp taken before tonic's starts, and one tick of the runtime's timer less.
+const TICK: Duration = Duration::from_millis(1);
+
 /// When the request arrived, stamped before anything else happens to it.
-///
-/// tonic has a timer of its own outside of every layer, which answers CANCELLED. It starts after the
-/// stamp is taken and is looked at after our layers, so ours always answers first.
 #[derive(Clone, Copy)]
 pub(super) struct Arrived(pub Instant);
 
@@ -28,7 +29,7 @@ pub(super) async fn layer(
     let asked = crate::deadline::from_headers(request.headers());
     let budget = asked.or(unary.then_some(unary_default));
     // A budget beyond what the clock can express is no limit at all.
-    let deadline = budget.and_then(|budget| arrived.checked_add(budget));
+    let deadline = budget.and_then(|budget| arrived.checked_add(budget.saturating_sub(TICK)));
     let answer = crate::deadline::scope(deadline, next.run(request));
     let (Some(deadline), Some(budget)) = (deadline, budget) else {
         return answer.await;

@@ -46,6 +46,8 @@ use crate::error::Error;
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Room for a token with many scopes, and for little else.
 const HEADER_BYTES_MAX: u32 = 32 * 1024;
+/// Calls that a connection may have taken back before they were looked at.
+const RESETS_MAX: usize = 1024;
 
 /// A server whose ports are open. Nothing is answered before [`Bound::serve`].
 #[derive(Debug)]
@@ -165,6 +167,9 @@ fn grpc(config: &ServerConfig) -> tonic::transport::Server {
         .max_concurrent_streams(config.streams_per_connection_max)
         .max_connection_age(jittered(config.connection_age_max))
         .http2_max_header_list_size(HEADER_BYTES_MAX)
+        // A caller that gives up on many calls at once is no attacker: with h2's limit of 20 all its
+        // other calls on the connection would fail.
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
 }
 
 /// Spreads the end of connections, so that replicas that started together do not lose theirs at once.

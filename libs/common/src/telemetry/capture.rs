@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -29,9 +31,12 @@ impl SpanExporter for Spans {
 }
 
 static SPANS: LazyLock<Spans> = LazyLock::new(|| {
+    super::metrics::install();
     let spans = Spans::default();
     let tracer = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
-    let traces = tracing_opentelemetry::layer().with_tracer(tracer.tracer("asterism"));
+    let traces = tracing_opentelemetry::layer()
+        .with_tracer(tracer.tracer("asterism"))
+        .with_filter(LevelFilter::INFO);
     // A test binary that has a subscriber of its own keeps it, and captures nothing.
     let _ = tracing_subscriber::registry().with(traces).try_init();
     spans

@@ -21,8 +21,7 @@ static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(Instruments::new);
 
 struct Instruments {
     registry: Registry,
-    /// Dropping it would stop the instruments.
-    _provider: SdkMeterProvider,
+    provider: SdkMeterProvider,
     rpc_server: Histogram<f64>,
     rpc_client: Histogram<f64>,
     shed: Counter<u64>,
@@ -67,7 +66,7 @@ impl Instruments {
                 .with_boundaries([1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map(f64::from).to_vec())
                 .build(),
             registry,
-            _provider: provider,
+            provider,
         }
     }
 }
@@ -83,6 +82,11 @@ fn seconds(meter: &Meter, name: &'static str, says: &'static str) -> Histogram<f
 
 fn label(name: &'static str, value: &'static str) -> KeyValue {
     KeyValue::new(name, value)
+}
+
+/// Makes meters that parts of the suite take from OpenTelemetry's global provider appear here, too.
+pub(super) fn install() {
+    opentelemetry::global::set_meter_provider(INSTRUMENTS.provider.clone());
 }
 
 /// All metrics in the text format of Prometheus.

@@ -6,6 +6,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
@@ -33,6 +34,7 @@ impl Drop for Guard {
 pub fn init(config: &TelemetryConfig, service: &str) -> Result<Guard, Error> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| Error::Config(format!("--log {:?}: {error}", config.log)))?;
+    super::metrics::install();
     let tracer = tracer(config, service)?;
     let traces = tracing_opentelemetry::layer()
         .with_location(false)
@@ -41,7 +43,7 @@ pub fn init(config: &TelemetryConfig, service: &str) -> Result<Guard, Error> {
         .with_tracer(tracer.tracer("asterism"));
     tracing_subscriber::registry()
         .with(log(config.log_format).with_filter(filter))
-        .with(traces.with_filter(tracing::level_filters::LevelFilter::INFO))
+        .with(traces.with_filter(LevelFilter::INFO))
         .try_init()
         .map_err(|error| Error::Internal(format!("telemetry was set up before: {error}")))?;
     std::panic::set_hook(Box::new(|panic| {
@@ -82,4 +84,26 @@ fn tracer(config: &TelemetryConfig, service: &str) -> Result<SdkTracerProvider, 
         .with_sampler(Sampler::ParentBased(Box::new(ratio)))
         .with_batch_exporter(exporter)
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::{set_parent, trace_id, traceparent};
+
+    #[test]
+    fn calls_have_trace_ids_even_where_no_trace_is_recorded() {
+        let tracer = tracer(&TelemetryConfig::default(), "test").unwrap().tracer("test");
+        let traces = tracing_opentelemetry::layer().with_tracer(tracer);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(traces), || {
+            let span = tracing::info_span!("rpc");
+            let id = trace_id(&span).expect("a trace id");
+            let stored = span.in_scope(traceparent);
+            assert!(stored.contains(&id), "{stored}");
+
+            let later = tracing::info_span!("apply");
+            set_parent(&later, &stored);
+            assert_eq!(trace_id(&later), Some(id));
+        });
+    }
 }

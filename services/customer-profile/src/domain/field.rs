@@ -4,7 +4,6 @@ use super::Profile;
 
 /// One field, as fine as an update mask may name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of the proto")]
 pub enum Field {
     DisplayName,
     GivenName,

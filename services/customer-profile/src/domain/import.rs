@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use common::ids::CustomerId;
 use common::time::Timestamp;
 
-use super::{Customer, Key, Mask, Profile};
+use super::{ATTRIBUTES_MAX, Customer, EXTERNAL_IDS_MAX, Key, Mask, Profile};
 
 /// One row.
 #[derive(Debug, Clone)]
@@ -51,6 +51,8 @@ pub enum RowRefusal {
     ExternalIdTaken,
     /// Its external ids belong to different customers.
     AmbiguousCustomer,
+    /// Together with what the customer has, its attributes or external ids are too many.
+    LimitExceeded,
 }
 
 impl RowRefusal {
@@ -60,6 +62,7 @@ impl RowRefusal {
             Self::CustomerIdRetired => "CUSTOMER_ID_RETIRED",
             Self::ExternalIdTaken => "EXTERNAL_ID_TAKEN",
             Self::AmbiguousCustomer => "AMBIGUOUS_CUSTOMER",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
         }
     }
 }
@@ -102,7 +105,11 @@ impl Import {
             return Ok(RowDecision::Create(customer));
         };
         let before: Vec<_> = customer.profile.external_keys().collect();
-        let changed = customer.revise(merged(&customer.profile, &row.profile), now);
+        let profile = merged(&customer.profile, &row.profile);
+        if profile.attributes.len() > ATTRIBUTES_MAX || profile.external_ids.len() > EXTERNAL_IDS_MAX {
+            return Err(RowRefusal::LimitExceeded);
+        }
+        let changed = customer.revise(profile, now);
         if changed.is_empty() {
             return Ok(RowDecision::Unchanged(id.clone()));
         }

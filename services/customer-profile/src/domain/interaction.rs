@@ -31,7 +31,6 @@ pub struct Interaction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it, and the proto documents them")]
 pub enum Channel {
     Email,
     Phone,

@@ -12,10 +12,10 @@ mod text;
 mod transaction;
 
 pub use field::{Field, Mask};
-pub use import::{Import, ImportRow, RowDecision, RowRefusal};
+pub use import::{Import, ImportRow, RowDecision};
 pub use interaction::{Channel, Interaction};
 pub use personal::{Address, Contact, ContactKind, Gender, Personal};
-pub use profile::{Customer, Profile};
+pub use profile::{ATTRIBUTES_MAX, Customer, EXTERNAL_IDS_MAX, Profile};
 pub use record::{Decision, Fact, Key, decide};
 pub use text::{line, name, required, trimmed};
 pub use transaction::{AMOUNT_MICROS_MAX, Line, Transaction, Voided};

@@ -36,7 +36,6 @@ pub struct Contact {
 /// Kind of a contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it, and the proto documents them")]
 pub enum ContactKind {
     Email,
     Phone,
@@ -95,7 +94,6 @@ pub struct Address {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it, and the proto documents them")]
 pub enum Gender {
     #[default]
     Unknown,

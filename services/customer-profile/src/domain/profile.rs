@@ -7,6 +7,11 @@ use common::time::Timestamp;
 
 use super::{Field, Key, Personal};
 
+/// Attributes of one customer.
+pub const ATTRIBUTES_MAX: usize = 100;
+/// External ids of one customer.
+pub const EXTERNAL_IDS_MAX: usize = 50;
+
 /// What callers may set of a customer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {

@@ -301,7 +301,9 @@ async fn with_external_ids(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<C
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let (sql, ids) = (SELECT.text(db.dialect()), json(&rows));
+    let ids: Vec<_> =
+        rows.iter().map(|row| BTreeMap::from([("customer_id", &row.customer_id)])).collect();
+    let (sql, ids) = (SELECT.text(db.dialect()), json(&ids));
     let found: Vec<ExternalIdRow> =
         on!(db, |conn| sqlx::query_as(sql).bind(&ids).fetch_all(conn).await)?;
     let mut external_ids: HashMap<String, BTreeMap<String, String>> = HashMap::new();

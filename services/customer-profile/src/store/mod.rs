@@ -1,16 +1,30 @@
 //! All SQL of this service. Batches travel as one JSON parameter, whatever their size.
 
 mod customers;
-mod interactions;
+use common::ids::CustomerId;
+use common::time::Timestamp;
+
+pub mod interactions;
 mod summary;
-mod transactions;
+pub mod transactions;
 
 pub use customers::{
     delete, find, insert, list, load, lock, owners, retire, retired, update, update_revisions,
 };
-pub use interactions::{Interactions, InteractionsPage};
 pub use summary::{InteractionStats, SpendStats, interaction_stats, spend_stats, voided_count};
-pub use transactions::{Transactions, TransactionsPage};
+
+/// A stretch of one customer's timeline, newest first.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// Whose.
+    pub customer_id: &'a CustomerId,
+    /// Only what happened up to here.
+    pub as_of: Timestamp,
+    /// Only what stands after this place: when it happened, and its id.
+    pub before: (Timestamp, &'a str),
+    /// At most this many.
+    pub limit: i64,
+}
 
 /// A statement over a batch of rows: `rows!([customer_id text, revision bigint] "UPDATE … FROM r …")` reads
 /// `$1`, a JSON list of objects, as the table `r`. The two databases spell only that table differently. A text

@@ -40,7 +40,10 @@ impl<Of> Id<Of> {
         if text.len() != 36 || !text.bytes().enumerate().all(fits) {
             return Err("must be a UUID as the server returned it".to_owned());
         }
-        Ok(Self { text: text.to_owned(), of: PhantomData })
+        Ok(Self {
+            text: text.to_owned(),
+            of: PhantomData,
+        })
     }
 
     /// As text.
@@ -72,7 +75,13 @@ mod tests {
     fn only_canonical_uuids_are_ids() {
         let good = "01890a5d-ac96-774b-bcce-b302099a8057";
         assert_eq!(SurveyId::parse(good).unwrap().as_str(), good);
-        for bad in ["", "x", &good[1..], &good.to_uppercase(), &good.replace('-', "0")] {
+        for bad in [
+            "",
+            "x",
+            &good[1..],
+            &good.to_uppercase(),
+            &good.replace('-', "0"),
+        ] {
             assert!(SurveyId::parse(bad).is_err(), "{bad}");
         }
     }

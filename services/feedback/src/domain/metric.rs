@@ -48,8 +48,8 @@ pub struct NpsGroups {
 }
 
 impl NpsGroups {
-    /// The score with its adjusted Wald interval: three answers are added, three quarters of one to each end, which
-    /// keeps the interval honest for few or one-sided answers.
+    /// The score with its adjusted Wald interval: three answers are added, three quarters of one to
+    /// each end, which keeps the interval honest for few or one-sided answers.
     pub fn estimate(self, confidence: Confidence) -> Option<Estimate> {
         let n = self.promoters + self.passives + self.detractors;
         if n == 0 {
@@ -90,9 +90,21 @@ impl CsatGroups {
         let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
         let scale = 1.0 + z * z / n;
         // At the edges the formula gives the edge itself but for rounding.
-        let low = if self.satisfied == 0 { 0.0 } else { 100.0 * (middle - half) / scale };
-        let high = if self.not_satisfied == 0 { 100.0 } else { 100.0 * (middle + half) / scale };
-        Some(Estimate { value: 100.0 * share, low, high })
+        let low = if self.satisfied == 0 {
+            0.0
+        } else {
+            100.0 * (middle - half) / scale
+        };
+        let high = if self.not_satisfied == 0 {
+            100.0
+        } else {
+            100.0 * (middle + half) / scale
+        };
+        Some(Estimate {
+            value: 100.0 * share,
+            low,
+            high,
+        })
     }
 }
 
@@ -132,11 +144,24 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds counts up; several counts of one score add to each other, scores the type does not know are left out.
+    /// Adds counts up; several counts of one score add to each other, scores the type does not know
+    /// are left out.
     pub fn new(survey: SurveyType, counts: &[ScoreCount]) -> Self {
-        let of = |score| counts.iter().filter(|c| c.score == score).map(|c| c.responses).sum();
-        let scores = survey.scores().map(|score| ScoreCount { score, responses: of(score) });
-        Self { survey, scores: scores.collect() }
+        let of = |score| {
+            counts
+                .iter()
+                .filter(|c| c.score == score)
+                .map(|c| c.responses)
+                .sum()
+        };
+        let scores = survey.scores().map(|score| ScoreCount {
+            score,
+            responses: of(score),
+        });
+        Self {
+            survey,
+            scores: scores.collect(),
+        }
     }
 
     /// Responses by score.
@@ -165,7 +190,10 @@ impl Tally {
     }
 
     fn within(&self, first: i32, last: i32) -> i64 {
-        let inside = self.scores.iter().filter(|count| (first..=last).contains(&count.score));
+        let inside = self
+            .scores
+            .iter()
+            .filter(|count| (first..=last).contains(&count.score));
         inside.map(|count| count.responses).sum()
     }
 }

@@ -6,11 +6,16 @@ pub trait Named: Copy + PartialEq + 'static {
     /// The value's name.
     fn name(self) -> &'static str {
         let named = Self::NAMES.iter().find(|(value, _)| *value == self);
-        named.expect("NAMES holds every value, which a test of each type shows").1
+        named
+            .expect("NAMES holds every value, which a test of each type shows")
+            .1
     }
 
     /// The value of a name.
     fn named(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(value, _)| *value)
+        Self::NAMES
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(value, _)| *value)
     }
 }

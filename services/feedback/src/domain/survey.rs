@@ -78,7 +78,8 @@ pub enum InvitationState {
     Expired,
 }
 
-/// An answer outlasts expiry, and what was taken back stays so. The moment of expiry is already too late.
+/// An answer outlasts expiry, and what was taken back stays so. The moment of expiry is already too
+/// late.
 pub fn state(standing: Standing, now: Timestamp) -> InvitationState {
     if standing.completed {
         InvitationState::Completed
@@ -102,12 +103,30 @@ mod tests {
             revoked: false,
             expires_at: Timestamp::from_micros(10),
         };
-        assert_eq!(state(standing, Timestamp::from_micros(9)), InvitationState::Issued);
-        assert_eq!(state(standing, Timestamp::from_micros(10)), InvitationState::Expired);
-        let completed = Standing { completed: true, ..standing };
-        assert_eq!(state(completed, Timestamp::from_micros(11)), InvitationState::Completed);
-        let revoked = Standing { revoked: true, ..standing };
-        assert_eq!(state(revoked, Timestamp::from_micros(11)), InvitationState::Revoked);
+        assert_eq!(
+            state(standing, Timestamp::from_micros(9)),
+            InvitationState::Issued
+        );
+        assert_eq!(
+            state(standing, Timestamp::from_micros(10)),
+            InvitationState::Expired
+        );
+        let completed = Standing {
+            completed: true,
+            ..standing
+        };
+        assert_eq!(
+            state(completed, Timestamp::from_micros(11)),
+            InvitationState::Completed
+        );
+        let revoked = Standing {
+            revoked: true,
+            ..standing
+        };
+        assert_eq!(
+            state(revoked, Timestamp::from_micros(11)),
+            InvitationState::Revoked
+        );
     }
 
     #[test]
@@ -115,7 +134,13 @@ mod tests {
         for survey in [SurveyType::Nps, SurveyType::Csat] {
             assert_eq!(SurveyType::named(survey.name()), Some(survey));
         }
-        for channel in [Channel::Email, Channel::Sms, Channel::App, Channel::Web, Channel::Phone] {
+        for channel in [
+            Channel::Email,
+            Channel::Sms,
+            Channel::App,
+            Channel::Web,
+            Channel::Phone,
+        ] {
             assert_eq!(Channel::named(channel.name()), Some(channel));
         }
         assert_eq!(Channel::named("PIGEON"), None);

@@ -241,7 +241,16 @@ pub enum Refused {
 
 /// The event of opening a ticket.
 pub fn open(actor: String, at: Timestamp) -> Event {
-    Event { version: 1, from: None, act: Act { step: Step::Open, actor, reason: String::new(), at } }
+    Event {
+        version: 1,
+        from: None,
+        act: Act {
+            step: Step::Open,
+            actor,
+            reason: String::new(),
+            at,
+        },
+    }
 }
 
 /// Decides whether a step may be taken now, and gives the event that records it.
@@ -259,7 +268,11 @@ pub fn plan(progress: &Progress, act: Act, policy: Policy) -> Result<Event, Refu
     {
         return Err(Refused::ReopenWindowPassed { closed_at });
     }
-    Ok(Event { version: progress.version + 1, from: Some(from), act })
+    Ok(Event {
+        version: progress.version + 1,
+        from: Some(from),
+        act,
+    })
 }
 
 /// What a history adds up to; `None` for one without events.

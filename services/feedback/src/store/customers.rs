@@ -18,8 +18,8 @@ pub struct Held {
 
 /// Locks a customer for this transaction and counts one more change; `None` for one never heard of.
 ///
-/// Comes first in every transaction that changes something of a customer: what is read after it stays true, and
-/// events of one customer leave in the order of their revisions.
+/// Comes first in every transaction that changes something of a customer: what is read after it
+/// stays true, and events of one customer leave in the order of their revisions.
 pub async fn advance(tx: &mut Tx, customer: &CustomerId) -> Result<Option<Held>, Error> {
     const ADVANCE: &str = "
         UPDATE customer
@@ -35,7 +35,10 @@ pub async fn advance(tx: &mut Tx, customer: &CustomerId) -> Result<Option<Held>,
 /// As [`advance`], refusing customers that are unknown or deleted.
 pub async fn advance_living(tx: &mut Tx, customer: &CustomerId) -> Result<i64, Error> {
     match advance(tx, customer).await? {
-        Some(Held { revision, deleted_at: None }) => Ok(revision),
+        Some(Held {
+            revision,
+            deleted_at: None,
+        }) => Ok(revision),
         Some(_) | None => Err(Error::CustomerNotFound(customer.clone())),
     }
 }
@@ -46,7 +49,12 @@ pub async fn insert(tx: &mut Tx, customer: &CustomerId, now: Timestamp) -> Resul
         INSERT INTO customer (customer_id, revision, known_at, deleted_at)
         VALUES ($1, 0, $2, NULL)
         ON CONFLICT (customer_id) DO NOTHING";
-    on!(tx, |conn| sqlx::query(INSERT).bind(customer).bind(now).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(INSERT)
+        .bind(customer)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }
 
@@ -56,6 +64,11 @@ pub async fn mark_deleted(tx: &mut Tx, customer: &CustomerId, now: Timestamp) ->
         INSERT INTO customer (customer_id, revision, known_at, deleted_at)
         VALUES ($1, 0, $2, $2)
         ON CONFLICT (customer_id) DO UPDATE SET deleted_at = excluded.deleted_at";
-    on!(tx, |conn| sqlx::query(MARK).bind(customer).bind(now).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(MARK)
+        .bind(customer)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }

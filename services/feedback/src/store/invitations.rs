@@ -98,10 +98,7 @@ pub async fn insert(
 }
 
 /// The invitation, if there is one.
-pub async fn find(
-    db: &mut impl Access,
-    id: &InvitationId,
-) -> Result<Option<Invitation>, Error> {
+pub async fn find(db: &mut impl Access, id: &InvitationId) -> Result<Option<Invitation>, Error> {
     const FIND: &str = "
         SELECT i.invitation_id, i.customer_id, i.survey_id, i.channel, i.created_at, i.expires_at, i.revoked_at,
             r.invitation_id IS NOT NULL AS completed
@@ -128,7 +125,8 @@ pub async fn find_by_token(
         .bind(token_sha256)
         .fetch_optional(conn)
         .await)?;
-    id.map(|id| InvitationId::parse(&id).map_err(Error::corrupt)).transpose()
+    id.map(|id| InvitationId::parse(&id).map_err(Error::corrupt))
+        .transpose()
 }
 
 /// Takes an invitation back.

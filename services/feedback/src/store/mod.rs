@@ -19,7 +19,9 @@ impl<T: Named> TryFrom<String> for Name<T> {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        T::named(&name).map(Self).ok_or_else(|| format!("{name:?} is not a name known here"))
+        T::named(&name)
+            .map(Self)
+            .ok_or_else(|| format!("{name:?} is not a name known here"))
     }
 }
 
@@ -33,11 +35,17 @@ pub struct Below {
 impl Below {
     /// The key of a row.
     pub fn new(at: Timestamp, id: &str) -> Self {
-        Self { at: at.micros(), id: id.to_owned() }
+        Self {
+            at: at.micros(),
+            id: id.to_owned(),
+        }
     }
 
     /// Above every row: where the first page begins.
     pub fn top() -> Self {
-        Self { at: i64::MAX, id: String::new() }
+        Self {
+            at: i64::MAX,
+            id: String::new(),
+        }
     }
 }

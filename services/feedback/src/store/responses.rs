@@ -122,18 +122,20 @@ pub async fn list(
             None => query.fetch_all(conn).await,
         }
     })?;
-    let next = page.cut(&mut rows, |row| Below::new(row.submitted_at, row.response_id.as_str()));
+    let next = page.cut(&mut rows, |row| {
+        Below::new(row.submitted_at, row.response_id.as_str())
+    });
     Ok((rows.into_iter().map(Response::from).collect(), next))
 }
 
 /// Which responses to count.
 #[derive(Debug, Clone)]
 pub struct Range {
-    /// Of this survey,
+    /// Of this survey.
     pub survey: SurveyId,
-    /// submitted at or after this
-    pub from: Timestamp,
-    /// and before this; `None` has no end.
+    /// Submitted at or after this; `None` has no beginning.
+    pub from: Option<Timestamp>,
+    /// Submitted before this; `None` has no end.
     pub before: Option<Timestamp>,
 }
 
@@ -153,12 +155,19 @@ pub async fn count(db: &mut impl Access, range: &Range) -> Result<Vec<ScoreCount
         score: i32,
         responses: i64,
     }
+    let from = range.from.map_or(i64::MIN, Timestamp::micros);
     let before = range.before.map_or(i64::MAX, Timestamp::micros);
     let counts = on!(db, |conn| sqlx::query_as::<_, Count>(COUNT)
         .bind(range.survey.as_str())
-        .bind(range.from)
+        .bind(from)
         .bind(before)
         .fetch_all(conn)
         .await)?;
-    Ok(counts.into_iter().map(|c| ScoreCount { score: c.score, responses: c.responses }).collect())
+    Ok(counts
+        .into_iter()
+        .map(|c| ScoreCount {
+            score: c.score,
+            responses: c.responses,
+        })
+        .collect())
 }

@@ -6,8 +6,8 @@ use common::page::PageRequest;
 use common::time::Timestamp;
 
 use super::{Below, Name};
-use crate::domain::SurveyId;
 use crate::domain::Named as _;
+use crate::domain::SurveyId;
 use crate::domain::survey::SurveyType;
 use crate::error::Error;
 
@@ -86,7 +86,8 @@ pub async fn get(db: &mut impl Access, id: &SurveyId) -> Result<Survey, Error> {
         .bind(id.as_str())
         .fetch_optional(conn)
         .await)?;
-    row.map(Survey::from).ok_or_else(|| Error::SurveyNotFound(id.clone()))
+    row.map(Survey::from)
+        .ok_or_else(|| Error::SurveyNotFound(id.clone()))
 }
 
 /// Keeps others from changing a survey until the transaction ends; `SurveyNotFound` without one.
@@ -97,7 +98,11 @@ pub async fn lock(tx: &mut Tx, id: &SurveyId) -> Result<Survey, Error> {
         sqlite: "SELECT survey_id FROM survey WHERE survey_id = $1",
     };
     let text = LOCK.text(tx.dialect());
-    on!(tx, |conn| sqlx::query(text).bind(id.as_str()).fetch_optional(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(text)
+        .bind(id.as_str())
+        .fetch_optional(conn)
+        .await
+        .map(drop))?;
     get(tx, id).await
 }
 
@@ -107,7 +112,12 @@ pub async fn close(tx: &mut Tx, id: &SurveyId, now: Timestamp) -> Result<(), Err
         UPDATE survey
         SET closed_at = $2, revision = revision + 1
         WHERE survey_id = $1";
-    on!(tx, |conn| sqlx::query(CLOSE).bind(id.as_str()).bind(now).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(CLOSE)
+        .bind(id.as_str())
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }
 
@@ -132,6 +142,8 @@ pub async fn list(
         .bind(page.size + 1)
         .fetch_all(conn)
         .await)?;
-    let next = page.cut(&mut rows, |row| Below::new(row.created_at, row.survey_id.as_str()));
+    let next = page.cut(&mut rows, |row| {
+        Below::new(row.created_at, row.survey_id.as_str())
+    });
     Ok((rows.into_iter().map(Survey::from).collect(), next))
 }

@@ -6,7 +6,9 @@ use common::time::Timestamp;
 use super::Name;
 use super::tickets::{Details, Ticket};
 use crate::domain::TicketId;
-use crate::domain::ticket::{Act, Action, Event, Priority, Progress, Resolution, State, Step, TicketType};
+use crate::domain::ticket::{
+    Act, Action, Event, Priority, Progress, Resolution, State, Step, TicketType,
+};
 use crate::error::Error;
 
 #[derive(sqlx::FromRow)]
@@ -67,7 +69,10 @@ struct ResolutionColumns {
 
 impl From<ResolutionColumns> for Option<Resolution> {
     fn from(columns: ResolutionColumns) -> Self {
-        Some(Resolution { code: columns.resolution_code?, text: columns.resolution_text? })
+        Some(Resolution {
+            code: columns.resolution_code?,
+            text: columns.resolution_text?,
+        })
     }
 }
 
@@ -92,9 +97,9 @@ impl TryFrom<EventRow> for Event {
         let missing = |what| Error::corrupt(format!("ticket event {} has no {what}", row.version));
         let step = match row.action.0 {
             Action::Opened => Step::Open,
-            Action::Assigned => {
-                Step::Assign { assignee: row.assignee.ok_or_else(|| missing("assignee"))? }
-            }
+            Action::Assigned => Step::Assign {
+                assignee: row.assignee.ok_or_else(|| missing("assignee"))?,
+            },
             Action::Started => Step::Start,
             Action::Resolved => {
                 let resolution: Option<Resolution> = row.resolution.into();
@@ -103,11 +108,20 @@ impl TryFrom<EventRow> for Event {
             Action::Reopened => Step::Reopen,
             Action::Closed => Step::Close,
         };
-        let from = row.from_state.map(Name::try_from).transpose().map_err(Error::corrupt)?;
+        let from = row
+            .from_state
+            .map(Name::try_from)
+            .transpose()
+            .map_err(Error::corrupt)?;
         Ok(Self {
             version: row.version,
             from: from.map(|Name(state)| state),
-            act: Act { step, actor: row.actor, reason: row.reason, at: row.occurred_at },
+            act: Act {
+                step,
+                actor: row.actor,
+                reason: row.reason,
+                at: row.occurred_at,
+            },
         })
     }
 }

@@ -63,9 +63,13 @@ pub async fn get(db: &mut impl Access, id: &TicketId) -> Result<Ticket, Error> {
     let row = on!(db, |conn| {
         let mut query = sqlx::QueryBuilder::new(SELECT);
         query.push(" WHERE ticket_id = ").push_bind(id.as_str());
-        query.build_query_as::<TicketRow>().fetch_optional(conn).await
+        query
+            .build_query_as::<TicketRow>()
+            .fetch_optional(conn)
+            .await
     })?;
-    row.map(Ticket::from).ok_or_else(|| Error::TicketNotFound(id.clone()))
+    row.map(Ticket::from)
+        .ok_or_else(|| Error::TicketNotFound(id.clone()))
 }
 
 /// A page of tickets, newest first, and the token of the next.
@@ -78,7 +82,9 @@ pub async fn list(
     // Only the conditions asked for are in the text, so that each combination finds its index.
     let mut rows = on!(db, |conn| {
         let mut query = sqlx::QueryBuilder::new(SELECT);
-        query.push(" WHERE (opened_at, ticket_id) < (").push_bind(below.at);
+        query
+            .push(" WHERE (opened_at, ticket_id) < (")
+            .push_bind(below.at);
         query.push(", ").push_bind(&below.id).push(")");
         if let Some(customer) = &filter.customer {
             query.push(" AND customer_id = ").push_bind(customer);
@@ -90,15 +96,21 @@ pub async fn list(
             query.push(" AND assignee = ").push_bind(assignee);
         }
         if let Some(ticket_type) = filter.ticket_type {
-            query.push(" AND ticket_type = ").push_bind(ticket_type.name());
+            query
+                .push(" AND ticket_type = ")
+                .push_bind(ticket_type.name());
         }
-        query.push(" ORDER BY opened_at DESC, ticket_id DESC LIMIT ").push_bind(page.size + 1);
+        query
+            .push(" ORDER BY opened_at DESC, ticket_id DESC LIMIT ")
+            .push_bind(page.size + 1);
         query.build_query_as::<TicketRow>().fetch_all(conn).await
     })?
     .into_iter()
     .map(Ticket::from)
     .collect();
-    let next = page.cut(&mut rows, |row: &Ticket| Below::new(row.opened_at, row.ticket_id.as_str()));
+    let next = page.cut(&mut rows, |row: &Ticket| {
+        Below::new(row.opened_at, row.ticket_id.as_str())
+    });
     Ok((rows, next))
 }
 
@@ -110,7 +122,9 @@ pub async fn insert(tx: &mut Tx, ticket: &Ticket, opening: &Event) -> Result<(),
             version, state, assignee, reopen_count, updated_at
         )
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-    let Ticket { details, progress, .. } = ticket;
+    let Ticket {
+        details, progress, ..
+    } = ticket;
     on!(tx, |conn| sqlx::query(INSERT)
         .bind(&ticket.customer_id)
         .bind(ticket.ticket_id.as_str())
@@ -182,7 +196,7 @@ async fn insert_event(tx: &mut Tx, ticket: &Ticket, event: &Event) -> Result<(),
         .bind(ticket.ticket_id.as_str())
         .bind(event.version)
         .bind(event.act.step.action().name())
-        .bind(event.from.map(|state| state.name()))
+        .bind(event.from.map(State::name))
         .bind(&event.act.actor)
         .bind(&event.act.reason)
         .bind(assignee)
@@ -196,7 +210,10 @@ async fn insert_event(tx: &mut Tx, ticket: &Ticket, event: &Event) -> Result<(),
 }
 
 fn columns(resolution: Option<&Resolution>) -> (Option<&str>, Option<&str>) {
-    (resolution.map(|r| r.code.as_str()), resolution.map(|r| r.text.as_str()))
+    (
+        resolution.map(|r| r.code.as_str()),
+        resolution.map(|r| r.text.as_str()),
+    )
 }
 
 /// A page of a ticket's history, oldest first, and the token of the next.
@@ -218,7 +235,10 @@ pub async fn list_events(
         .bind(page.size + 1)
         .fetch_all(conn)
         .await)?;
-    let mut events = rows.into_iter().map(Event::try_from).collect::<Result<Vec<_>, _>>()?;
+    let mut events = rows
+        .into_iter()
+        .map(Event::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
     let next = page.cut(&mut events, |event| event.version);
     Ok((events, next))
 }

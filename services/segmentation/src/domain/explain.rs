@@ -128,7 +128,7 @@ fn sentence(indicator: &Indicator, part: &Part, currency: &Currency) -> String {
         "{name} of {amount} in {} days is at percentile {} of the buyers (weight {} %, {sign}{}).",
         indicator.window_days,
         points(value.percentile),
-        decimal(part.effective_weight, 100, 1),
+        decimal((part.effective_weight + 5) / 10, 10, 1),
         points(part.contribution.abs()),
     )
 }
@@ -217,8 +217,8 @@ mod tests {
         assert_eq!(
             text,
             "2 stars with a score of 38.2 of 100. Spend of 400.50 USD in 365 days is at percentile 39.9 of the \
-             buyers (weight 66.6 %, -6.6). Frequency of 4 orders in 365 days is at percentile 34.9 of the buyers \
-             (weight 33.4 %, -5.1). Category breadth is missing (no purchase to compare carries a category): its \
+             buyers (weight 66.7 %, -6.6). Frequency of 4 orders in 365 days is at percentile 34.8 of the buyers \
+             (weight 33.3 %, -5.0). Category breadth is missing (no purchase to compare carries a category): its \
              weight of 10 % is shared out among the others. Needs +86.50 USD spend or +2 orders for 3 stars, all \
              else equal."
         );

@@ -1,8 +1,10 @@
 //! All SQL. Reads run on anything that is `Access`, writes on a `Tx`; nothing here decides anything.
 
+pub mod distribution;
 pub mod features;
 pub mod models;
 pub mod purchases;
+pub mod rating_writes;
 pub mod ratings;
 pub mod rfm;
 

@@ -24,17 +24,18 @@ pub struct Purchase {
     pub counted: bool,
 }
 
-/// Locks the customer's row, made first if there is none. False for a deleted customer.
-pub async fn lock_customer(tx: &mut Tx, customer: &CustomerId) -> Result<bool, Error> {
+/// Locks the customer's row, made first if there is none, and returns its revision; `None` for a deleted
+/// customer.
+pub async fn lock_customer(tx: &mut Tx, customer: &CustomerId) -> Result<Option<i64>, Error> {
     // The update changes nothing; it makes RETURNING answer and takes the row's lock.
     const UPSERT: &str = "
         INSERT INTO customers (customer_id, revision, ignored_transactions, deleted)
         VALUES ($1, 0, 0, FALSE)
         ON CONFLICT (customer_id) DO UPDATE SET deleted = customers.deleted
-        RETURNING deleted";
-    let deleted: bool =
-        on!(tx, |conn| sqlx::query_scalar(UPSERT).bind(customer).fetch_one(conn).await)?;
-    Ok(!deleted)
+        RETURNING revision, deleted";
+    let (revision, deleted): (i64, bool) =
+        on!(tx, |conn| sqlx::query_as(UPSERT).bind(customer).fetch_one(conn).await)?;
+    Ok((!deleted).then_some(revision))
 }
 
 /// Keeps a purchase; false when it is known already, or known to be voided.

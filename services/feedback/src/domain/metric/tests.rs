@@ -4,11 +4,15 @@ use serde_json::Value;
 use super::*;
 
 fn number(case: &Value, key: &str) -> f64 {
-    case[key].as_f64().unwrap_or_else(|| panic!("{key} of {case}"))
+    case[key]
+        .as_f64()
+        .unwrap_or_else(|| panic!("{key} of {case}"))
 }
 
 fn count(case: &Value, key: &str) -> i64 {
-    case[key].as_i64().unwrap_or_else(|| panic!("{key} of {case}"))
+    case[key]
+        .as_i64()
+        .unwrap_or_else(|| panic!("{key} of {case}"))
 }
 
 fn groups(case: &Value) -> Groups {
@@ -31,20 +35,30 @@ fn the_published_vectors_hold() {
     let text = include_str!("../../../../../tests/data/metrics/vectors_small.json");
     let vectors: Value = serde_json::from_str(text).unwrap();
     let tolerance = number(&vectors, "tolerance");
-    for (confidence, name) in
-        [(Confidence::P90, "0.90"), (Confidence::P95, "0.95"), (Confidence::P99, "0.99")]
-    {
+    for (confidence, name) in [
+        (Confidence::P90, "0.90"),
+        (Confidence::P95, "0.95"),
+        (Confidence::P99, "0.99"),
+    ] {
         assert!((confidence.z() - number(&vectors["z"], name)).abs() < 1e-15);
     }
     let cases = vectors["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 4);
     for case in cases {
-        assert!((number(case, "confidence") - 0.95).abs() < 1e-12, "all vectors are for 95 %");
+        assert!(
+            (number(case, "confidence") - 0.95).abs() < 1e-12,
+            "all vectors are for 95 %"
+        );
         let estimate = groups(case).estimate(Confidence::P95).unwrap();
-        for (key, value) in
-            [("value", estimate.value), ("ci_low", estimate.low), ("ci_high", estimate.high)]
-        {
-            assert!((number(case, key) - value).abs() < tolerance, "{key} of {case}: {value}");
+        for (key, value) in [
+            ("value", estimate.value),
+            ("ci_low", estimate.low),
+            ("ci_high", estimate.high),
+        ] {
+            assert!(
+                (number(case, key) - value).abs() < tolerance,
+                "{key} of {case}: {value}"
+            );
         }
     }
 }
@@ -52,15 +66,31 @@ fn the_published_vectors_hold() {
 #[test]
 fn without_answers_there_is_no_value() {
     for survey in [SurveyType::Nps, SurveyType::Csat] {
-        assert_eq!(Tally::new(survey, &[]).groups().estimate(Confidence::P95), None);
+        assert_eq!(
+            Tally::new(survey, &[]).groups().estimate(Confidence::P95),
+            None
+        );
     }
 }
 
 #[test]
 fn a_wilson_interval_reaches_exactly_the_edge() {
-    let none = CsatGroups { satisfied: 0, not_satisfied: 7 }.estimate(Confidence::P99).unwrap();
-    let all = CsatGroups { satisfied: 7, not_satisfied: 0 }.estimate(Confidence::P99).unwrap();
-    assert_eq!((none.low.to_bits(), all.high.to_bits()), (0.0_f64.to_bits(), 100.0_f64.to_bits()));
+    let none = CsatGroups {
+        satisfied: 0,
+        not_satisfied: 7,
+    }
+    .estimate(Confidence::P99)
+    .unwrap();
+    let all = CsatGroups {
+        satisfied: 7,
+        not_satisfied: 0,
+    }
+    .estimate(Confidence::P99)
+    .unwrap();
+    assert_eq!(
+        (none.low.to_bits(), all.high.to_bits()),
+        (0.0_f64.to_bits(), 100.0_f64.to_bits())
+    );
 }
 
 fn near(left: f64, right: f64) -> bool {
@@ -68,7 +98,11 @@ fn near(left: f64, right: f64) -> bool {
 }
 
 fn confidence() -> impl Strategy<Value = Confidence> {
-    prop_oneof![Just(Confidence::P90), Just(Confidence::P95), Just(Confidence::P99)]
+    prop_oneof![
+        Just(Confidence::P90),
+        Just(Confidence::P95),
+        Just(Confidence::P99)
+    ]
 }
 
 fn survey() -> impl Strategy<Value = SurveyType> {
@@ -77,7 +111,10 @@ fn survey() -> impl Strategy<Value = SurveyType> {
 
 fn counts() -> impl Strategy<Value = Vec<ScoreCount>> {
     let count = (0..=10_i32, 0..500_i64);
-    prop::collection::vec(count.prop_map(|(score, responses)| ScoreCount { score, responses }), 0..40)
+    prop::collection::vec(
+        count.prop_map(|(score, responses)| ScoreCount { score, responses }),
+        0..40,
+    )
 }
 
 proptest! {

@@ -2,21 +2,33 @@ use proptest::prelude::*;
 
 use super::*;
 
-const POLICY: Policy = Policy { reopen_window: TimeDelta::days(14) };
+const POLICY: Policy = Policy {
+    reopen_window: TimeDelta::days(14),
+};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
 }
 
 fn act(step: Step, reason: &str, seconds: i64) -> Act {
-    Act { step, actor: "agent".to_owned(), reason: reason.to_owned(), at: at(seconds) }
+    Act {
+        step,
+        actor: "agent".to_owned(),
+        reason: reason.to_owned(),
+        at: at(seconds),
+    }
 }
 
 fn steps() -> [Step; 6] {
-    let resolution = Resolution { code: "FIXED".to_owned(), text: "replaced".to_owned() };
+    let resolution = Resolution {
+        code: "FIXED".to_owned(),
+        text: "replaced".to_owned(),
+    };
     [
         Step::Open,
-        Step::Assign { assignee: "ann".to_owned() },
+        Step::Assign {
+            assignee: "ann".to_owned(),
+        },
         Step::Start,
         Step::Resolve(resolution),
         Step::Reopen,
@@ -29,7 +41,14 @@ fn history(taken: &[usize]) -> Vec<Event> {
     let mut events = vec![open("caller".to_owned(), at(0))];
     for (second, step) in (1_i64..).zip(taken) {
         let progress = fold(&events).unwrap();
-        events.push(plan(&progress, act(steps()[*step].clone(), "why", second), POLICY).unwrap());
+        events.push(
+            plan(
+                &progress,
+                act(steps()[*step].clone(), "why", second),
+                POLICY,
+            )
+            .unwrap(),
+        );
     }
     events
 }
@@ -39,25 +58,54 @@ fn every_name_is_known() {
     for step in steps() {
         let action = step.action();
         assert_eq!(Action::named(action.name()), Some(action));
-        assert_eq!(State::named(action.leads_to().name()), Some(action.leads_to()));
+        assert_eq!(
+            State::named(action.leads_to().name()),
+            Some(action.leads_to())
+        );
     }
-    for kind in [TicketType::Complaint, TicketType::Suggestion, TicketType::Consultation] {
+    for kind in [
+        TicketType::Complaint,
+        TicketType::Suggestion,
+        TicketType::Consultation,
+    ] {
         assert_eq!(TicketType::named(kind.name()), Some(kind));
     }
-    for priority in [Priority::Low, Priority::Normal, Priority::High, Priority::Urgent] {
+    for priority in [
+        Priority::Low,
+        Priority::Normal,
+        Priority::High,
+        Priority::Urgent,
+    ] {
         assert_eq!(Priority::named(priority.name()), Some(priority));
     }
 }
 
 #[test]
 fn the_whole_table_of_transitions() {
-    // Rows: the state reached by the steps given. Columns: open, assign, start, resolve, reopen, close.
+    // Rows: the state reached by the steps given. Columns: open, assign, start, resolve, reopen,
+    // close.
     let table: [(&[usize], State, [bool; 6]); 5] = [
         (&[], State::New, [false, true, false, false, false, false]),
-        (&[1], State::Assigned, [false, true, true, false, false, false]),
-        (&[1, 2], State::InProgress, [false, true, false, true, false, false]),
-        (&[1, 2, 3], State::Resolved, [false, false, false, false, true, true]),
-        (&[1, 2, 3, 5], State::Closed, [false, false, false, false, true, false]),
+        (
+            &[1],
+            State::Assigned,
+            [false, true, true, false, false, false],
+        ),
+        (
+            &[1, 2],
+            State::InProgress,
+            [false, true, false, true, false, false],
+        ),
+        (
+            &[1, 2, 3],
+            State::Resolved,
+            [false, false, false, false, true, true],
+        ),
+        (
+            &[1, 2, 3, 5],
+            State::Closed,
+            [false, false, false, false, true, false],
+        ),
     ];
     for (taken, state, legal) in table {
         let progress = fold(&history(taken)).unwrap();
@@ -69,7 +117,13 @@ fn the_whole_table_of_transitions() {
                 Ok(event) => assert!(legal, "{state:?} {:?}", event.act.step),
                 Err(refused) => {
                     assert!(!legal, "{state:?} {action:?}");
-                    assert_eq!(refused, Refused::IllegalTransition { from: state, action });
+                    assert_eq!(
+                        refused,
+                        Refused::IllegalTransition {
+                            from: state,
+                            action
+                        }
+                    );
                 }
             }
         }
@@ -82,7 +136,10 @@ fn a_transfer_needs_a_reason_and_a_first_assignment_does_not() {
     assert!(plan(&fold(&history(&[])).unwrap(), assign(""), POLICY).is_ok());
     for taken in [&[1][..], &[1, 2]] {
         let progress = fold(&history(taken)).unwrap();
-        assert_eq!(plan(&progress, assign(""), POLICY), Err(Refused::ReasonRequired));
+        assert_eq!(
+            plan(&progress, assign(""), POLICY),
+            Err(Refused::ReasonRequired)
+        );
         assert!(plan(&progress, assign("on leave"), POLICY).is_ok());
     }
 }
@@ -91,11 +148,30 @@ fn a_transfer_needs_a_reason_and_a_first_assignment_does_not() {
 fn a_closed_ticket_reopens_only_within_its_window() {
     let closed = fold(&history(&[1, 2, 3, 5])).unwrap();
     let closed_at = closed.closed_at.unwrap();
-    let reopen = |at| plan(&closed, Act { at, ..act(Step::Reopen, "again", 0) }, POLICY);
+    let reopen = |at| {
+        plan(
+            &closed,
+            Act {
+                at,
+                ..act(Step::Reopen, "again", 0)
+            },
+            POLICY,
+        )
+    };
     let last = closed_at + POLICY.reopen_window - TimeDelta::microseconds(1);
     let reopened = closed.clone().after(&reopen(last).unwrap());
-    assert_eq!((reopened.state, reopened.reopen_count), (State::InProgress, 1));
-    assert_eq!((reopened.resolution, reopened.resolved_at, reopened.closed_at), (None, None, None));
+    assert_eq!(
+        (reopened.state, reopened.reopen_count),
+        (State::InProgress, 1)
+    );
+    assert_eq!(
+        (
+            reopened.resolution,
+            reopened.resolved_at,
+            reopened.closed_at
+        ),
+        (None, None, None)
+    );
     assert_eq!(
         reopen(closed_at + POLICY.reopen_window),
         Err(Refused::ReopenWindowPassed { closed_at })
@@ -114,16 +190,13 @@ proptest! {
             now += passed;
             let reason = if with_reason { "why" } else { "" };
             let before = live.clone();
-            match plan(&live, act(steps()[step].clone(), reason, now), POLICY) {
-                Ok(event) => {
-                    prop_assert_eq!(event.version, before.version + 1);
-                    prop_assert_eq!(event.from, Some(before.state));
-                    live = live.after(&event);
-                    events.push(event);
-                }
-                Err(_) => prop_assert_eq!(&live, &before),
+            if let Ok(event) = plan(&live, act(steps()[step].clone(), reason, now), POLICY) {
+                prop_assert_eq!(event.version, before.version + 1);
+                prop_assert_eq!(event.from, Some(before.state));
+                live = live.after(&event);
+                events.push(event);
             }
-            prop_assert_eq!(fold(&events).as_ref(), Some(&live));
+            prop_assert_eq!(fold(&events), Some(live.clone()));
             prop_assert_eq!(live.closed_at.is_some(), live.state == State::Closed);
             prop_assert_eq!(live.resolution.is_some(), live.resolved_at.is_some());
         }

@@ -1,0 +1,12 @@
+//! What every server of the suite promises, proven on a small service over real connections.
+
+mod auth;
+mod client;
+mod completion;
+mod deadlines;
+mod drain;
+mod errors;
+mod ops;
+mod overload;
+mod subject;
+mod traces;

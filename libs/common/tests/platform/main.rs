@@ -1,0 +1,6 @@
+//! The platform on both databases: mutations, the change feed, durable consumers.
+
+mod consumers;
+mod feed;
+mod mutations;
+mod subject;

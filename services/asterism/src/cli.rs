@@ -1,0 +1,92 @@
+//! The command line.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use common::Error;
+use common::config::{TelemetryConfig, refuse_unknown};
+use common::telemetry;
+use common::time::SystemClock;
+
+use crate::demo::{self, DemoConfig};
+use crate::suite::{Suite, SuiteConfig};
+
+/// Exit code for settings that make no sense (EX_USAGE).
+const BAD_CONFIG: u8 = 64;
+
+/// Manages an enterprise's customers: profiles, segments, points and feedback over gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "asterism", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the four services in one process on one port, with SQLite files and the in-process cache.
+    Serve {
+        #[command(flatten)]
+        suite: Box<SuiteConfig>,
+        #[command(flatten)]
+        telemetry: TelemetryConfig,
+    },
+    /// Runs the suite in the year 1998 and fills it with real purchases through its API.
+    Demo {
+        #[command(flatten)]
+        demo: Box<DemoConfig>,
+        #[command(flatten)]
+        suite: Box<SuiteConfig>,
+        #[command(flatten)]
+        telemetry: TelemetryConfig,
+    },
+}
+
+/// Parses, runs, and turns the outcome into an exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let variables = std::env::vars().map(|(name, _)| name);
+    let outcome = refuse_unknown(&Cli::command(), variables).and_then(|()| run(cli));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            match error {
+                Error::Config(_) => ExitCode::from(BAD_CONFIG),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> Result<(), Error> {
+    match cli.command {
+        Command::Serve { suite, telemetry } => {
+            let _guard = telemetry::init(&telemetry, "asterism")?;
+            serve(&suite).await
+        }
+        Command::Demo { demo, suite, telemetry } => {
+            let _guard = telemetry::init(&telemetry, "asterism")?;
+            demo::run(&demo, *suite).await
+        }
+    }
+}
+
+async fn serve(config: &SuiteConfig) -> Result<(), Error> {
+    let suite = Suite::start(config, Arc::new(SystemClock)).await?;
+    tracing::info!(api = %suite.api, ops = %suite.ops, "serving");
+    stopped().await;
+    suite.stop().await
+}
+
+/// Returns on Ctrl-C or SIGTERM.
+pub(crate) async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

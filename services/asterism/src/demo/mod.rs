@@ -1,0 +1,82 @@
+//! The demo: 6,919 real purchases of 2,357 customers become profiles, points, tiers, scores and stars.
+//!
+//! It is an ordinary client. Everything it writes has a natural key or a fixed `request_id`, so running it
+//! again on the same folder, or after a crash in the middle, ends with the same tables.
+
+pub mod cdnow;
+pub mod client;
+mod hints;
+pub mod load;
+pub mod report;
+pub mod survey;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use common::Error;
+use common::time::{StartedAt, Timestamp};
+
+use crate::cli;
+use crate::suite::{Suite, SuiteConfig};
+use client::Clients;
+
+/// 1998-07-01T00:00:00Z, the day after the log ends.
+pub const TODAY: Timestamp = Timestamp::from_unix_seconds(899_251_200);
+
+/// Settings of the demo.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DemoConfig {
+    /// Leaves after printing instead of serving until Ctrl-C.
+    #[arg(long)]
+    pub exit: bool,
+    /// Another purchase log in the format of CDNOW's sample; the sample itself is built in.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+/// Starts the suite, fills it, prints what came out, and keeps serving.
+pub async fn run(config: &DemoConfig, suite: SuiteConfig) -> Result<(), Error> {
+    let began = Instant::now();
+    let log = cdnow::read(config.log_file.as_deref())?;
+    let running = Suite::start(&suite, Arc::new(StartedAt::new(TODAY))).await?;
+    println!(
+        "Asterism serves on {} (ops on {}), data in {}, started in {} ms",
+        running.api,
+        running.ops,
+        suite.database.data.display(),
+        began.elapsed().as_millis(),
+    );
+    let outcome = play(&format!("http://{}", running.api), &log).await;
+    match outcome {
+        Ok(report) => {
+            println!("\n{report}");
+            println!("Done in {:.1} s{}.\n", began.elapsed().as_secs_f64(), memory());
+        }
+        Err(status) => {
+            running.stop().await?;
+            return Err(Error::Internal(format!("the demo failed: {status}")));
+        }
+    }
+    if !config.exit {
+        println!("{}", hints::text(running.api, running.ops));
+        cli::stopped().await;
+    }
+    running.stop().await
+}
+
+/// Everything the demo does, as a client of a suite at an address.
+async fn play(address: &str, log: &cdnow::Log) -> Result<String, tonic::Status> {
+    let clients = Clients::connect(&client::Addresses::all_at(address), None)?;
+    let loaded = load::load(&clients, log).await?;
+    survey::run(&clients, log).await?;
+    report::report(&clients, log, &loaded).await
+}
+
+/// Resident memory of this process, where the system tells.
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.map(|kib| format!(", {} MiB resident", kib / 1024)).unwrap_or_default()
+}

@@ -1,0 +1,79 @@
+//! A small scripted NPS survey, so that feedback has something to show.
+//!
+//! The log holds no opinions: who answers and what follows from the number of purchases, by a fixed
+//! rule, and is made up. Fixed request ids make a second run find the first one's survey.
+
+use std::collections::BTreeMap;
+
+use api::feedback::v1 as pb;
+use chrono::TimeDelta;
+use tonic::Status;
+
+use super::TODAY;
+use super::cdnow::Log;
+use super::client::Clients;
+
+/// Every so many customers are asked.
+const ASKED_EVERY: usize = 20;
+/// Of those asked, every so many do not answer.
+const SILENT_EVERY: usize = 4;
+
+/// Asks a sample of customers and answers for them.
+pub async fn run(clients: &Clients, log: &Log) -> Result<(), Status> {
+    let survey_id = create(clients).await?;
+    let mut purchases: BTreeMap<&str, i32> = BTreeMap::new();
+    for purchase in &log.purchases {
+        *purchases.entry(&purchase.customer_id).or_default() += 1;
+    }
+    let asked: Vec<_> = purchases.into_iter().step_by(ASKED_EVERY).collect();
+    let invited = clients
+        .surveys
+        .clone()
+        .create_invitations(pb::CreateInvitationsRequest {
+            request_id: "demo-invitations".to_owned(),
+            survey_id,
+            customer_ids: asked.iter().map(|(customer, _)| (*customer).to_owned()).collect(),
+            channel: pb::InvitationChannel::Email.into(),
+            expires_at: Some((TODAY + TimeDelta::days(30)).into()),
+            at_least: Vec::new(),
+        })
+        .await?
+        .into_inner();
+    for (place, (outcome, (customer, purchases))) in invited.outcomes.into_iter().zip(asked).enumerate() {
+        let Some(pb::invitation_outcome::Outcome::Issued(issued)) = outcome.outcome else {
+            return Err(Status::failed_precondition(format!("{customer} was not invited")));
+        };
+        if place % SILENT_EVERY != 0 {
+            answer(clients, customer, issued.token, score(place, purchases)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn create(clients: &Clients) -> Result<String, Status> {
+    let request = pb::CreateSurveyRequest {
+        request_id: "demo-survey".to_owned(),
+        r#type: pb::SurveyType::Nps.into(),
+        title: "CDNOW, July 1998".to_owned(),
+        question: "How likely are you to recommend CDNOW to a friend?".to_owned(),
+    };
+    let created = clients.surveys.clone().create_survey(request).await?.into_inner();
+    Ok(created.survey.unwrap_or_default().survey_id)
+}
+
+async fn answer(clients: &Clients, customer: &str, token: String, score: i32) -> Result<(), Status> {
+    let request = pb::SubmitResponseRequest {
+        request_id: format!("demo-response-{customer}"),
+        token,
+        score: Some(score),
+        comment: String::new(),
+    };
+    clients.surveys.clone().submit_response(request).await?;
+    Ok(())
+}
+
+/// Those who buy more like it better, with some spread.
+fn score(place: usize, purchases: i32) -> i32 {
+    let spread = i32::try_from(place % 5).expect("less than five");
+    (4 + purchases.min(5) + spread).min(10)
+}

@@ -1,0 +1,135 @@
+//! The four services in one process, on one port.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::auth::Authenticator;
+use common::cache::CacheBackend;
+use common::config::{AuthConfig, DatabaseConfig, PeersConfig, ServerConfig};
+use common::ids::Ids;
+use common::platform::{Platform, PlatformOptions};
+use common::server::{self, Drain, Serve};
+use common::service::{Assembly, Running, Service};
+use common::time::Clock;
+use common::Error;
+use customer_profile::CustomerProfile;
+use feedback::Feedback;
+use loyalty_points::Loyalty;
+use segmentation::Segmentation;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Settings of the whole suite.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SuiteConfig {
+    /// Ports and limits.
+    #[command(flatten)]
+    pub server: ServerConfig,
+    /// Databases; the suite keeps one SQLite file for each service in the data folder.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    /// Who may call.
+    #[command(flatten)]
+    pub auth: AuthConfig,
+    /// File with the bearer token that the services call each other with, when callers are authenticated.
+    #[arg(long, env = "ASTERISM_PEER_TOKEN_FILE", value_name = "FILE")]
+    pub peer_token_file: Option<std::path::PathBuf>,
+    /// Of customer-profile.
+    #[command(flatten)]
+    pub customer: <CustomerProfile as Service>::Config,
+    /// Of loyalty-points.
+    #[command(flatten)]
+    pub loyalty: <Loyalty as Service>::Config,
+    /// Of segmentation.
+    #[command(flatten)]
+    pub segmentation: <Segmentation as Service>::Config,
+    /// Of feedback.
+    #[command(flatten)]
+    pub feedback: <Feedback as Service>::Config,
+}
+
+/// The suite, running.
+pub struct Suite {
+    /// Where the API is reached.
+    pub api: SocketAddr,
+    /// Where health and metrics are reached.
+    pub ops: SocketAddr,
+    background: Running,
+    platforms: Vec<Platform>,
+    server: JoinHandle<Result<(), Error>>,
+    shutdown: CancellationToken,
+}
+
+impl Suite {
+    /// Opens the databases (making and migrating what is missing), then the ports.
+    pub async fn start(config: &SuiteConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        if config.database.url()?.is_some() {
+            return Err(Error::Config(
+                "the all-in-one keeps SQLite files in --data; to use PostgreSQL run the four services"
+                    .to_owned(),
+            ));
+        }
+        let authenticator = Authenticator::from_config(&config.auth)?;
+        let bound = server::bind(config.server.clone(), authenticator.is_some()).await?;
+        let (api, ops) = (bound.api_addr(), bound.ops_addr());
+        let drain = Drain::new();
+        let mut peers = PeersConfig::all_at(&format!("http://{api}"));
+        peers.peer_token_file.clone_from(&config.peer_token_file);
+        let mut assembly = Assembly::new(peers, drain.clone());
+        let platforms = vec![
+            add::<CustomerProfile>(&mut assembly, &config.customer, config, &clock).await?,
+            add::<Loyalty>(&mut assembly, &config.loyalty, config, &clock).await?,
+            add::<Segmentation>(&mut assembly, &config.segmentation, config, &clock).await?,
+            add::<Feedback>(&mut assembly, &config.feedback, config, &clock).await?,
+        ];
+        let assembled = assembly.assemble();
+        let serve = Serve {
+            routes: assembled.routes,
+            health_names: assembled.health_names,
+            authenticator,
+            drain,
+        };
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(bound.serve(serve, shutdown.clone()));
+        let background = assembled.background.start();
+        Ok(Self { api, ops, background, platforms, server, shutdown })
+    }
+
+    /// Drains, ends the background work, closes the databases.
+    pub async fn stop(self) -> Result<(), Error> {
+        self.shutdown.cancel();
+        self.background.stop().await;
+        let served = self.server.await.map_err(|error| Error::Internal(error.to_string()))?;
+        for platform in self.platforms {
+            platform.db.close().await;
+        }
+        served
+    }
+}
+
+async fn add<S: Service>(
+    assembly: &mut Assembly,
+    service: &S::Config,
+    suite: &SuiteConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<Platform, Error> {
+    let options = PlatformOptions {
+        database_url: sqlite_url(&suite.database.data, S::NAME)?,
+        database: suite.database.clone(),
+        migrate: true,
+        clock: clock.clone(),
+        ids: Ids::new(clock.clone()),
+        cache: CacheBackend::in_process(),
+    };
+    let platform = Platform::open(S::NAME, S::migrations, options).await?;
+    assembly.add::<S>(service, &platform)?;
+    Ok(platform)
+}
+
+fn sqlite_url(folder: &Path, name: &str) -> Result<String, Error> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Error::Config(format!("cannot make the data folder {}: {error}", folder.display()))
+    })?;
+    Ok(format!("sqlite:{}", folder.join(format!("{name}.db")).display()))
+}

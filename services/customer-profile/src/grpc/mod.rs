@@ -1,0 +1,9 @@
+//! Transport: a request is parsed into a use case, its result becomes the response.
+
+mod profile;
+mod record;
+mod requests;
+mod service;
+mod stream;
+
+pub use service::Grpc;

@@ -1,0 +1,13 @@
+//! Every RPC, on both databases, over gRPC.
+
+mod concurrency;
+mod customers;
+mod deletes;
+mod events;
+mod imports;
+mod records;
+mod summary;
+mod support;
+mod timeline;
+mod updates;
+mod voids;

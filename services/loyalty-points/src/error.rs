@@ -1,0 +1,116 @@
+//! Why a request is refused, and the one mapping to what callers see.
+
+use common::ids::CustomerId;
+use common::Refusal;
+use tonic::{Code, Status};
+
+use crate::domain::plan::Refused;
+use crate::domain::program::ProgramId;
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such program.
+    #[error("program {0} not found")]
+    ProgramNotFound(ProgramId),
+    /// The program exists already.
+    #[error("program {0} already exists")]
+    ProgramAlreadyExists(ProgramId),
+    /// The customer was never announced to this service, or is deleted.
+    #[error("customer {0} not found")]
+    CustomerNotFound(CustomerId),
+    /// The customer is no member of the program.
+    #[error("customer {customer_id} is not a member of program {program_id}")]
+    MemberNotFound {
+        /// The program.
+        program_id: ProgramId,
+        /// The customer.
+        customer_id: CustomerId,
+    },
+    /// The customer was deleted.
+    #[error("member {0} is closed")]
+    MemberClosed(CustomerId),
+    /// The member has no such posting.
+    #[error("transaction {0} not found")]
+    TransactionNotFound(String),
+    /// The source has earned by this rule before.
+    #[error("this source was already posted as transaction {0}")]
+    SourceAlreadyPosted(String),
+    /// The earning was reversed before.
+    #[error("transaction was already reversed by {0}")]
+    AlreadyReversed(String),
+    /// The posting is no earning.
+    #[error("transaction {0} is not an earning")]
+    NotReversible(String),
+    /// Fewer points can be spent than asked for.
+    #[error("only {available} points can be spent")]
+    InsufficientPoints {
+        /// So many.
+        available: i64,
+    },
+    /// The member would hold more than anyone may.
+    #[error("the member would hold too many points")]
+    PointsLimit,
+    /// What can go wrong in any service.
+    #[error(transparent)]
+    Platform(#[from] common::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Platform(error.into())
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Insufficient { available } => Self::InsufficientPoints { available },
+            Refused::TooManyPoints => Self::PointsLimit,
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        let refuse = |code, reason| Refusal::new(code, reason, &message);
+        let refusal = match error {
+            Error::ProgramNotFound(id) => {
+                refuse(Code::NotFound, "PROGRAM_NOT_FOUND").with("program_id", id)
+            }
+            Error::ProgramAlreadyExists(id) => {
+                refuse(Code::AlreadyExists, "PROGRAM_ALREADY_EXISTS").with("program_id", id)
+            }
+            Error::CustomerNotFound(id) => {
+                refuse(Code::NotFound, "CUSTOMER_NOT_FOUND").with("customer_id", id)
+            }
+            Error::MemberNotFound { program_id, customer_id } => {
+                refuse(Code::NotFound, "MEMBER_NOT_FOUND")
+                    .with("program_id", program_id)
+                    .with("customer_id", customer_id)
+            }
+            Error::MemberClosed(id) => {
+                refuse(Code::FailedPrecondition, "MEMBER_CLOSED").with("customer_id", id)
+            }
+            Error::TransactionNotFound(id) => {
+                refuse(Code::NotFound, "TRANSACTION_NOT_FOUND").with("transaction_id", id)
+            }
+            Error::SourceAlreadyPosted(id) => {
+                refuse(Code::AlreadyExists, "SOURCE_ALREADY_POSTED").with("transaction_id", id)
+            }
+            Error::AlreadyReversed(id) => {
+                refuse(Code::FailedPrecondition, "ALREADY_REVERSED").with("transaction_id", id)
+            }
+            Error::NotReversible(id) => {
+                refuse(Code::FailedPrecondition, "NOT_REVERSIBLE").with("transaction_id", id)
+            }
+            Error::InsufficientPoints { available } => {
+                refuse(Code::FailedPrecondition, "INSUFFICIENT_POINTS").with("available", available)
+            }
+            Error::PointsLimit => refuse(Code::OutOfRange, "POINTS_LIMIT"),
+            Error::Platform(error) => return error.into(),
+        };
+        refusal.into_status()
+    }
+}

@@ -1,0 +1,42 @@
+//! What this service announces in its change feed.
+
+use api::loyalty::v1 as pb;
+use common::db::Tx;
+
+use crate::domain::plan::Holding;
+use crate::grpc::present;
+use crate::store::entries::EntryRow;
+use crate::store::members::Member;
+use crate::store::postings::PostingRow;
+use crate::store::tiers::TierChangeRow;
+
+/// A customer became a member.
+pub fn member_enrolled(tx: &mut Tx, revision: i64, member: &Member, tier: &str) {
+    let event = pb::MemberEnrolled {
+        member: Some(present::member(member)),
+        tier: tier.to_owned(),
+    };
+    tx.emit(&member.customer_id, revision, &event);
+}
+
+/// A member was closed.
+pub fn member_closed(tx: &mut Tx, revision: i64, member: &Member) {
+    let event = pb::MemberClosed { member: Some(present::member(member)) };
+    tx.emit(&member.customer_id, revision, &event);
+}
+
+/// A posting was written.
+pub fn points_posted(tx: &mut Tx, posting: &PostingRow, entries: &[EntryRow], after: Holding) {
+    let event = pb::PointsPosted {
+        transaction: Some(present::transaction(posting, entries)),
+        points_after: after.points,
+        debt_after: after.debt,
+    };
+    tx.emit(&posting.customer_id, posting.revision, &event);
+}
+
+/// A member moved to another tier.
+pub fn tier_changed(tx: &mut Tx, change: &TierChangeRow) {
+    let event = pb::TierChanged { change: Some(present::tier_change(change)) };
+    tx.emit(&change.customer_id, change.revision, &event);
+}

@@ -1,0 +1,358 @@
+//! Transport: proto in, use case, proto out.
+
+mod parse;
+pub mod present;
+
+use api::loyalty::v1 as pb;
+use api::loyalty::v1::loyalty_service_server::LoyaltyService;
+use common::mutation::{Begun, Call};
+use common::page::PageRequest;
+use common::validate::Violations;
+use tonic::{Request, Response, Status};
+
+use self::parse::{RawOf, RawPage};
+use crate::domain::lots::Lot;
+use crate::error::Error;
+use crate::ledger::{self, EarnPoints, Posted, RedeemPoints, ReverseTransaction, reads};
+use crate::members::{self, Enroll};
+use crate::store;
+use crate::tiers::{self, Wanted};
+use crate::{State, programs};
+
+/// The gRPC service.
+pub struct Grpc {
+    state: State,
+}
+
+impl Grpc {
+    /// Shares the state of the service.
+    pub fn new(state: State) -> Self {
+        Self { state }
+    }
+
+    fn token(&self, posted: &Posted) -> String {
+        self.state.platform.token(&posted.posting.customer_id, posted.revision)
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl LoyaltyService for Grpc {
+    async fn create_program(
+        &self,
+        request: Request<pb::CreateProgramRequest>,
+    ) -> Answer<pb::CreateProgramResponse> {
+        let request = request.into_inner();
+        let method = "asterism.loyalty.v1.LoyaltyService/CreateProgram";
+        let call = Call::new(method, &request, &request.request_id);
+        let program = parse::new_program(request, self.state.platform.now())?;
+        let mut mutation = match self.state.platform.begin(call).await? {
+            Begun::Replayed(answer) => return answer,
+            Begun::Fresh(mutation) => mutation,
+        };
+        let created = programs::create(mutation.tx(), program).await;
+        let respond = |program| pb::CreateProgramResponse {
+            program: Some(present::program(&program)),
+        };
+        mutation.finish(created.map(respond)).await
+    }
+
+    async fn get_program(
+        &self,
+        request: Request<pb::GetProgramRequest>,
+    ) -> Answer<pb::GetProgramResponse> {
+        let request = request.into_inner();
+        let mut v = Violations::new();
+        let program_id = parse::program_id(&mut v, &request.program_id);
+        let (program_id,) = v.all((program_id,))?;
+        let mut db = self.state.platform.reader().await?;
+        let program = self.state.programs.get(&mut db, &program_id).await?;
+        let program = Some(present::program(&program));
+        Ok(Response::new(pb::GetProgramResponse { program }))
+    }
+
+    async fn list_programs(
+        &self,
+        request: Request<pb::ListProgramsRequest>,
+    ) -> Answer<pb::ListProgramsResponse> {
+        let request = request.into_inner();
+        let mut v = Violations::new();
+        let page =
+            PageRequest::parse(&mut v, request.page_size, &request.page_token, "ListPrograms");
+        let (page,) = v.all((page,))?;
+        let (programs, next_page_token) = programs::list(&self.state, &page).await?;
+        let programs = programs.iter().map(|program| present::program(program)).collect();
+        Ok(Response::new(pb::ListProgramsResponse { programs, next_page_token }))
+    }
+
+    async fn get_program_summary(
+        &self,
+        request: Request<pb::GetProgramSummaryRequest>,
+    ) -> Answer<pb::GetProgramSummaryResponse> {
+        let request = request.into_inner();
+        let mut v = Violations::new();
+        let program_id = parse::program_id(&mut v, &request.program_id);
+        let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+        let (program_id, as_of) = v.all((program_id, as_of))?;
+        let as_of = as_of.unwrap_or_else(|| self.state.platform.now());
+        let summary = programs::summarise(&self.state, program_id, as_of).await?;
+        Ok(Response::new(present::summary(summary)))
+    }
+
+    async fn enroll_member(
+        &self,
+        request: Request<pb::EnrollMemberRequest>,
+    ) -> Answer<pb::EnrollMemberResponse> {
+        let request = request.into_inner();
+        let method = "asterism.loyalty.v1.LoyaltyService/EnrollMember";
+        let call = Call::new(method, &request, &request.request_id);
+        let enroll = Enroll::try_from(request)?;
+        self.state.platform.at_least(&enroll.at_least).await?;
+        let mut mutation = match self.state.platform.begin(call).await? {
+            Begun::Replayed(answer) => return answer,
+            Begun::Fresh(mutation) => mutation,
+        };
+        let enrolled = members::enroll(&self.state, mutation.tx(), &enroll).await;
+        let respond = |(member, revision)| pb::EnrollMemberResponse {
+            member: Some(present::member(&member)),
+            consistency_token: self.state.platform.token(&member.customer_id, revision),
+        };
+        mutation.finish(enrolled.map(respond)).await
+    }
+
+    async fn get_member(
+        &self,
+        request: Request<pb::GetMemberRequest>,
+    ) -> Answer<pb::GetMemberResponse> {
+        let request = request.into_inner();
+        let mut v = Violations::new();
+        let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+        let of = parse::of(&mut v, &raw);
+        let (of,) = v.all((of,))?;
+        self.state.platform.at_least(&of.at_least).await?;
+        let mut db = self.state.platform.reader().await?;
+        let member =
+            members::get(&self.state, &mut db, &of.program_id, &of.customer_id).await?;
+        Ok(Response::new(pb::GetMemberResponse { member: Some(present::member(&member)) }))
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<pb::ListMembersRequest>,
+    ) -> Answer<pb::ListMembersResponse> {
+        let request = request.into_inner();
+        let mut v = Violations::new();
+        let program_id = parse::program_id(&mut v, &request.program_id);
+        let raw = raw_of(&request.program_id, "", "");
+        let (size, token) = (request.page_size, request.page_token.as_str());
+        let page = parse::page_of(&mut v, &raw, &RawPage { size, token, list: "ListMembers" });
+        let (program_id, page) = v.all((program_id, page))?;
+        let mut db = self.state.platform.snapshot().await?;
+        self.state.programs.get(&mut db, &program_id).await?;
+        let after: String = page.after().unwrap_or_default();
+        let rows =
+            store::members::list(&mut db, program_id.as_str(), &after, page.size + 1).await;
+        let mut rows = rows?;
+        let next_page_token = page.cut(&mut rows, |row| row.customer_id.to_string());
+        let members = rows.iter().map(present::member).collect();
+        Ok(Response::new(pb::ListMembersResponse { members, next_page_token }))
+    }
+
+    async fn earn_points(
+        &self,
+        request: Request<pb::EarnPointsRequest>,
+    ) -> Answer<pb::EarnPointsResponse> {
+        let request = request.into_inner();
+        let method = "asterism.loyalty.v1.LoyaltyService/EarnPoints";
+        let call = Call::new(method, &request, &request.request_id);
+        let earn = EarnPoints::try_from(request)?;
+        self.state.platform.at_least(&earn.account.at_least).await?;
+        let mut mutation = match self.state.platform.begin(call).await? {
+            Begun::Replayed(answer) => return answer,
+            Begun::Fresh(mutation) => mutation,
+        };
+        let outcome = async {
+            let posted = ledger::earn(&self.state, mutation.tx(), earn).await?;
+            let balance = ledger::balance_after(mutation.tx(), &posted.posting).await?;
+            let lot = posted.lot.as_ref();
+            Ok::<_, Error>(pb::EarnPointsResponse {
+                transaction: Some(present::transaction(&posted.posting, &posted.entries)),
+                lot: lot.map(|lot| present_lot(lot, &posted)),
+                balance: Some(present::balance(balance)),
+                consistency_token: self.token(&posted),
+            })
+        };
+        let outcome = outcome.await;
+        mutation.finish(outcome).await
+    }
+
+    async fn redeem_points(
+        &self,
+        request: Request<pb::RedeemPointsRequest>,
+    ) -> Answer<pb::RedeemPointsResponse> {
+        let request = request.into_inner();
+        let method = "asterism.loyalty.v1.LoyaltyService/RedeemPoints";
+        let call = Call::new(method, &request, &request.request_id);
+        let redeem = RedeemPoints::try_from(request)?;
+        self.state.platform.at_least(&redeem.account.at_least).await?;
+        let mut mutation = match self.state.platform.begin(call).await? {
+            Begun::Replayed(answer) => return answer,
+            Begun::Fresh(mutation) => mutation,
+        };
+        let outcome = async {
+            let posted = ledger::redeem(&self.state, mutation.tx(), redeem).await?;
+            let balance = ledger::balance_after(mutation.tx(), &posted.posting).await?;
+            Ok::<_, Error>(pb::RedeemPointsResponse {
+                transaction: Some(present::transaction(&posted.posting, &posted.entries)),
+                consistency_token: self.token(&posted),
+                allocations: present::allocations(posted.taken),
+                balance: Some(present::balance(balance)),
+            })
+        };
+        let outcome = outcome.await;
+        mutation.finish(outcome).await
+    }
+
+    async fn reverse_transaction(
+        &self,
+        request: Request<pb::ReverseTransactionRequest>,
+    ) -> Answer<pb::ReverseTransactionResponse> {
+        let request = request.into_inner();
+        let method = "asterism.loyalty.v1.LoyaltyService/ReverseTransaction";
+        let call = Call::new(method, &request, &request.request_id);
+        let reverse = ReverseTransaction::try_from(request)?;
+        self.state.platform.at_least(&reverse.account.at_least).await?;
+        let mut mutation = match self.state.platform.begin(call).await? {
+            Begun::Replayed(answer) => return answer,
+            Begun::Fresh(mutation) => mutation,
+        };
+        let outcome = async {
+            let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await?;
+            let balance = ledger::balance_after(mutation.tx(), &posted.posting).await?;
+            Ok::<_, Error>(pb::ReverseTransactionResponse {
+                transaction: Some(present::transaction(&posted.posting, &posted.entries)),
+                consistency_token: self.token(&posted),
+                recovered: present::allocations(posted.taken),
+                debt_incurred: posted.debt_incurred,
+                balance: Some(present::balance(balance)),
+            })
+        };
+        let outcome = outcome.await;
+        mutation.finish(outcome).await
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<pb::GetBalanceRequest>,
+    ) -> Answer<pb::GetBalanceResponse> {
+        let request = request.into_inner();
+        let mut v = Violations::new();
+        let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+        let of = parse::of(&mut v, &raw);
+        let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+        let (of, as_of) = v.all((of, as_of))?;
+        self.state.platform.at_least(&of.at_least).await?;
+        let balance = reads::balance(&self.state, &of, as_of).await?;
+        Ok(Response::new(pb::GetBalanceResponse { balance: Some(present::balance(balance)) }))
+    }
+
+    async fn list_transactions(
+        &self,
+        request: Request<pb::ListTransactionsRequest>,
+    ) -> Answer<pb::ListTransactionsResponse> {
+        let request = request.into_inner();
+        let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+        let (size, token) = (request.page_size, request.page_token.as_str());
+        let page = RawPage { size, token, list: "ListTransactions" };
+        let (of, page) = parse::member_page(&raw, &page)?;
+        self.state.platform.at_least(&of.at_least).await?;
+        let (rows, next_page_token) = reads::transactions(&self.state, &of, &page).await?;
+        let transaction = |(row, entries): &(_, Vec<_>)| present::transaction(row, entries);
+        let transactions = rows.iter().map(transaction).collect();
+        Ok(Response::new(pb::ListTransactionsResponse { transactions, next_page_token }))
+    }
+
+    async fn list_lots(
+        &self,
+        request: Request<pb::ListLotsRequest>,
+    ) -> Answer<pb::ListLotsResponse> {
+        let request = request.into_inner();
+        let mut v = Violations::new();
+        let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+        let of = parse::of(&mut v, &raw);
+        let (size, token) = (request.page_size, request.page_token.as_str());
+        let page = parse::page_of(&mut v, &raw, &RawPage { size, token, list: "ListLots" });
+        let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+        let (of, page, as_of) = v.all((of, page, as_of))?;
+        self.state.platform.at_least(&of.at_least).await?;
+        let (rows, next_page_token) = reads::lots(&self.state, &of, &page).await?;
+        let as_of = as_of.unwrap_or_else(|| self.state.platform.now());
+        let lot = |(lot, posting_id): &(Lot, String)| {
+            let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
+            present::lot(lot, present::LotOf { program_id, customer_id, posting_id, as_of })
+        };
+        let lots = rows.iter().map(lot).collect();
+        Ok(Response::new(pb::ListLotsResponse { lots, next_page_token }))
+    }
+
+    async fn get_tier(
+        &self,
+        request: Request<pb::GetTierRequest>,
+    ) -> Answer<pb::GetTierResponse> {
+        let wanted = Wanted::try_from(request.into_inner())?;
+        self.state.platform.at_least(&wanted.at_least).await?;
+        let (program, standing) = tiers::get(&self.state, &wanted).await?;
+        let tier = Some(present::tier(&program, &wanted.customer_id, standing));
+        Ok(Response::new(pb::GetTierResponse { tier }))
+    }
+
+    async fn batch_get_tiers(
+        &self,
+        request: Request<pb::BatchGetTiersRequest>,
+    ) -> Answer<pb::BatchGetTiersResponse> {
+        let (program_id, customer_ids, as_of) = parse::batch(&request.into_inner())?;
+        let (program, standings) =
+            tiers::get_many(&self.state, &program_id, &customer_ids, as_of).await?;
+        let mut response = pb::BatchGetTiersResponse::default();
+        for (customer_id, standing) in customer_ids.iter().zip(standings) {
+            match standing {
+                Some(standing) => {
+                    response.tiers.push(present::tier(&program, customer_id, standing));
+                }
+                None => response.missing_customer_ids.push(customer_id.to_string()),
+            }
+        }
+        Ok(Response::new(response))
+    }
+
+    async fn list_tier_history(
+        &self,
+        request: Request<pb::ListTierHistoryRequest>,
+    ) -> Answer<pb::ListTierHistoryResponse> {
+        let request = request.into_inner();
+        let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+        let (size, token) = (request.page_size, request.page_token.as_str());
+        let page = RawPage { size, token, list: "ListTierHistory" };
+        let (of, page) = parse::member_page(&raw, &page)?;
+        self.state.platform.at_least(&of.at_least).await?;
+        let (rows, next_page_token) = reads::tier_history(&self.state, &of, &page).await?;
+        let changes = rows.iter().map(present::tier_change).collect();
+        Ok(Response::new(pb::ListTierHistoryResponse { changes, next_page_token }))
+    }
+}
+
+fn raw_of<'a>(program_id: &'a str, customer_id: &'a str, at_least: &'a str) -> RawOf<'a> {
+    RawOf { program_id, customer_id, at_least }
+}
+
+fn present_lot(lot: &Lot, posted: &Posted) -> pb::Lot {
+    let posting = &posted.posting;
+    let of = present::LotOf {
+        program_id: &posting.program_id,
+        customer_id: &posting.customer_id,
+        posting_id: &posting.posting_id,
+        as_of: posting.posted_at,
+    };
+    present::lot(lot, of)
+}

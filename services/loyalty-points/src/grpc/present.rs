@@ -1,0 +1,214 @@
+//! Results as the caller sees them.
+
+use api::loyalty::v1 as pb;
+use common::cache::Versioned;
+use common::ids::CustomerId;
+use common::time::Timestamp;
+
+use crate::domain::balance::Balance;
+use crate::domain::lots::{Allocation, Lot, State};
+use crate::domain::program::Program;
+use crate::programs::Summary;
+use crate::store::entries::EntryRow;
+use crate::store::members::Member;
+use crate::store::postings::PostingRow;
+use crate::store::tiers::TierChangeRow;
+use crate::tiers::TierStanding;
+
+pub fn program(program: &Program) -> pb::Program {
+    let policy = &program.tier_policy;
+    let tier = |tier: &crate::domain::tiers::Tier| pb::Tier {
+        name: tier.name.clone(),
+        rank: small(tier.rank),
+        threshold: tier.threshold,
+    };
+    pb::Program {
+        program_id: program.program_id.to_string(),
+        display_name: program.display_name.clone(),
+        points_currency: program.points_currency.clone(),
+        earning_rule: Some(pb::EarningRule {
+            unit: Some(program.earning_rule.unit.clone().into()),
+            points_per_unit: program.earning_rule.points_per_unit,
+        }),
+        validity_days: small(program.validity_days),
+        tier_policy: Some(pb::TierPolicy {
+            window_days: small(policy.window_days()),
+            tiers: policy.tiers().iter().map(tier).collect(),
+        }),
+        created_at: Some(program.created_at.into()),
+    }
+}
+
+pub fn summary(summary: Summary) -> pb::GetProgramSummaryResponse {
+    let tiers = summary.tiers.into_iter().map(|count| pb::TierCount {
+        tier: count.name,
+        rank: small(count.rank),
+        members: count.members,
+    });
+    let tiers: Vec<_> = tiers.collect();
+    pb::GetProgramSummaryResponse {
+        program_id: summary.program_id.to_string(),
+        as_of: Some(summary.as_of.into()),
+        members: tiers.iter().map(|count| count.members).sum(),
+        points_outstanding: summary.held.outstanding,
+        points_pending: summary.held.pending,
+        points_debt: summary.debt,
+        tiers,
+    }
+}
+
+pub fn member(member: &Member) -> pb::Member {
+    let state = if member.is_closed() { pb::MemberState::Closed } else { pb::MemberState::Active };
+    pb::Member {
+        program_id: member.program_id.clone(),
+        customer_id: member.customer_id.to_string(),
+        state: state.into(),
+        enrolled_at: Some(member.enrolled_at.into()),
+    }
+}
+
+pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTransaction {
+    let kind = match posting.kind.as_str() {
+        "earn" => pb::TransactionKind::Earn,
+        "redeem" => pb::TransactionKind::Redeem,
+        "reverse" => pb::TransactionKind::Reverse,
+        "expire" => pb::TransactionKind::Expire,
+        _ => pb::TransactionKind::Unspecified,
+    };
+    pb::LedgerTransaction {
+        transaction_id: posting.posting_id.clone(),
+        program_id: posting.program_id.clone(),
+        customer_id: posting.customer_id.to_string(),
+        kind: kind.into(),
+        points: posting.points,
+        entries: entries.iter().map(entry).collect(),
+        source_type: posting.source_type.clone().unwrap_or_default(),
+        source_ref: posting.source_ref.clone().unwrap_or_default(),
+        rule: posting.rule.clone().unwrap_or_default(),
+        reason: posting.reason.clone(),
+        reverses_transaction_id: posting.reverses.clone().unwrap_or_default(),
+        occurred_at: Some(posting.occurred_at.into()),
+        posted_at: Some(posting.posted_at.into()),
+        revision: posting.revision,
+    }
+}
+
+fn entry(entry: &EntryRow) -> pb::LedgerEntry {
+    let account = match entry.account.as_str() {
+        "member" => pb::LedgerAccount::Member,
+        "debt" => pb::LedgerAccount::Debt,
+        "issuance" => pb::LedgerAccount::Issuance,
+        "redeemed" => pb::LedgerAccount::Redeemed,
+        "expired" => pb::LedgerAccount::Expired,
+        _ => pb::LedgerAccount::Unspecified,
+    };
+    pb::LedgerEntry {
+        account: account.into(),
+        lot_id: entry.lot_id.clone().unwrap_or_default(),
+        points: entry.points,
+    }
+}
+
+/// What a lot is shown with.
+pub struct LotOf<'a> {
+    pub program_id: &'a str,
+    pub customer_id: &'a CustomerId,
+    pub posting_id: &'a str,
+    pub as_of: Timestamp,
+}
+
+pub fn lot(lot: &Lot, of: LotOf<'_>) -> pb::Lot {
+    let state = match lot.state(of.as_of) {
+        State::Pending => pb::LotState::Pending,
+        State::Active => pb::LotState::Active,
+        State::Exhausted => pb::LotState::Exhausted,
+        State::Expired => pb::LotState::Expired,
+        State::Reversed => pb::LotState::Reversed,
+    };
+    pb::Lot {
+        lot_id: lot.lot_id.clone(),
+        program_id: of.program_id.to_owned(),
+        customer_id: of.customer_id.to_string(),
+        transaction_id: of.posting_id.to_owned(),
+        state: state.into(),
+        original: lot.original,
+        remaining: lot.remaining,
+        consumed: lot.consumed,
+        expired: lot.expired,
+        reversed: lot.reversed,
+        earned_at: Some(lot.earned_at.into()),
+        activates_at: Some(lot.activates_at.into()),
+        expires_at: lot.expires_at.map(Into::into),
+    }
+}
+
+pub fn allocations(taken: Vec<Allocation>) -> Vec<pb::LotAllocation> {
+    let allocation = |taken: Allocation| pb::LotAllocation {
+        lot_id: taken.lot_id,
+        points: taken.points,
+        expires_at: taken.expires_at.map(Into::into),
+    };
+    taken.into_iter().map(allocation).collect()
+}
+
+pub fn balance(balance: Balance) -> pb::Balance {
+    let expiry = |(expires_at, points): (Timestamp, i64)| pb::Expiry {
+        expires_at: Some(expires_at.into()),
+        points,
+    };
+    pb::Balance {
+        available: balance.available,
+        pending: balance.pending,
+        debt: balance.debt,
+        next_expiries: balance.next_expiries.into_iter().map(expiry).collect(),
+        as_of: Some(balance.as_of.into()),
+    }
+}
+
+pub fn tier(
+    program: &Program,
+    customer_id: &CustomerId,
+    standing: Versioned<TierStanding>,
+) -> pb::MemberTier {
+    let Versioned { version, value } = standing;
+    let policy = &program.tier_policy;
+    let next = policy.next_above(value.points);
+    let instant = |micros: i64| Timestamp::from_micros(micros).into();
+    pb::MemberTier {
+        program_id: program.program_id.to_string(),
+        customer_id: customer_id.to_string(),
+        rank: small(policy.rank_of(&value.tier).unwrap_or_default()),
+        tier: value.tier,
+        qualifying_points: value.points,
+        since: value.since.map(instant),
+        valid_until: value.valid_until.map(instant),
+        next_tier: next.map(|next| next.name.clone()).unwrap_or_default(),
+        points_to_next_tier: next.map_or(0, |next| next.threshold - value.points),
+        revision: version,
+    }
+}
+
+pub fn tier_change(change: &TierChangeRow) -> pb::TierChange {
+    let reason = match change.reason.as_str() {
+        "enrolled" => pb::TierChangeReason::Enrolled,
+        "earned" => pb::TierChangeReason::Earned,
+        "reversed" => pb::TierChangeReason::Reversed,
+        "aged_out" => pb::TierChangeReason::AgedOut,
+        _ => pb::TierChangeReason::Unspecified,
+    };
+    pb::TierChange {
+        program_id: change.program_id.clone(),
+        customer_id: change.customer_id.to_string(),
+        from_tier: change.from_tier.clone(),
+        to_tier: change.to_tier.clone(),
+        reason: reason.into(),
+        qualifying_points: change.points,
+        changed_at: Some(change.changed_at.into()),
+        revision: change.revision,
+    }
+}
+
+/// Ranks and numbers of days came in as 32 bits.
+fn small(number: i64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,241 @@
+//! The points ledger: earn, redeem, reverse, by call and from the feed, and what can be read of it.
+
+pub mod purchases;
+pub mod reads;
+mod write;
+
+use std::sync::Arc;
+
+use common::db::Tx;
+use common::ids::CustomerId;
+use common::time::Timestamp;
+use common::validate::Violations;
+
+use crate::State;
+use crate::domain::Points;
+use crate::domain::balance::Balance;
+use crate::domain::lots::{Allocation, Lot};
+use crate::domain::plan::{self, Plan};
+use crate::domain::program::{Program, ProgramId};
+use crate::error::Error;
+use crate::store::entries::EntryRow;
+use crate::store::lots;
+use crate::store::members::{self, Lock, Standing};
+use crate::store::postings::{self, PostingRow, SourceKey};
+
+pub use write::{Origin, Source};
+
+/// Source type of purchases that the customer service recorded.
+pub const PURCHASE: &str = "transaction";
+/// The rule of earnings that callers post.
+const CALL_RULE: &str = "direct";
+
+/// A posting that was written.
+#[derive(Debug)]
+pub struct Posted {
+    /// The posting.
+    pub posting: PostingRow,
+    /// Its lines.
+    pub entries: Vec<EntryRow>,
+    /// The lot of an earning.
+    pub lot: Option<Lot>,
+    /// Points taken from lots.
+    pub taken: Vec<Allocation>,
+    /// Points that became debt.
+    pub debt_incurred: i64,
+    /// The customer's revision afterwards.
+    pub revision: i64,
+}
+
+/// Whose ledger to post to.
+#[derive(Debug)]
+pub struct Account {
+    /// The program.
+    pub program_id: ProgramId,
+    /// The customer.
+    pub customer_id: CustomerId,
+    /// Token to wait for.
+    pub at_least: String,
+}
+
+/// A request to earn.
+#[derive(Debug)]
+pub struct EarnPoints {
+    /// Whose.
+    pub account: Account,
+    /// How many.
+    pub points: Points,
+    /// What for.
+    pub source: Source,
+    /// Why.
+    pub reason: String,
+    /// When; absent means now.
+    pub occurred_at: Option<Timestamp>,
+    /// Spendable from; absent means at once.
+    pub activates_at: Option<Timestamp>,
+    /// Spendable until; absent means what the program says.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A request to spend.
+#[derive(Debug)]
+pub struct RedeemPoints {
+    /// Whose.
+    pub account: Account,
+    /// How many.
+    pub points: Points,
+    /// Why.
+    pub reason: String,
+}
+
+/// A request to take an earning back.
+#[derive(Debug)]
+pub struct ReverseTransaction {
+    /// Whose.
+    pub account: Account,
+    /// The earning.
+    pub posting_id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Posts an earning.
+pub async fn earn(state: &State, tx: &mut Tx, earn: EarnPoints) -> Result<Posted, Error> {
+    let (program, mut lock, standing) = open(state, tx, &earn.account).await?;
+    let now = tx.now();
+    let earned_at = earn.occurred_at.unwrap_or(now);
+    let activates_at = earn.activates_at.map_or(earned_at, |at| at.max(earned_at));
+    let expires_at = earn.expires_at.or_else(|| program.expiry_of(activates_at));
+    if expires_at.is_some_and(|expires_at| expires_at <= activates_at) {
+        let mut violations = Violations::new();
+        violations.add("expires_at", "must be after the points become spendable");
+        return Err(common::Error::Invalid(violations).into());
+    }
+    let lot_id = state.platform.ids.uuid();
+    let earning = plan::Earn { lot_id, points: earn.points, earned_at, activates_at, expires_at };
+    let plan = plan::earn(standing.holding(), earning, now)?;
+    let origin = Origin {
+        source: Some(earn.source),
+        rule: CALL_RULE.to_owned(),
+        reason: earn.reason,
+        reverses: None,
+    };
+    commit(state, tx, &mut lock, Change { program: &program, standing, plan, origin }).await
+}
+
+/// Spends points.
+pub async fn redeem(state: &State, tx: &mut Tx, redeem: RedeemPoints) -> Result<Posted, Error> {
+    let (program, mut lock, standing) = open(state, tx, &redeem.account).await?;
+    let Account { program_id, customer_id, .. } = &redeem.account;
+    let lots = lots::list_open(tx, customer_id, program_id.as_str(), "").await?;
+    let plan = plan::redeem(standing.holding(), lots, redeem.points, tx.now())?;
+    let origin = Origin { reason: redeem.reason, ..Origin::default() };
+    commit(state, tx, &mut lock, Change { program: &program, standing, plan, origin }).await
+}
+
+/// Takes an earning back.
+pub async fn reverse(
+    state: &State,
+    tx: &mut Tx,
+    reverse: ReverseTransaction,
+) -> Result<Posted, Error> {
+    let (program, mut lock, standing) = open(state, tx, &reverse.account).await?;
+    let change = Reversal { posting_id: reverse.posting_id, reason: reverse.reason };
+    let change = plan_reversal(tx, &program, standing, change).await?;
+    commit(state, tx, &mut lock, change).await
+}
+
+/// What a member can spend after a posting, read in its transaction.
+pub async fn balance_after(tx: &mut Tx, posting: &PostingRow) -> Result<Balance, Error> {
+    let PostingRow { customer_id, program_id, .. } = posting;
+    let lots = lots::list_open(tx, customer_id, program_id, "").await?;
+    let debt = members::get_debt(tx, customer_id, program_id).await?;
+    Ok(Balance::of(&lots, debt, tx.now()))
+}
+
+/// A decided change of one member's ledger.
+struct Change<'a> {
+    program: &'a Program,
+    standing: Standing,
+    plan: Plan,
+    origin: Origin,
+}
+
+/// Locks the customer and reads what any decision about the member needs.
+async fn open(
+    state: &State,
+    tx: &mut Tx,
+    account: &Account,
+) -> Result<(Arc<Program>, Lock, Standing), Error> {
+    let Account { program_id, customer_id, .. } = account;
+    let program = state.programs.get(tx, program_id).await?;
+    let not_found = || Error::MemberNotFound {
+        program_id: program_id.clone(),
+        customer_id: customer_id.clone(),
+    };
+    let lock = members::lock(tx, customer_id).await?.ok_or_else(not_found)?;
+    let now = tx.now();
+    let standings = members::list_standings(tx, customer_id, program_id.as_str(), now).await?;
+    let standing = standings.into_iter().next().ok_or_else(not_found)?;
+    if standing.member.is_closed() {
+        return Err(Error::MemberClosed(customer_id.clone()));
+    }
+    Ok((program, lock, standing))
+}
+
+async fn commit(
+    state: &State,
+    tx: &mut Tx,
+    lock: &mut Lock,
+    change: Change<'_>,
+) -> Result<Posted, Error> {
+    let posted = write::write(state, tx, lock, change).await?;
+    members::settle(tx, lock).await?;
+    Ok(posted)
+}
+
+struct Reversal {
+    posting_id: String,
+    reason: String,
+}
+
+/// Decides a reversal. Its source is the earning's and its rule says so: the permanent key makes it happen once.
+async fn plan_reversal<'a>(
+    tx: &mut Tx,
+    program: &'a Program,
+    standing: Standing,
+    reversal: Reversal,
+) -> Result<Change<'a>, Error> {
+    let customer_id = &standing.member.customer_id;
+    let program_id = program.program_id.as_str();
+    let Reversal { posting_id, reason } = reversal;
+    let Some(earned) = postings::find(tx, customer_id, program_id, &posting_id).await? else {
+        return Err(Error::TransactionNotFound(posting_id));
+    };
+    let (Some(source_type), Some(source_ref), Some(rule), "earn") =
+        (earned.source_type, earned.source_ref, earned.rule, earned.kind.as_str())
+    else {
+        return Err(Error::NotReversible(posting_id));
+    };
+    let rule = format!("reversal/{rule}");
+    let key = SourceKey {
+        program_id,
+        source_type: &source_type,
+        source_ref: &source_ref,
+        rule: &rule,
+    };
+    if let Some(reversed_by) = postings::find_by_source(tx, key).await? {
+        return Err(Error::AlreadyReversed(reversed_by));
+    }
+    let lots = lots::list_open(tx, customer_id, program_id, &posting_id).await?;
+    let lot_id = lots::get_id_of_posting(tx, customer_id, &posting_id).await?;
+    let plan = plan::reverse(standing.holding(), lots, &lot_id, tx.now())
+        .expect("the lot of the posting was read with the others");
+    let origin = Origin {
+        source: Some(Source { source_type, source_ref }),
+        rule,
+        reason,
+        reverses: Some(posting_id),
+    };
+    Ok(Change { program, standing, plan, origin })
+}

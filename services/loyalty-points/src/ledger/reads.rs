@@ -1,0 +1,107 @@
+//! Balances, postings and lots.
+
+use std::collections::HashMap;
+
+use common::ids::CustomerId;
+use common::page::PageRequest;
+use common::time::Timestamp;
+
+use crate::State;
+use crate::domain::balance::Balance;
+use crate::domain::lots::Lot;
+use crate::domain::program::ProgramId;
+use crate::error::Error;
+use crate::members as use_case;
+use crate::store::entries::{self, EntryRow};
+use crate::store::lots::{self, SpendingKey};
+use crate::store::members;
+use crate::store::postings::{self, PostingRow};
+use crate::store::tiers::{self, TierChangeRow};
+
+/// Whose ledger to read.
+#[derive(Debug)]
+pub struct Of {
+    /// The program.
+    pub program_id: ProgramId,
+    /// The customer.
+    pub customer_id: CustomerId,
+    /// Consistency token.
+    pub at_least: String,
+}
+
+/// What a member can spend now, or at another instant by the entries effective by then.
+pub async fn balance(
+    state: &State,
+    of: &Of,
+    as_of: Option<Timestamp>,
+) -> Result<Balance, Error> {
+    let mut db = state.platform.snapshot().await?;
+    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
+    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let Some(as_of) = as_of else {
+        let lots = lots::list_open(&mut db, customer_id, program_id, "").await?;
+        let debt = members::get_debt(&mut db, customer_id, program_id).await?;
+        return Ok(Balance::of(&lots, debt, state.platform.now()));
+    };
+    let lots = lots::list_open_at(&mut db, customer_id, program_id, as_of).await?;
+    let debt = entries::get_debt_at(&mut db, customer_id, program_id, as_of).await?;
+    Ok(Balance::of(&lots, debt, as_of))
+}
+
+/// A page of postings with their entries, the latest first, and the token of the next one.
+pub async fn transactions(
+    state: &State,
+    of: &Of,
+    page: &PageRequest,
+) -> Result<(Vec<(PostingRow, Vec<EntryRow>)>, String), Error> {
+    let mut db = state.platform.snapshot().await?;
+    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
+    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let before: i64 = page.after().unwrap_or(i64::MAX);
+    let mut rows =
+        postings::list(&mut db, customer_id, program_id, before, page.size + 1).await?;
+    let next = page.cut(&mut rows, |row| row.revision);
+    let ids: Vec<_> = rows.iter().map(|row| row.posting_id.as_str()).collect();
+    let mut lines: HashMap<String, Vec<EntryRow>> = HashMap::new();
+    for (posting_id, entry) in entries::list(&mut db, customer_id, &ids).await? {
+        lines.entry(posting_id).or_default().push(entry);
+    }
+    let with_lines = |row: PostingRow| {
+        let lines = lines.remove(&row.posting_id).unwrap_or_default();
+        (row, lines)
+    };
+    Ok((rows.into_iter().map(with_lines).collect(), next))
+}
+
+/// A page of lots in the order of spending, each with its posting, and the token of the next one.
+pub async fn lots(
+    state: &State,
+    of: &Of,
+    page: &PageRequest,
+) -> Result<(Vec<(Lot, String)>, String), Error> {
+    let mut db = state.platform.snapshot().await?;
+    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
+    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let after: SpendingKey = page.after().unwrap_or((i64::MIN, i64::MIN, String::new()));
+    let mut rows = lots::list(&mut db, customer_id, program_id, &after, page.size + 1).await?;
+    let next = page.cut(&mut rows, |(lot, _)| {
+        let (expires_at, earned_at, lot_id) = lot.spending_order();
+        (expires_at.micros(), earned_at.micros(), lot_id.to_owned())
+    });
+    Ok((rows, next))
+}
+
+/// A page of tier changes, the latest first, and the token of the next one.
+pub async fn tier_history(
+    state: &State,
+    of: &Of,
+    page: &PageRequest,
+) -> Result<(Vec<TierChangeRow>, String), Error> {
+    let mut db = state.platform.snapshot().await?;
+    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
+    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let before: i64 = page.after().unwrap_or(i64::MAX);
+    let mut rows = tiers::list(&mut db, customer_id, program_id, before, page.size + 1).await?;
+    let next = page.cut(&mut rows, |row| row.revision);
+    Ok((rows, next))
+}

@@ -1,0 +1,193 @@
+//! Writes a decided change: postings with entries, lots, the member with the tier, events.
+
+use common::db::Tx;
+
+use super::{Change, Posted};
+use crate::State;
+use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
+use crate::domain::tiers::Instant;
+use crate::error::Error;
+use crate::events;
+use crate::store::entries::{self, EntryRow, NewEntries};
+use crate::store::lots::{self, NewLot};
+use crate::store::members::{self, Lock};
+use crate::store::postings::{self, PostingRow, SourceKey};
+use crate::tiers::{self, Cause, Decision};
+
+/// What something is posted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Kind of it.
+    pub source_type: String,
+    /// Which one.
+    pub source_ref: String,
+}
+
+/// Where a posting comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// What it is for.
+    pub source: Option<Source>,
+    /// The rule that decided it.
+    pub rule: String,
+    /// Why.
+    pub reason: String,
+    /// The posting it reverses.
+    pub reverses: Option<String>,
+}
+
+/// Writes a change under the customer's lock.
+pub(super) async fn write(
+    state: &State,
+    tx: &mut Tx,
+    lock: &mut Lock,
+    change: Change<'_>,
+) -> Result<Posted, Error> {
+    let Change { program, mut standing, plan, origin } = change;
+    let before = standing.holding();
+    let mut ledger = Ledger { state, lock, program_id: program.program_id.as_str() };
+    // A write-off that frees nothing new comes before what it makes room for; an earning that had expired
+    // must exist before it can be written off.
+    let (posting, posted_entries) = match (&plan.expiry, plan.posting.kind) {
+        (Some(expiry), Kind::Redeem | Kind::Reverse | Kind::Expire) => {
+            let after = Holding { points: before.points + expiry.points(), ..before };
+            ledger.append(tx, expiry, Origin::default(), after).await?;
+            ledger.append(tx, &plan.posting, origin, plan.after).await?
+        }
+        (Some(expiry), Kind::Earn) => {
+            let after = Holding { points: plan.after.points - expiry.points(), ..plan.after };
+            let posted = ledger.append(tx, &plan.posting, origin, after).await?;
+            ledger.append(tx, expiry, Origin::default(), plan.after).await?;
+            posted
+        }
+        (None, _) => ledger.append(tx, &plan.posting, origin, plan.after).await?,
+    };
+
+    let customer_id = &posting.customer_id;
+    if let Some(lot) = &plan.created {
+        let program_id = &posting.program_id;
+        let posting_id = &posting.posting_id;
+        lots::insert(tx, NewLot { customer_id, program_id, posting_id, lot }).await?;
+    }
+    for lot in &plan.changed {
+        lots::update(tx, customer_id, lot).await?;
+    }
+
+    let policy = &program.tier_policy;
+    let now = tx.now();
+    let (qualification, cause) = if plan.posting.kind == Kind::Reverse {
+        let read = members::list_standings(tx, customer_id, &posting.program_id, now).await?;
+        let read = read.first().expect("the member is locked");
+        (read.qualification(), Cause::Reversal)
+    } else {
+        let at = Instant { as_of: now, window: policy.window() };
+        let known = standing.qualification();
+        let with = |lot: &crate::domain::lots::Lot| known.with(lot.qualifying, lot.earned_at, at);
+        (plan.created.as_ref().map_or(known, with), Cause::Usual)
+    };
+    standing.points = plan.after.points;
+    standing.debt = plan.after.debt;
+    tiers::requalify(tx, lock, &mut standing, Decision { policy, qualification, cause }).await?;
+    members::update(tx, &standing).await?;
+    tiers::announce(state, tx, lock, &standing);
+    Ok(Posted {
+        posting,
+        entries: posted_entries,
+        lot: plan.created,
+        taken: plan.taken,
+        debt_incurred: (plan.after.debt - before.debt).max(0),
+        revision: lock.revision,
+    })
+}
+
+/// One member's ledger, open for appending.
+struct Ledger<'a> {
+    state: &'a State,
+    lock: &'a mut Lock,
+    program_id: &'a str,
+}
+
+impl Ledger<'_> {
+    /// Appends a posting with its entries and announces it.
+    async fn append(
+        &mut self,
+        tx: &mut Tx,
+        posting: &Posting,
+        origin: Origin,
+        after: Holding,
+    ) -> Result<(PostingRow, Vec<EntryRow>), Error> {
+        let posted_at = tx.now();
+        let (source_type, source_ref) =
+            origin.source.map(|source| (source.source_type, source.source_ref)).unzip();
+        let row = PostingRow {
+            customer_id: self.lock.customer_id.clone(),
+            posting_id: self.state.platform.ids.uuid(),
+            program_id: self.program_id.to_owned(),
+            revision: self.lock.next(),
+            kind: kind(posting.kind).to_owned(),
+            points: posting.points(),
+            rule: source_type.is_some().then_some(origin.rule),
+            source_type,
+            source_ref,
+            reason: origin.reason,
+            reverses: origin.reverses,
+            occurred_at: posting.occurred_at,
+            posted_at,
+        };
+        if !postings::insert(tx, &row).await? {
+            self.lock.revision -= 1;
+            return Err(self.already_posted(tx, &row).await?);
+        }
+        let rows = rows(&posting.entries);
+        let new = NewEntries {
+            customer_id: &row.customer_id,
+            program_id: self.program_id,
+            posting_id: &row.posting_id,
+            effective_at: posting.occurred_at.min(posted_at),
+            entries: &rows,
+        };
+        entries::insert(tx, new).await?;
+        events::points_posted(tx, &row, &rows, after);
+        Ok((row, rows))
+    }
+
+    async fn already_posted(&self, tx: &mut Tx, row: &PostingRow) -> Result<Error, Error> {
+        let key = SourceKey {
+            program_id: &row.program_id,
+            source_type: row.source_type.as_deref().unwrap_or_default(),
+            source_ref: row.source_ref.as_deref().unwrap_or_default(),
+            rule: row.rule.as_deref().unwrap_or_default(),
+        };
+        let posted = postings::find_by_source(tx, key).await?;
+        Ok(Error::SourceAlreadyPosted(posted.unwrap_or_default()))
+    }
+}
+
+fn rows(entries: &[Entry]) -> Vec<EntryRow> {
+    let row = |(line, entry): (i64, &Entry)| EntryRow {
+        line,
+        account: account(entry.account).to_owned(),
+        lot_id: entry.lot_id.clone(),
+        points: entry.points,
+    };
+    (0..).zip(entries).map(row).collect()
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Earn => "earn",
+        Kind::Redeem => "redeem",
+        Kind::Reverse => "reverse",
+        Kind::Expire => "expire",
+    }
+}
+
+fn account(account: Account) -> &'static str {
+    match account {
+        Account::Member => "member",
+        Account::Debt => "debt",
+        Account::Issuance => "issuance",
+        Account::Redeemed => "redeemed",
+        Account::Expired => "expired",
+    }
+}

@@ -1,0 +1,110 @@
+//! Members: enrolment by call and from the feed, and closing when the customer is deleted.
+
+use common::db::{Access, Tx};
+use common::ids::CustomerId;
+
+use crate::State;
+use crate::domain::program::ProgramId;
+use crate::error::Error;
+use crate::events;
+use crate::store::members::{self, Lock, Member};
+use crate::store::tiers::{self, TierChangeRow};
+
+/// A request to enrol.
+#[derive(Debug)]
+pub struct Enroll {
+    /// The program.
+    pub program_id: ProgramId,
+    /// The customer.
+    pub customer_id: CustomerId,
+    /// Token to wait for.
+    pub at_least: String,
+}
+
+/// Enrols a customer who is known; returns the member and the customer's revision.
+pub async fn enroll(state: &State, tx: &mut Tx, enroll: &Enroll) -> Result<(Member, i64), Error> {
+    let Enroll { program_id, customer_id, .. } = enroll;
+    state.programs.get(tx, program_id).await?;
+    let lock = members::lock(tx, customer_id).await?.filter(|lock| !lock.deleted);
+    let mut lock = lock.ok_or_else(|| Error::CustomerNotFound(customer_id.clone()))?;
+    let known = members::find(tx, customer_id, program_id.as_str()).await?;
+    let member = match known {
+        Some(member) => member,
+        None => insert(state, tx, &mut lock, program_id).await?,
+    };
+    members::settle(tx, &lock).await?;
+    if member.is_closed() {
+        return Err(Error::MemberClosed(customer_id.clone()));
+    }
+    Ok((member, lock.revision))
+}
+
+/// Makes a new customer known and a member of the default program.
+pub async fn customer_created(
+    state: &State,
+    tx: &mut Tx,
+    customer_id: &CustomerId,
+) -> Result<(), Error> {
+    members::insert_customer(tx, customer_id).await?;
+    let enroll_default = Enroll {
+        program_id: ProgramId::default_program(),
+        customer_id: customer_id.clone(),
+        at_least: String::new(),
+    };
+    enroll(state, tx, &enroll_default).await.map(drop)
+}
+
+/// Closes the memberships of a deleted customer.
+pub async fn customer_deleted(tx: &mut Tx, customer_id: &CustomerId) -> Result<(), Error> {
+    let Some(mut lock) = members::lock(tx, customer_id).await? else { return Ok(()) };
+    let now = tx.now();
+    for member in members::close(tx, customer_id, now).await? {
+        events::member_closed(tx, lock.next(), &member);
+    }
+    Ok(members::settle(tx, &lock).await?)
+}
+
+/// The member, or why there is none.
+pub async fn get(
+    state: &State,
+    db: &mut impl Access,
+    program_id: &ProgramId,
+    customer_id: &CustomerId,
+) -> Result<Member, Error> {
+    state.programs.get(db, program_id).await?;
+    let member = members::find(db, customer_id, program_id.as_str()).await?;
+    member.ok_or_else(|| Error::MemberNotFound {
+        program_id: program_id.clone(),
+        customer_id: customer_id.clone(),
+    })
+}
+
+async fn insert(
+    state: &State,
+    tx: &mut Tx,
+    lock: &mut Lock,
+    program_id: &ProgramId,
+) -> Result<Member, Error> {
+    let program = state.programs.get(tx, program_id).await?;
+    let tier = &program.tier_policy.lowest().name;
+    let member = Member {
+        customer_id: lock.customer_id.clone(),
+        program_id: program_id.to_string(),
+        state: members::ACTIVE.to_owned(),
+        enrolled_at: tx.now(),
+    };
+    members::insert(tx, &member, tier).await?;
+    let change = TierChangeRow {
+        customer_id: member.customer_id.clone(),
+        revision: lock.next(),
+        program_id: member.program_id.clone(),
+        from_tier: String::new(),
+        to_tier: tier.clone(),
+        reason: "enrolled".to_owned(),
+        points: 0,
+        changed_at: member.enrolled_at,
+    };
+    tiers::insert(tx, &change).await?;
+    events::member_enrolled(tx, change.revision, &member, tier);
+    Ok(member)
+}

@@ -1,0 +1,66 @@
+//! What this service makes of the customer service's events.
+
+use api::customer::v1 as customer;
+use common::consumer::{ApplyError, Event, Projection};
+use common::db::Tx;
+use common::money::Money;
+use common::time::Timestamp;
+
+use crate::error::Error;
+use crate::ledger::purchases::{self, Purchase};
+use crate::{State, members};
+
+/// Enrols new customers, posts purchases, reverses voided ones, closes deleted members.
+#[derive(Clone)]
+pub struct Projections {
+    state: State,
+}
+
+impl Projections {
+    /// Shares the state of the service.
+    pub fn new(state: State) -> Self {
+        Self { state }
+    }
+}
+
+impl Projection for Projections {
+    async fn apply(&self, tx: &mut Tx, event: &Event) -> Result<(), ApplyError> {
+        let customer_id = &event.customer_id;
+        if let Some(recorded) = event.unpack::<customer::TransactionRecorded>()? {
+            let purchase = parse(recorded.transaction.unwrap_or_default())?;
+            purchases::recorded(&self.state, tx, customer_id, &purchase).await?;
+        } else if event.unpack::<customer::CustomerCreated>()?.is_some() {
+            members::customer_created(&self.state, tx, customer_id).await?;
+        } else if let Some(voided) = event.unpack::<customer::TransactionVoided>()? {
+            let purchase = voided.transaction.unwrap_or_default();
+            let transaction_id = &purchase.transaction_id;
+            purchases::voided(&self.state, tx, customer_id, transaction_id).await?;
+        } else if event.unpack::<customer::CustomerDeleted>()?.is_some() {
+            members::customer_deleted(tx, customer_id).await?;
+        }
+        Ok(())
+    }
+}
+
+fn parse(recorded: customer::Transaction) -> Result<Purchase, ApplyError> {
+    let malformed = |what: String| {
+        ApplyError::Poison(format!("transaction {}: {what}", recorded.transaction_id))
+    };
+    let occurred_at = recorded.occurred_at.as_ref().ok_or("occurred_at is missing".to_owned());
+    Ok(Purchase {
+        occurred_at: occurred_at.and_then(Timestamp::try_from).map_err(malformed)?,
+        total: Money::try_from(recorded.total).map_err(malformed)?,
+        transaction_id: recorded.transaction_id,
+    })
+}
+
+impl From<Error> for ApplyError {
+    /// Only what the platform reports may pass by itself; a refusal would be the same next time.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Platform(common::Error::Database(error)) => error.into(),
+            Error::Platform(error) => Self::Retry(error),
+            refusal => Self::Poison(refusal.to_string()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The lines of postings: append-only.
+
+use common::db::{Access, Sql, Tx};
+use common::ids::CustomerId;
+use common::on;
+use common::time::Timestamp;
+use serde::Serialize;
+
+/// A line as stored.
+#[derive(Debug, Clone, Serialize, sqlx::FromRow)]
+pub struct EntryRow {
+    /// Its place in the posting, from 0.
+    pub line: i64,
+    /// The account.
+    pub account: String,
+    /// The lot.
+    pub lot_id: Option<String>,
+    /// Signed amount.
+    pub points: i64,
+}
+
+/// Where lines belong.
+pub struct NewEntries<'a> {
+    /// The member's customer.
+    pub customer_id: &'a CustomerId,
+    /// The program.
+    pub program_id: &'a str,
+    /// Their posting.
+    pub posting_id: &'a str,
+    /// From when on they count in a balance of the past.
+    pub effective_at: Timestamp,
+    /// The lines.
+    pub entries: &'a [EntryRow],
+}
+
+/// Appends the lines of a posting, all in one statement.
+pub async fn insert(tx: &mut Tx, new: NewEntries<'_>) -> Result<(), common::Error> {
+    const INSERT: Sql = Sql {
+        postgres: "
+            INSERT INTO entries
+                (customer_id, program_id, posting_id, effective_at, line, account, lot_id, points)
+            SELECT $1, $2, $3, $4, line, account, lot_id, points
+            FROM json_to_recordset(CAST($5 AS json))
+                AS entry (line BIGINT, account TEXT, lot_id TEXT, points BIGINT)",
+        sqlite: "
+            INSERT INTO entries
+                (customer_id, program_id, posting_id, effective_at, line, account, lot_id, points)
+            SELECT $1, $2, $3, $4, value ->> 'line', value ->> 'account', value ->> 'lot_id',
+                   value ->> 'points'
+            FROM json_each($5)",
+    };
+    let text = INSERT.text(tx.dialect());
+    Ok(on!(tx, |conn| sqlx::query(text)
+        .bind(new.customer_id)
+        .bind(new.program_id)
+        .bind(new.posting_id)
+        .bind(new.effective_at)
+        .bind(common::db::json_list(new.entries))
+        .execute(conn)
+        .await
+        .map(drop))?)
+}
+
+/// The lines of postings of one customer, each with its posting, in order.
+pub async fn list(
+    db: &mut impl Access,
+    customer_id: &CustomerId,
+    posting_ids: &[&str],
+) -> Result<Vec<(String, EntryRow)>, common::Error> {
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT posting_id, line, account, lot_id, points
+            FROM entries
+            WHERE customer_id = $1
+                AND posting_id IN (SELECT json_array_elements_text(CAST($2 AS json)))
+            ORDER BY posting_id, line",
+        sqlite: "
+            SELECT posting_id, line, account, lot_id, points
+            FROM entries
+            WHERE customer_id = $1
+                AND posting_id IN (SELECT value FROM json_each($2))
+            ORDER BY posting_id, line",
+    };
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        posting_id: String,
+        #[sqlx(flatten)]
+        entry: EntryRow,
+    }
+    let text = SELECT.text(db.dialect());
+    let rows = on!(db, |conn| sqlx::query_as::<_, Row>(text)
+        .bind(customer_id)
+        .bind(common::db::json_list(posting_ids))
+        .fetch_all(conn)
+        .await)?;
+    Ok(rows.into_iter().map(|row| (row.posting_id, row.entry)).collect())
+}
+
+/// What a member owed at an instant.
+pub async fn get_debt_at(
+    db: &mut impl Access,
+    customer_id: &CustomerId,
+    program_id: &str,
+    as_of: Timestamp,
+) -> Result<i64, common::Error> {
+    const SELECT: &str = "
+        SELECT CAST(COALESCE(-SUM(points), 0) AS BIGINT)
+        FROM entries
+        WHERE customer_id = $1
+            AND program_id = $2
+            AND account = 'debt'
+            AND effective_at <= $3";
+    Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
+        .bind(customer_id)
+        .bind(program_id)
+        .bind(as_of)
+        .fetch_one(conn)
+        .await)?)
+}

@@ -1,0 +1,9 @@
+//! All SQL of this service. One text for both databases, a pair where they differ.
+
+pub mod entries;
+pub mod lots;
+pub mod members;
+pub mod postings;
+pub mod programs;
+pub mod summary;
+pub mod tiers;

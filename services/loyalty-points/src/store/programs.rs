@@ -1,0 +1,139 @@
+//! Programs and their tiers.
+
+use common::db::{Access, Tx};
+use common::money::{Currency, Money};
+use common::on;
+use common::time::Timestamp;
+
+use crate::domain::program::{EarningRule, Program, ProgramId};
+use crate::domain::tiers::{Tier, TierPolicy};
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+#[derive(sqlx::FromRow)]
+struct ProgramRow {
+    program_id: String,
+    display_name: String,
+    points_currency: String,
+    money_currency: String,
+    unit_micros: i64,
+    points_per_unit: i64,
+    validity_days: i64,
+    tier_window_micros: i64,
+    created_at: Timestamp,
+}
+
+/// The program, if it exists.
+pub async fn find(
+    db: &mut impl Access,
+    program_id: &ProgramId,
+) -> Result<Option<Program>, common::Error> {
+    const SELECT: &str = "
+        SELECT program_id, display_name, points_currency, money_currency, unit_micros,
+               points_per_unit, validity_days, tier_window_micros, created_at
+        FROM programs
+        WHERE program_id = $1";
+    let row = on!(db, |conn| sqlx::query_as::<_, ProgramRow>(SELECT)
+        .bind(program_id.as_str())
+        .fetch_optional(conn)
+        .await)?;
+    let Some(row) = row else { return Ok(None) };
+    let tiers = list_tiers(db, program_id).await?;
+    into_program(row, tiers).map(Some)
+}
+
+/// Ids of programs, in order.
+pub async fn list_ids(
+    db: &mut impl Access,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, common::Error> {
+    const SELECT: &str = "
+        SELECT program_id
+        FROM programs
+        WHERE program_id > $1
+        ORDER BY program_id
+        LIMIT $2";
+    Ok(on!(db, |conn| sqlx::query_scalar::<_, String>(SELECT)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// Writes a program; false if its id is taken.
+pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Error> {
+    const INSERT: &str = "
+        INSERT INTO programs
+            (program_id, display_name, points_currency, money_currency, unit_micros,
+             points_per_unit, validity_days, tier_window_micros, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (program_id) DO NOTHING";
+    const INSERT_TIER: &str = "
+        INSERT INTO tiers (program_id, rank, name, threshold)
+        VALUES ($1, $2, $3, $4)";
+    let program_id = program.program_id.as_str();
+    let inserted = on!(tx, |conn| sqlx::query(INSERT)
+        .bind(program_id)
+        .bind(&program.display_name)
+        .bind(&program.points_currency)
+        .bind(program.earning_rule.unit.currency.as_str())
+        .bind(program.earning_rule.unit.micros)
+        .bind(program.earning_rule.points_per_unit)
+        .bind(program.validity_days)
+        .bind(program.tier_policy.window_days() * MICROS_PER_DAY)
+        .bind(program.created_at)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))?;
+    if inserted == 0 {
+        return Ok(false);
+    }
+    for tier in program.tier_policy.tiers() {
+        on!(tx, |conn| sqlx::query(INSERT_TIER)
+            .bind(program_id)
+            .bind(tier.rank)
+            .bind(&tier.name)
+            .bind(tier.threshold)
+            .execute(conn)
+            .await
+            .map(drop))?;
+    }
+    Ok(true)
+}
+
+async fn list_tiers(
+    db: &mut impl Access,
+    program_id: &ProgramId,
+) -> Result<Vec<Tier>, common::Error> {
+    const SELECT: &str = "
+        SELECT name, rank, threshold
+        FROM tiers
+        WHERE program_id = $1
+        ORDER BY rank";
+    let rows = on!(db, |conn| sqlx::query_as::<_, (String, i64, i64)>(SELECT)
+        .bind(program_id.as_str())
+        .fetch_all(conn)
+        .await)?;
+    Ok(rows.into_iter().map(|(name, rank, threshold)| Tier { name, rank, threshold }).collect())
+}
+
+fn into_program(row: ProgramRow, tiers: Vec<Tier>) -> Result<Program, common::Error> {
+    let broken = |what: String| common::Error::Internal(format!("program {}: {what}", row.program_id));
+    let window_days = row.tier_window_micros / MICROS_PER_DAY;
+    Ok(Program {
+        program_id: ProgramId::parse(&row.program_id).map_err(broken)?,
+        earning_rule: EarningRule {
+            unit: Money {
+                currency: Currency::parse(&row.money_currency).map_err(broken)?,
+                micros: row.unit_micros,
+            },
+            points_per_unit: row.points_per_unit,
+        },
+        tier_policy: TierPolicy::new(window_days, tiers).map_err(broken)?,
+        display_name: row.display_name,
+        points_currency: row.points_currency,
+        validity_days: row.validity_days,
+        created_at: row.created_at,
+    })
+}

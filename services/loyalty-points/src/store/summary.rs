@@ -1,0 +1,109 @@
+//! Adding up a program. Reads all of its lots; meant for reports, not for hot paths.
+
+use common::db::Access;
+use common::on;
+use common::time::Timestamp;
+
+/// What a program's active members hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Held {
+    /// Spendable points.
+    pub outstanding: i64,
+    /// Points spendable later.
+    pub pending: i64,
+}
+
+/// Points held at an instant, from the entries effective by then.
+pub async fn get_held(
+    db: &mut impl Access,
+    program_id: &str,
+    as_of: Timestamp,
+) -> Result<Held, common::Error> {
+    const SELECT: &str = "
+        WITH held AS (
+            SELECT l.activates_at, l.expires_at, SUM(e.points) AS points
+            FROM entries e
+            JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
+            JOIN members m ON m.customer_id = e.customer_id AND m.program_id = e.program_id
+            WHERE e.program_id = $1
+                AND e.effective_at <= $2
+                AND m.state = 'active'
+            GROUP BY l.customer_id, l.lot_id
+        )
+        SELECT CAST(COALESCE(SUM(points) FILTER (WHERE activates_at <= $2), 0) AS BIGINT) AS outstanding,
+               CAST(COALESCE(SUM(points) FILTER (WHERE activates_at > $2), 0) AS BIGINT) AS pending
+        FROM held
+        WHERE expires_at IS NULL OR expires_at > $2";
+    Ok(on!(db, |conn| sqlx::query_as::<_, Held>(SELECT)
+        .bind(program_id)
+        .bind(as_of)
+        .fetch_one(conn)
+        .await)?)
+}
+
+/// Points owed at an instant.
+pub async fn get_debt(
+    db: &mut impl Access,
+    program_id: &str,
+    as_of: Timestamp,
+) -> Result<i64, common::Error> {
+    const SELECT: &str = "
+        SELECT CAST(COALESCE(-SUM(e.points), 0) AS BIGINT)
+        FROM entries e
+        JOIN members m ON m.customer_id = e.customer_id AND m.program_id = e.program_id
+        WHERE e.program_id = $1
+            AND e.account = 'debt'
+            AND e.effective_at <= $2
+            AND m.state = 'active'";
+    Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
+        .bind(program_id)
+        .bind(as_of)
+        .fetch_one(conn)
+        .await)?)
+}
+
+/// How many active members qualify for a tier.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct TierCount {
+    /// The tier.
+    pub name: String,
+    /// Its rank.
+    pub rank: i64,
+    /// How many.
+    pub members: i64,
+}
+
+/// Members by the tier they qualify for at an instant, every tier, lowest first.
+pub async fn list_tier_counts(
+    db: &mut impl Access,
+    program_id: &str,
+    as_of: Timestamp,
+) -> Result<Vec<TierCount>, common::Error> {
+    const SELECT: &str = "
+        WITH earned AS (
+            SELECT m.customer_id, COALESCE(SUM(l.qualifying), 0) AS points
+            FROM members m
+            JOIN programs p ON p.program_id = m.program_id
+            LEFT JOIN lots l
+                ON l.customer_id = m.customer_id
+                AND l.program_id = m.program_id
+                AND l.earned_at > $2 - p.tier_window_micros
+                AND l.earned_at <= $2
+            WHERE m.program_id = $1 AND m.state = 'active'
+            GROUP BY m.customer_id
+        ), bands AS (
+            SELECT name, rank, threshold, LEAD(threshold) OVER (ORDER BY rank) AS below
+            FROM tiers
+            WHERE program_id = $1
+        )
+        SELECT b.name, b.rank, COUNT(e.customer_id) AS members
+        FROM bands b
+        LEFT JOIN earned e ON e.points >= b.threshold AND (b.below IS NULL OR e.points < b.below)
+        GROUP BY b.name, b.rank
+        ORDER BY b.rank";
+    Ok(on!(db, |conn| sqlx::query_as::<_, TierCount>(SELECT)
+        .bind(program_id)
+        .bind(as_of)
+        .fetch_all(conn)
+        .await)?)
+}

@@ -1,0 +1,70 @@
+//! Changes of tiers: append-only.
+
+use common::db::{Access, Tx};
+use common::ids::CustomerId;
+use common::on;
+use common::time::Timestamp;
+
+/// A change as stored.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct TierChangeRow {
+    /// The customer.
+    pub customer_id: CustomerId,
+    /// The customer's revision with it.
+    pub revision: i64,
+    /// The program.
+    pub program_id: String,
+    /// The tier before; empty at enrolment.
+    pub from_tier: String,
+    /// The tier after.
+    pub to_tier: String,
+    /// Why.
+    pub reason: String,
+    /// Points that counted.
+    pub points: i64,
+    /// When.
+    pub changed_at: Timestamp,
+}
+
+/// Appends a change.
+pub async fn insert(tx: &mut Tx, change: &TierChangeRow) -> Result<(), common::Error> {
+    const INSERT: &str = "
+        INSERT INTO tier_changes
+            (customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    Ok(on!(tx, |conn| sqlx::query(INSERT)
+        .bind(&change.customer_id)
+        .bind(change.revision)
+        .bind(&change.program_id)
+        .bind(&change.from_tier)
+        .bind(&change.to_tier)
+        .bind(&change.reason)
+        .bind(change.points)
+        .bind(change.changed_at)
+        .execute(conn)
+        .await
+        .map(drop))?)
+}
+
+/// A member's changes before a revision, the latest first.
+pub async fn list(
+    db: &mut impl Access,
+    customer_id: &CustomerId,
+    program_id: &str,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<TierChangeRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at
+        FROM tier_changes
+        WHERE customer_id = $1 AND program_id = $2 AND revision < $3
+        ORDER BY revision DESC
+        LIMIT $4";
+    Ok(on!(db, |conn| sqlx::query_as::<_, TierChangeRow>(SELECT)
+        .bind(customer_id)
+        .bind(program_id)
+        .bind(before)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+}

@@ -1,0 +1,6 @@
+//! Journeys across the four services, each a process of its own, on PostgreSQL and Redis, with
+//! authentication on.
+
+mod access;
+mod cdnow;
+mod suite;

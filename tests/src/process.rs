@@ -1,0 +1,200 @@
+//! The programs that we ship, run as processes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A program that is not ready by then never will be.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server of ours in a process of its own. It is killed when this value is dropped.
+pub struct Process {
+    /// Where its API answers.
+    pub api: SocketAddr,
+    ops: SocketAddr,
+    arguments: Vec<String>,
+    program: PathBuf,
+    log: PathBuf,
+    child: Child,
+}
+
+/// What to run and where.
+pub struct Launch<'a> {
+    /// Name of the program.
+    pub program: &'a str,
+    /// Where its API is to answer.
+    pub api: SocketAddr,
+    /// Settings beyond the ports.
+    pub arguments: Vec<String>,
+    /// Folder for its log.
+    pub folder: &'a Path,
+}
+
+impl Process {
+    /// Starts a program and returns when it is ready.
+    #[must_use]
+    pub fn start(launch: Launch<'_>) -> Self {
+        let program = programs().join(launch.program);
+        let log = launch.folder.join(format!("{}.log", launch.program));
+        let ops = free_address();
+        let mut arguments = launch.arguments;
+        arguments.extend([
+            format!("--listen={}", launch.api),
+            format!("--ops-listen={ops}"),
+        ]);
+        let child = spawn(&program, &arguments, &log);
+        let mut process = Self {
+            api: launch.api,
+            ops,
+            arguments,
+            program,
+            log,
+            child,
+        };
+        process.wait_until_ready();
+        process
+    }
+
+    /// Kills it without notice, as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child");
+    }
+
+    /// Starts it again after [`Process::kill`], with the same settings.
+    pub fn start_again(&mut self) {
+        self.child = spawn(&self.program, &self.arguments, &self.log);
+        self.wait_until_ready();
+    }
+
+    /// Asks it to end and returns its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let status = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "kill can be run"
+        );
+        self.child.wait().expect("it is our child").code()
+    }
+
+    /// Whether its ops port calls it ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ask("/readyz")
+            .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// What its ops port answers.
+    #[must_use]
+    pub fn ask(&self, path: &str) -> Option<String> {
+        let mut connection = TcpStream::connect(self.ops).ok()?;
+        connection
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .ok()?;
+        write!(
+            connection,
+            "GET {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    fn wait_until_ready(&mut self) {
+        let started = Instant::now();
+        while !self.is_ready() {
+            let ended = self.child.try_wait().expect("it is our child");
+            assert!(
+                ended.is_none() && started.elapsed() < PATIENCE,
+                "{} does not become ready ({ended:?}):\n{}",
+                self.program.display(),
+                std::fs::read_to_string(&self.log).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Runs a program to its end; panics with its output when it fails.
+pub fn run(program: &str, arguments: impl IntoIterator<Item = String>) -> String {
+    let output = command(&programs().join(program)).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{program} failed: {}\n{text}{errors}",
+        output.status
+    );
+    text
+}
+
+/// The settings are the test's alone; the test kit's own variables would be refused as unknown.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ASTERISM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn spawn(program: &Path, arguments: &[String], log: &Path) -> Child {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log);
+    let log = log.expect("the folder is ours");
+    command(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("files can be shared"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()))
+}
+
+/// The folder with our programs, built once.
+fn programs() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--workspace", "--bins"])
+            .current_dir(crate::root())
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "the programs can be built"
+        );
+        let test = std::env::current_exe().expect("a test knows its own file");
+        let folder = test
+            .ancestors()
+            .nth(2)
+            .expect("tests are in deps, programs beside it");
+        folder.to_path_buf()
+    });
+    built.clone()
+}
+
+/// An address of loopback where nobody listens at the moment.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+}
