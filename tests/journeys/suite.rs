@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use asterism::demo::TODAY;
 use asterism::demo::client::{Addresses, Clients};
 use journeys::process::{Launch, Process, free_address, run};
 use journeys::token;
@@ -87,6 +88,7 @@ fn shared_settings(folder: &Path, addresses: &[SocketAddr], redis: &str) -> Vec<
         format!("--auth-issuer={}", token::ISSUER),
         format!("--auth-audience={}", token::AUDIENCE),
         format!("--peer-token-file={}", peer_token.display()),
+        format!("--clock-start={TODAY}"),
     ];
     for ((_, source), address) in SERVICES.iter().zip(addresses) {
         settings.push(format!("--peer-{source}=http://{address}"));

@@ -19,7 +19,7 @@ use crate::platform::{Platform, PlatformOptions};
 use crate::server::{self, Drain, Serve};
 use crate::service::{Assembly, Service};
 use crate::telemetry;
-use crate::time::SystemClock;
+use crate::time::{Clock, StartedAt, SystemClock, Timestamp};
 
 /// Exit code for settings that make no sense (`EX_USAGE`).
 const BAD_CONFIG: u8 = 64;
@@ -42,6 +42,10 @@ struct Cli<C: clap::Args> {
     telemetry: TelemetryConfig,
     #[command(flatten)]
     service: C,
+    /// Starts the clock at this instant, like 1998-07-01T00:00:00Z, instead of the present: for
+    /// rehearsals on old data.
+    #[arg(long, env = "ASTERISM_CLOCK_START", value_parser = instant, value_name = "TIME")]
+    clock_start: Option<Timestamp>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -57,6 +61,12 @@ pub fn main<S: Service>() -> ExitCode {
     let cli = Cli::<S::Config>::parse();
     let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     exit_code(refuse_unknown(&Cli::<S::Config>::command(), variables).and_then(|()| run::<S>(cli)))
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let time = chrono::DateTime::parse_from_rfc3339(text);
+    let time = time.map_err(|_| format!("{text:?} is not a time: write it like 1998-07-01T00:00:00Z"))?;
+    Ok(time.to_utc().into())
 }
 
 /// Tells the user what went wrong, and the parent process whether the settings were to blame.
@@ -139,7 +149,10 @@ async fn open<S: Service>(cli: &Cli<S::Config>, migrate: bool) -> Result<Platfor
         Some(url) if !migrate => CacheBackend::redis(url.reveal(), cli.redis.redis_cluster).await?,
         _ => CacheBackend::in_process(),
     };
-    let clock = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = match cli.clock_start {
+        Some(start) => Arc::new(StartedAt::new(start)),
+        None => Arc::new(SystemClock),
+    };
     let options = PlatformOptions {
         database_url: url.reveal().to_owned(),
         database: cli.database.clone(),

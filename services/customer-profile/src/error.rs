@@ -82,10 +82,12 @@ impl From<Error> for Status {
                 Refusal::new(Code::NotFound, "TRANSACTION_NOT_FOUND", message)
                     .with("transaction_id", id)
             }
-            Error::TransactionAlreadyVoided(id) => {
-                Refusal::new(Code::FailedPrecondition, "TRANSACTION_ALREADY_VOIDED", message)
-                    .with("transaction_id", id)
-            }
+            Error::TransactionAlreadyVoided(id) => Refusal::new(
+                Code::FailedPrecondition,
+                "TRANSACTION_ALREADY_VOIDED",
+                message,
+            )
+            .with("transaction_id", id),
             Error::KeyRaced => Refusal::new(Code::Aborted, "TRANSACTION_CONFLICT", message)
                 .retry_after(std::time::Duration::from_millis(20)),
             Error::Platform(error) => return error.into(),

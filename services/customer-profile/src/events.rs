@@ -10,7 +10,9 @@ use crate::domain::{Customer, Interaction, Transaction};
 
 /// A customer is new.
 pub fn customer_created(tx: &mut Tx, customer: &Customer) {
-    let event = pb::CustomerCreated { customer: Some(customer.into()) };
+    let event = pb::CustomerCreated {
+        customer: Some(customer.into()),
+    };
     tx.emit(&customer.id, customer.revision, &event);
 }
 
@@ -25,7 +27,13 @@ pub fn customer_updated(tx: &mut Tx, customer: &Customer, changed: &[&'static st
 
 /// A customer is gone.
 pub fn customer_deleted(tx: &mut Tx, id: &CustomerId, revision: i64) {
-    tx.emit(id, revision, &pb::CustomerDeleted { customer_id: id.to_string() });
+    tx.emit(
+        id,
+        revision,
+        &pb::CustomerDeleted {
+            customer_id: id.to_string(),
+        },
+    );
 }
 
 /// A purchase is recorded.
@@ -52,7 +60,10 @@ pub fn transaction_voided(tx: &mut Tx, transaction: &Transaction, revision: i64)
 pub fn interaction_recorded(tx: &mut Tx, interaction: &Interaction, revision: i64) {
     let event = pb::InteractionRecorded {
         customer_id: interaction.customer_id.to_string(),
-        interaction: Some(pb::Interaction { subject: String::new(), ..interaction.into() }),
+        interaction: Some(pb::Interaction {
+            subject: String::new(),
+            ..interaction.into()
+        }),
     };
     tx.emit(&interaction.customer_id, revision, &event);
 }

@@ -43,7 +43,10 @@ pub async fn customers(
             outcomes => {
                 let outcomes = outcomes?;
                 tx.commit().await?;
-                return Ok(pb::ImportCustomersResponse { outcomes, last_row: chunk.last_row() });
+                return Ok(pb::ImportCustomersResponse {
+                    outcomes,
+                    last_row: chunk.last_row(),
+                });
             }
         }
     }
@@ -105,7 +108,11 @@ async fn customers_in(
             }
             RowDecision::Update(customer, changed) => {
                 // A customer created by an earlier row of the chunk is inserted as its last row leaves it.
-                let of = if created.contains_key(&customer.id) { &mut created } else { &mut updated };
+                let of = if created.contains_key(&customer.id) {
+                    &mut created
+                } else {
+                    &mut updated
+                };
                 of.insert(customer.id.clone(), customer.clone());
                 told.push((customer, changed));
             }
@@ -128,20 +135,30 @@ async fn read(tx: &mut Tx, chunk: &Chunk<ImportRow>) -> Result<Import, Error> {
     let rows = || chunk.rows.iter().flatten();
     let keys: BTreeSet<Key> = rows().flat_map(|row| row.profile.external_keys()).collect();
     let owners = store::owners(tx, &keys).await?;
-    let ids: BTreeSet<_> =
-        rows().filter_map(|row| row.customer_id.clone()).chain(owners.values().cloned()).collect();
+    let ids: BTreeSet<_> = rows()
+        .filter_map(|row| row.customer_id.clone())
+        .chain(owners.values().cloned())
+        .collect();
     store::lock(tx, &ids).await?;
     let customers = store::load(tx, &ids).await?;
     // Before the lock an external id may have moved: its owner must be one of the locked, and have it still.
     let has = |key: &Key, customer: &Customer| {
         customer.profile.external_ids.get(&key.source) == Some(&key.external_id)
     };
-    let stands = |(key, owner)| customers.get(owner).is_some_and(|customer| has(key, customer));
+    let stands = |(key, owner)| {
+        customers
+            .get(owner)
+            .is_some_and(|customer| has(key, customer))
+    };
     if !owners.iter().all(stands) {
         return Err(Error::KeyRaced);
     }
     let retired = store::retired(tx, &ids).await?;
-    Ok(Import { customers, owners, retired })
+    Ok(Import {
+        customers,
+        owners,
+        retired,
+    })
 }
 
 fn outcome(
@@ -163,7 +180,10 @@ fn outcome(
             };
         }
     };
-    let revision = import.customers.get(id).map_or(0, |customer| customer.revision);
+    let revision = import
+        .customers
+        .get(id)
+        .map_or(0, |customer| customer.revision);
     pb::CustomerRowOutcome {
         row,
         status: status.into(),

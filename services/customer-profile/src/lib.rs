@@ -55,7 +55,9 @@ impl Service for CustomerProfile {
         platform: &Platform,
         assembly: &mut Assembly,
     ) -> Result<(), common::Error> {
-        assembly.grpc(CustomerProfileServiceServer::new(grpc::Grpc::new(platform.clone())));
+        assembly.grpc(CustomerProfileServiceServer::new(grpc::Grpc::new(
+            platform.clone(),
+        )));
         Ok(())
     }
 }

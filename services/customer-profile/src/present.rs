@@ -11,7 +11,13 @@ use crate::domain::{
 impl From<&Customer> for pb::Customer {
     fn from(customer: &Customer) -> Self {
         let profile = &customer.profile;
-        let Personal { contacts, address, birth_date, gender, .. } = &profile.personal;
+        let Personal {
+            contacts,
+            address,
+            birth_date,
+            gender,
+            ..
+        } = &profile.personal;
         Self {
             customer_id: customer.id.to_string(),
             name: Some(name(&profile.personal)).filter(|name| *name != pb::PersonName::default()),
@@ -77,7 +83,11 @@ impl From<&Transaction> for pb::Transaction {
             category: line.category.clone(),
             quantity: line.quantity,
             amount: Some(
-                Money { currency: currency.clone(), micros: line.amount_micros }.into(),
+                Money {
+                    currency: currency.clone(),
+                    micros: line.amount_micros,
+                }
+                .into(),
             ),
         };
         let voided = transaction.voided.as_ref();
@@ -91,7 +101,9 @@ impl From<&Transaction> for pb::Transaction {
             lines: transaction.lines.iter().map(line).collect(),
             recorded_at: Some(transaction.recorded_at.into()),
             voided_at: voided.map(|voided| voided.at.into()),
-            void_reason: voided.map(|voided| voided.reason.clone()).unwrap_or_default(),
+            void_reason: voided
+                .map(|voided| voided.reason.clone())
+                .unwrap_or_default(),
         }
     }
 }

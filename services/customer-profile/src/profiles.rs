@@ -101,7 +101,9 @@ pub async fn delete(
     store::delete(tx, &customer.id).await?;
     store::retire(tx, &customer.id, revision, now).await?;
     events::customer_deleted(tx, &customer.id, revision);
-    Ok(pb::DeleteCustomerResponse { consistency_token: platform.token(&customer.id, revision) })
+    Ok(pb::DeleteCustomerResponse {
+        consistency_token: platform.token(&customer.id, revision),
+    })
 }
 
 /// A new customer's id.
@@ -112,7 +114,9 @@ pub fn fresh_id(platform: &Platform) -> Result<CustomerId, Error> {
 
 async fn lock_and_get(tx: &mut Tx, id: &CustomerId) -> Result<Customer, Error> {
     store::lock(tx, &BTreeSet::from([id.clone()])).await?;
-    store::find(tx, id).await?.ok_or_else(|| Error::CustomerNotFound(id.clone()))
+    store::find(tx, id)
+        .await?
+        .ok_or_else(|| Error::CustomerNotFound(id.clone()))
 }
 
 async fn check_external_ids(tx: &mut Tx, customer: &Customer) -> Result<(), Error> {

@@ -70,7 +70,10 @@ pub async fn record<R: Record>(
     items: &[Result<R, Violations>],
 ) -> Result<Recorded, Error> {
     let valid: Vec<&R> = items.iter().flatten().collect();
-    let ids: BTreeSet<_> = valid.iter().map(|item| item.customer_id().clone()).collect();
+    let ids: BTreeSet<_> = valid
+        .iter()
+        .map(|item| item.customer_id().clone())
+        .collect();
     // Locked first: whatever another writer recorded for these customers is visible from here on.
     let mut revisions = store::lock(tx, &ids).await?;
     let keys: BTreeSet<_> = valid.iter().map(|item| item.key()).collect();
@@ -98,7 +101,10 @@ pub async fn record<R: Record>(
         // Already recorded: the customer as it is now has the fact for certain.
         let revision = match decision {
             Decision::Record { revision } => revision,
-            _ => revisions.get(item.customer_id()).copied().unwrap_or_default(),
+            _ => revisions
+                .get(item.customer_id())
+                .copied()
+                .unwrap_or_default(),
         };
         let item_token = platform.token(item.customer_id(), revision);
         outcomes.push(outcome::<R>(item.id(), decision, item_token));

@@ -23,9 +23,21 @@ pub async fn get(
     Ok(pb::CustomerSummary {
         transaction_count: spend.iter().map(|stats| stats.count).sum(),
         voided_transaction_count: store::voided_count(db, customer_id, as_of).await?,
-        first_purchase_at: spend.iter().map(|stats| stats.first_at).min().map(Into::into),
-        last_purchase_at: spend.iter().map(|stats| stats.last_at).max().map(Into::into),
-        last_interaction_at: interactions.iter().map(|stats| stats.last_at).max().map(Into::into),
+        first_purchase_at: spend
+            .iter()
+            .map(|stats| stats.first_at)
+            .min()
+            .map(Into::into),
+        last_purchase_at: spend
+            .iter()
+            .map(|stats| stats.last_at)
+            .max()
+            .map(Into::into),
+        last_interaction_at: interactions
+            .iter()
+            .map(|stats| stats.last_at)
+            .max()
+            .map(Into::into),
         interactions: interactions.iter().map(interaction_count).collect(),
         spend: spend.into_iter().map(spend_in_currency).collect(),
         freshness: Some(pb::Freshness {
@@ -39,7 +51,13 @@ pub async fn get(
 
 fn spend_in_currency(stats: SpendStats) -> pb::Spend {
     pb::Spend {
-        amount: Some(Money { currency: stats.currency, micros: stats.total_micros }.into()),
+        amount: Some(
+            Money {
+                currency: stats.currency,
+                micros: stats.total_micros,
+            }
+            .into(),
+        ),
         transaction_count: stats.count,
     }
 }

@@ -55,7 +55,9 @@ pub async fn list(
         }
     }
     entries.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
-    let next_page_token = list.page.cut(&mut entries, |(at, id, _)| (at.micros(), id.clone()));
+    let next_page_token = list
+        .page
+        .cut(&mut entries, |(at, id, _)| (at.micros(), id.clone()));
     let entry = |(at, _, entry): (Timestamp, String, _)| pb::TimelineEntry {
         occurred_at: Some(at.into()),
         entry: Some(entry),

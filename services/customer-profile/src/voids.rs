@@ -45,7 +45,10 @@ pub async fn void(
         return Err(Error::TransactionAlreadyVoided(transaction.id));
     }
     let (revision, now) = (before + 1, tx.now());
-    let voided = Voided { at: now, reason: void.reason };
+    let voided = Voided {
+        at: now,
+        reason: void.reason,
+    };
     store::transactions::update_voided(tx, &transaction, &voided).await?;
     store::update_revisions(tx, &[(&customer_id, revision)], now).await?;
     transaction.voided = Some(voided);

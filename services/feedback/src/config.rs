@@ -8,6 +8,8 @@ const REOPEN_WINDOW_DAYS: u16 = 14;
 
 /// Settings of the feedback service.
 #[derive(Debug, Clone, clap::Args)]
+// Several services share one command line in the all-in-one.
+#[group(id = "feedback")]
 pub struct Config {
     /// Days after its closing within which a ticket may be reopened; later a new one is opened.
     #[arg(

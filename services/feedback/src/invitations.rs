@@ -13,7 +13,7 @@ use crate::domain::survey::Channel;
 use crate::domain::{InvitationId, SurveyId};
 use crate::error::Error;
 use crate::store::invitations::Invitation;
-use crate::surveys::{check_open, new_id};
+use crate::surveys::check_open;
 use crate::{events, store};
 
 /// Bytes of randomness in a token: 192 bits.
@@ -104,7 +104,7 @@ async fn issue(
     };
     let token = URL_SAFE_NO_PAD.encode(platform.ids.random_bytes::<TOKEN_BYTES>());
     let invitation = Invitation {
-        invitation_id: new_id(platform, InvitationId::parse)?,
+        invitation_id: InvitationId::new(&platform.ids),
         customer_id: customer.clone(),
         survey_id: invite.survey_id.clone(),
         channel: invite.channel,

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::invitations::{hash, hold};
 use crate::store::invitations::Invitation;
 use crate::store::responses::Response;
-use crate::surveys::{check_open, new_id};
+use crate::surveys::check_open;
 use crate::{events, store};
 
 /// A customer's answer.
@@ -41,7 +41,7 @@ pub async fn submit(
     check_score(survey.survey_type, submit.score)?;
 
     let response = Response {
-        response_id: new_id(platform, ResponseId::parse)?,
+        response_id: ResponseId::new(&platform.ids),
         survey_id: invitation.survey_id,
         invitation_id: invitation.invitation_id,
         customer_id: invitation.customer_id,

@@ -1,8 +1,8 @@
 //! Creating, closing and measuring surveys.
 
 use common::db::{Access, Tx};
+use common::etag;
 use common::platform::Platform;
-use common::{Error as PlatformError, etag};
 
 use crate::domain::SurveyId;
 use crate::domain::metric::Tally;
@@ -26,7 +26,7 @@ pub struct NewSurvey {
 /// Creates an open survey.
 pub async fn create(platform: &Platform, tx: &mut Tx, new: NewSurvey) -> Result<Survey, Error> {
     let survey = Survey {
-        survey_id: new_id(platform, SurveyId::parse)?,
+        survey_id: SurveyId::new(&platform.ids),
         survey_type: new.survey_type,
         title: new.title,
         question: new.question,
@@ -69,12 +69,4 @@ pub async fn measure(db: &mut impl Access, range: &Range) -> Result<(Survey, Tal
     let counts = store::responses::count(db, range).await?;
     let tally = Tally::new(survey.survey_type, &counts);
     Ok((survey, tally))
-}
-
-/// A new id of any kind.
-pub(crate) fn new_id<T>(
-    platform: &Platform,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, Error> {
-    Ok(parse(&platform.ids.uuid()).map_err(PlatformError::Internal)?)
 }

@@ -9,7 +9,6 @@ use crate::domain::TicketId;
 use crate::domain::ticket::{self, Act, Policy, Step};
 use crate::error::Error;
 use crate::store::tickets::{Details, Ticket};
-use crate::surveys::new_id;
 use crate::{events, store};
 
 /// A ticket to open.
@@ -48,7 +47,7 @@ pub async fn open(platform: &Platform, tx: &mut Tx, open: Open) -> Result<Change
     let revision = store::customers::advance_living(tx, &open.customer).await?;
     let opening = ticket::open(actor(), platform.now());
     let ticket = Ticket {
-        ticket_id: new_id(platform, TicketId::parse)?,
+        ticket_id: TicketId::new(&platform.ids),
         customer_id: open.customer,
         details: open.details,
         opened_at: opening.act.at,

@@ -1,7 +1,7 @@
 //! Why a request is refused, and the one mapping to what callers see.
 
-use common::ids::CustomerId;
 use common::Refusal;
+use common::ids::CustomerId;
 use tonic::{Code, Status};
 
 use crate::domain::plan::Refused;
@@ -85,11 +85,12 @@ impl From<Error> for Status {
             Error::CustomerNotFound(id) => {
                 refuse(Code::NotFound, "CUSTOMER_NOT_FOUND").with("customer_id", id)
             }
-            Error::MemberNotFound { program_id, customer_id } => {
-                refuse(Code::NotFound, "MEMBER_NOT_FOUND")
-                    .with("program_id", program_id)
-                    .with("customer_id", customer_id)
-            }
+            Error::MemberNotFound {
+                program_id,
+                customer_id,
+            } => refuse(Code::NotFound, "MEMBER_NOT_FOUND")
+                .with("program_id", program_id)
+                .with("customer_id", customer_id),
             Error::MemberClosed(id) => {
                 refuse(Code::FailedPrecondition, "MEMBER_CLOSED").with("customer_id", id)
             }

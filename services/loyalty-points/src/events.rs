@@ -21,7 +21,9 @@ pub fn member_enrolled(tx: &mut Tx, revision: i64, member: &Member, tier: &str) 
 
 /// A member was closed.
 pub fn member_closed(tx: &mut Tx, revision: i64, member: &Member) {
-    let event = pb::MemberClosed { member: Some(present::member(member)) };
+    let event = pb::MemberClosed {
+        member: Some(present::member(member)),
+    };
     tx.emit(&member.customer_id, revision, &event);
 }
 
@@ -37,6 +39,8 @@ pub fn points_posted(tx: &mut Tx, posting: &PostingRow, entries: &[EntryRow], af
 
 /// A member moved to another tier.
 pub fn tier_changed(tx: &mut Tx, change: &TierChangeRow) {
-    let event = pb::TierChanged { change: Some(present::tier_change(change)) };
+    let event = pb::TierChanged {
+        change: Some(present::tier_change(change)),
+    };
     tx.emit(&change.customer_id, change.revision, &event);
 }

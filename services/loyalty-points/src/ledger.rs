@@ -112,7 +112,13 @@ pub async fn earn(state: &State, tx: &mut Tx, earn: EarnPoints) -> Result<Posted
         return Err(common::Error::Invalid(violations).into());
     }
     let lot_id = state.platform.ids.uuid();
-    let earning = plan::Earn { lot_id, points: earn.points, earned_at, activates_at, expires_at };
+    let earning = plan::Earn {
+        lot_id,
+        points: earn.points,
+        earned_at,
+        activates_at,
+        expires_at,
+    };
     let plan = plan::earn(standing.holding(), earning, now)?;
     let origin = Origin {
         source: Some(earn.source),
@@ -120,17 +126,46 @@ pub async fn earn(state: &State, tx: &mut Tx, earn: EarnPoints) -> Result<Posted
         reason: earn.reason,
         reverses: None,
     };
-    commit(state, tx, &mut lock, Change { program: &program, standing, plan, origin }).await
+    commit(
+        state,
+        tx,
+        &mut lock,
+        Change {
+            program: &program,
+            standing,
+            plan,
+            origin,
+        },
+    )
+    .await
 }
 
 /// Spends points.
 pub async fn redeem(state: &State, tx: &mut Tx, redeem: RedeemPoints) -> Result<Posted, Error> {
     let (program, mut lock, standing) = open(state, tx, &redeem.account).await?;
-    let Account { program_id, customer_id, .. } = &redeem.account;
+    let Account {
+        program_id,
+        customer_id,
+        ..
+    } = &redeem.account;
     let lots = lots::list_open(tx, customer_id, program_id.as_str(), "").await?;
     let plan = plan::redeem(standing.holding(), lots, redeem.points, tx.now())?;
-    let origin = Origin { reason: redeem.reason, ..Origin::default() };
-    commit(state, tx, &mut lock, Change { program: &program, standing, plan, origin }).await
+    let origin = Origin {
+        reason: redeem.reason,
+        ..Origin::default()
+    };
+    commit(
+        state,
+        tx,
+        &mut lock,
+        Change {
+            program: &program,
+            standing,
+            plan,
+            origin,
+        },
+    )
+    .await
 }
 
 /// Takes an earning back.
@@ -140,14 +175,21 @@ pub async fn reverse(
     reverse: ReverseTransaction,
 ) -> Result<Posted, Error> {
     let (program, mut lock, standing) = open(state, tx, &reverse.account).await?;
-    let change = Reversal { posting_id: reverse.posting_id, reason: reverse.reason };
+    let change = Reversal {
+        posting_id: reverse.posting_id,
+        reason: reverse.reason,
+    };
     let change = plan_reversal(tx, &program, standing, change).await?;
     commit(state, tx, &mut lock, change).await
 }
 
 /// What a member can spend after a posting, read in its transaction.
 pub async fn balance_after(tx: &mut Tx, posting: &PostingRow) -> Result<Balance, Error> {
-    let PostingRow { customer_id, program_id, .. } = posting;
+    let PostingRow {
+        customer_id,
+        program_id,
+        ..
+    } = posting;
     let lots = lots::list_open(tx, customer_id, program_id, "").await?;
     let debt = members::get_debt(tx, customer_id, program_id).await?;
     Ok(Balance::of(&lots, debt, tx.now()))
@@ -167,13 +209,19 @@ async fn open(
     tx: &mut Tx,
     account: &Account,
 ) -> Result<(Arc<Program>, Lock, Standing), Error> {
-    let Account { program_id, customer_id, .. } = account;
+    let Account {
+        program_id,
+        customer_id,
+        ..
+    } = account;
     let program = state.programs.get(tx, program_id).await?;
     let not_found = || Error::MemberNotFound {
         program_id: program_id.clone(),
         customer_id: customer_id.clone(),
     };
-    let lock = members::lock(tx, customer_id).await?.ok_or_else(not_found)?;
+    let lock = members::lock(tx, customer_id)
+        .await?
+        .ok_or_else(not_found)?;
     let now = tx.now();
     let standings = members::list_standings(tx, customer_id, program_id.as_str(), now).await?;
     let standing = standings.into_iter().next().ok_or_else(not_found)?;
@@ -212,9 +260,12 @@ async fn plan_reversal<'a>(
     let Some(earned) = postings::find(tx, customer_id, program_id, &posting_id).await? else {
         return Err(Error::TransactionNotFound(posting_id));
     };
-    let (Some(source_type), Some(source_ref), Some(rule), "earn") =
-        (earned.source_type, earned.source_ref, earned.rule, earned.kind.as_str())
-    else {
+    let (Some(source_type), Some(source_ref), Some(rule), "earn") = (
+        earned.source_type,
+        earned.source_ref,
+        earned.rule,
+        earned.kind.as_str(),
+    ) else {
         return Err(Error::NotReversible(posting_id));
     };
     let rule = format!("reversal/{rule}");
@@ -232,10 +283,18 @@ async fn plan_reversal<'a>(
     let plan = plan::reverse(standing.holding(), lots, &lot_id, tx.now())
         .expect("the lot of the posting was read with the others");
     let origin = Origin {
-        source: Some(Source { source_type, source_ref }),
+        source: Some(Source {
+            source_type,
+            source_ref,
+        }),
         rule,
         reason,
         reverses: Some(posting_id),
     };
-    Ok(Change { program, standing, plan, origin })
+    Ok(Change {
+        program,
+        standing,
+        plan,
+        origin,
+    })
 }

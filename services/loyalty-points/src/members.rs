@@ -23,9 +23,15 @@ pub struct Enroll {
 
 /// Enrols a customer who is known; returns the member and the customer's revision.
 pub async fn enroll(state: &State, tx: &mut Tx, enroll: &Enroll) -> Result<(Member, i64), Error> {
-    let Enroll { program_id, customer_id, .. } = enroll;
+    let Enroll {
+        program_id,
+        customer_id,
+        ..
+    } = enroll;
     state.programs.get(tx, program_id).await?;
-    let lock = members::lock(tx, customer_id).await?.filter(|lock| !lock.deleted);
+    let lock = members::lock(tx, customer_id)
+        .await?
+        .filter(|lock| !lock.deleted);
     let mut lock = lock.ok_or_else(|| Error::CustomerNotFound(customer_id.clone()))?;
     let known = members::find(tx, customer_id, program_id.as_str()).await?;
     let member = match known {
@@ -56,7 +62,9 @@ pub async fn customer_created(
 
 /// Closes the memberships of a deleted customer.
 pub async fn customer_deleted(tx: &mut Tx, customer_id: &CustomerId) -> Result<(), Error> {
-    let Some(mut lock) = members::lock(tx, customer_id).await? else { return Ok(()) };
+    let Some(mut lock) = members::lock(tx, customer_id).await? else {
+        return Ok(());
+    };
     let now = tx.now();
     for member in members::close(tx, customer_id, now).await? {
         events::member_closed(tx, lock.next(), &member);

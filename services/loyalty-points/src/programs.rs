@@ -36,7 +36,11 @@ impl Programs {
 
     /// A program that was read before.
     pub fn known(&self, program_id: &ProgramId) -> Option<Arc<Program>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(program_id).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(program_id)
+            .cloned()
     }
 }
 
@@ -49,10 +53,7 @@ pub async fn create(tx: &mut Tx, program: Program) -> Result<Program, Error> {
 }
 
 /// A page of programs by id, and the token of the next one.
-pub async fn list(
-    state: &State,
-    page: &PageRequest,
-) -> Result<(Vec<Arc<Program>>, String), Error> {
+pub async fn list(state: &State, page: &PageRequest) -> Result<(Vec<Arc<Program>>, String), Error> {
     let mut db = state.platform.snapshot().await?;
     let after: String = page.after().unwrap_or_default();
     let mut ids = store::programs::list_ids(&mut db, &after, page.size + 1).await?;

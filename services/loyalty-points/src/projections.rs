@@ -46,9 +46,14 @@ fn parse(recorded: customer::Transaction) -> Result<Purchase, ApplyError> {
     let malformed = |what: String| {
         ApplyError::Poison(format!("transaction {}: {what}", recorded.transaction_id))
     };
-    let occurred_at = recorded.occurred_at.as_ref().ok_or("occurred_at is missing".to_owned());
+    let occurred_at = recorded
+        .occurred_at
+        .as_ref()
+        .ok_or("occurred_at is missing".to_owned());
     Ok(Purchase {
-        occurred_at: occurred_at.and_then(Timestamp::try_from).map_err(malformed)?,
+        occurred_at: occurred_at
+            .and_then(Timestamp::try_from)
+            .map_err(malformed)?,
         total: Money::try_from(recorded.total).map_err(malformed)?,
         transaction_id: recorded.transaction_id,
     })

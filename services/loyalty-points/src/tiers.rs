@@ -47,7 +47,12 @@ pub async fn get(
     state: &State,
     wanted: &Wanted,
 ) -> Result<(Arc<Program>, Versioned<TierStanding>), Error> {
-    let Wanted { program_id, customer_id, as_of, at_least } = wanted;
+    let Wanted {
+        program_id,
+        customer_id,
+        as_of,
+        at_least,
+    } = wanted;
     let program = program(state, program_id).await?;
     let own = state.platform.own_revision(at_least, customer_id)?;
     let load = || async { Ok(load(state, &program, &[customer_id]).await?.pop().flatten()) };
@@ -58,7 +63,10 @@ pub async fn get(
         load().await?
     } else {
         let holds = holds_at(state.platform.now());
-        state.tiers.get_valid(&key(program_id, customer_id), own, holds, load).await?
+        state
+            .tiers
+            .get_valid(&key(program_id, customer_id), own, holds, load)
+            .await?
     };
     let not_a_member = || Error::MemberNotFound {
         program_id: program_id.clone(),
@@ -83,9 +91,15 @@ pub async fn get_many(
         }
         return Ok((program, found));
     }
-    let wanted: Vec<_> = customer_ids.iter().map(|id| (key(program_id, id), 0)).collect();
+    let wanted: Vec<_> = customer_ids
+        .iter()
+        .map(|id| (key(program_id, id), 0))
+        .collect();
     let load = |missing: Vec<usize>| {
-        let missing: Vec<_> = missing.into_iter().map(|position| &customer_ids[position]).collect();
+        let missing: Vec<_> = missing
+            .into_iter()
+            .map(|position| &customer_ids[position])
+            .collect();
         let program = &program;
         async move { load(state, program, &missing).await }
     };
@@ -97,12 +111,21 @@ pub async fn get_many(
 async fn program(state: &State, program_id: &ProgramId) -> Result<Arc<Program>, Error> {
     match state.programs.known(program_id) {
         Some(program) => Ok(program),
-        None => state.programs.get(&mut state.platform.reader().await?, program_id).await,
+        None => {
+            state
+                .programs
+                .get(&mut state.platform.reader().await?, program_id)
+                .await
+        }
     }
 }
 
 fn holds_at(now: Timestamp) -> impl Fn(&TierStanding) -> bool + Send + Sync {
-    move |standing| standing.valid_until.is_none_or(|until| now.micros() < until)
+    move |standing| {
+        standing
+            .valid_until
+            .is_none_or(|until| now.micros() < until)
+    }
 }
 
 /// The tier a member qualifies for at an instant, by what is known now.
@@ -115,14 +138,18 @@ async fn load_at(
     let mut db = state.platform.reader().await?;
     let program_id = program.program_id.as_str();
     let standings = members::list_standings(&mut db, customer_id, program_id, as_of).await?;
-    let Some(standing) = standings.first() else { return Ok(None) };
+    let Some(standing) = standings.first() else {
+        return Ok(None);
+    };
     let qualification = standing.qualification();
     let policy = &program.tier_policy;
     let value = TierStanding {
         tier: policy.tier_for(qualification.points).name.clone(),
         points: qualification.points,
         since: None,
-        valid_until: qualification.valid_until(policy.window()).map(Timestamp::micros),
+        valid_until: qualification
+            .valid_until(policy.window())
+            .map(Timestamp::micros),
     };
     Ok(Some(Versioned { version: 0, value }))
 }
@@ -143,7 +170,11 @@ pub async fn requalify(
     standing: &mut Standing,
     decision: Decision<'_>,
 ) -> Result<(), common::Error> {
-    let Decision { policy, qualification, cause } = decision;
+    let Decision {
+        policy,
+        qualification,
+        cause,
+    } = decision;
     let now = tx.now();
     standing.tier_points = qualification.points;
     standing.tier_valid_until = qualification.valid_until(policy.window());
@@ -151,7 +182,9 @@ pub async fn requalify(
     if tier.name == standing.tier {
         return Ok(());
     }
-    let is_upgrade = policy.rank_of(&standing.tier).is_none_or(|rank| tier.rank > rank);
+    let is_upgrade = policy
+        .rank_of(&standing.tier)
+        .is_none_or(|rank| tier.rank > rank);
     let reason = match (is_upgrade, cause) {
         (true, _) => "earned",
         (false, Cause::Reversal) => "reversed",
@@ -212,8 +245,10 @@ async fn load(
     let stored = members::list_tiers(&mut db, program_id, &ids).await?;
     // Deciding anew needs a connection that writes: this one goes back first.
     drop(db);
-    let mut found: HashMap<_, _> =
-        stored.into_iter().map(|stored| (stored.customer_id.clone(), stored)).collect();
+    let mut found: HashMap<_, _> = stored
+        .into_iter()
+        .map(|stored| (stored.customer_id.clone(), stored))
+        .collect();
     let now = state.platform.now();
     let mut answers = Vec::with_capacity(customer_ids.len());
     for customer_id in customer_ids {
@@ -222,8 +257,11 @@ async fn load(
             continue;
         };
         let stale = stored.tier_valid_until.is_some_and(|until| until <= now);
-        let stored =
-            if stale { catch_up(state, program, customer_id).await? } else { Some(stored) };
+        let stored = if stale {
+            catch_up(state, program, customer_id).await?
+        } else {
+            Some(stored)
+        };
         answers.push(stored.map(versioned));
     }
     Ok(answers)
@@ -238,9 +276,13 @@ async fn catch_up(
     let mut tx = state.platform.tx().await?;
     let now = tx.now();
     let program_id = program.program_id.as_str();
-    let Some(mut lock) = members::lock(&mut tx, customer_id).await? else { return Ok(None) };
+    let Some(mut lock) = members::lock(&mut tx, customer_id).await? else {
+        return Ok(None);
+    };
     let standings = members::list_standings(&mut tx, customer_id, program_id, now).await?;
-    let Some(mut standing) = standings.into_iter().next() else { return Ok(None) };
+    let Some(mut standing) = standings.into_iter().next() else {
+        return Ok(None);
+    };
     let decision = Decision {
         policy: &program.tier_policy,
         qualification: standing.qualification(),

@@ -41,7 +41,10 @@ pub(crate) async fn get(
     };
     let rated: i64 = rows.iter().map(|row| row.customers).sum();
     let unrated_customers = store::count_customers(db).await? - rated;
-    Ok(Distribution { buckets: buckets(&rows), unrated_customers })
+    Ok(Distribution {
+        buckets: buckets(&rows),
+        unrated_customers,
+    })
 }
 
 /// Adds the stars that nobody has, and shares that sum to the whole.
@@ -52,13 +55,24 @@ fn buckets(rows: &[StarRow]) -> Vec<Bucket> {
         .rev()
         .map(|stars| {
             let found = rows.iter().find(|row| row.stars == stars).copied();
-            let row = found.unwrap_or(StarRow { stars, customers: 0, spend_micros: 0 });
+            let row = found.unwrap_or(StarRow {
+                stars,
+                customers: 0,
+                spend_micros: 0,
+            });
             spent += i128::from(row.spend_micros);
             // Running totals, rounded, so that the shares add up.
-            let up_to = if total == 0 { 0 } else { (spent * SHARE_TOTAL + total / 2) / total };
+            let up_to = if total == 0 {
+                0
+            } else {
+                (spent * SHARE_TOTAL + total / 2) / total
+            };
             let share = up_to - shared;
             shared = up_to;
-            Bucket { row, share_basis_points: i64::try_from(share).expect("at most 10,000") }
+            Bucket {
+                row,
+                share_basis_points: i64::try_from(share).expect("at most 10,000"),
+            }
         })
         .collect()
 }
@@ -69,17 +83,28 @@ mod tests {
 
     #[test]
     fn shares_add_up_and_stars_without_customers_are_listed() {
-        let row = |stars| StarRow { stars, customers: 1, spend_micros: 1 };
+        let row = |stars| StarRow {
+            stars,
+            customers: 1,
+            spend_micros: 1,
+        };
         let buckets = buckets(&[row(1), row(3), row(4)]);
         let stars: Vec<_> = buckets.iter().map(|bucket| bucket.row.stars).collect();
         assert_eq!(stars, [5, 4, 3, 2, 1]);
-        let shares: Vec<_> = buckets.iter().map(|bucket| bucket.share_basis_points).collect();
+        let shares: Vec<_> = buckets
+            .iter()
+            .map(|bucket| bucket.share_basis_points)
+            .collect();
         assert_eq!(shares, [0, 3_333, 3_334, 0, 3_333]);
     }
 
     #[test]
     fn where_nobody_spent_nobody_has_a_share() {
-        let shares = buckets(&[StarRow { stars: 1, customers: 2, spend_micros: 0 }]);
+        let shares = buckets(&[StarRow {
+            stars: 1,
+            customers: 2,
+            spend_micros: 0,
+        }]);
         assert!(shares.iter().all(|bucket| bucket.share_basis_points == 0));
     }
 }

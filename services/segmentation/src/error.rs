@@ -63,12 +63,12 @@ impl From<Error> for Status {
         let (message, reason) = (error.to_string(), error.reason().unwrap_or_default());
         let refuse = |code| Refusal::new(code, reason, message);
         match error {
-            Error::CustomerNotFound(customer) => {
-                refuse(Code::NotFound).with("customer_id", customer).into_status()
-            }
-            Error::NoReference(model) => {
-                refuse(Code::FailedPrecondition).with("model_id", model).into_status()
-            }
+            Error::CustomerNotFound(customer) => refuse(Code::NotFound)
+                .with("customer_id", customer)
+                .into_status(),
+            Error::NoReference(model) => refuse(Code::FailedPrecondition)
+                .with("model_id", model)
+                .into_status(),
             Error::RatingModelNotFound(model) => {
                 refuse(Code::NotFound).with("model_id", model).into_status()
             }

@@ -27,9 +27,14 @@ impl Windows {
         as_of: Day,
     ) -> Result<Self, Error> {
         let mut windows = HashMap::new();
-        for window_days in definition.indicators.iter().map(|indicator| indicator.window_days) {
+        for window_days in definition
+            .indicators
+            .iter()
+            .map(|indicator| indicator.window_days)
+        {
             if !windows.contains_key(&window_days) {
-                let bought = store::features::bought(db, customers, span(as_of, window_days)).await?;
+                let bought =
+                    store::features::bought(db, customers, span(as_of, window_days)).await?;
                 windows.insert(window_days, bought);
             }
         }
@@ -55,7 +60,9 @@ impl Windows {
             .iter()
             .map(|indicator| {
                 let buyers = self.0.get(&indicator.window_days).into_iter().flatten();
-                buyers.filter_map(|(_, bought)| raw_value(indicator.kind, *bought)).collect()
+                buyers
+                    .filter_map(|(_, bought)| raw_value(indicator.kind, *bought))
+                    .collect()
             })
             .collect()
     }
@@ -71,7 +78,10 @@ fn raw_value(kind: Kind, bought: Bought) -> Option<i64> {
 
 /// The days of a window that ends with a day; 0 days for the whole history.
 pub fn span(as_of: Day, window_days: i64) -> Span {
-    Span { first: as_of.window_start(window_days), last: as_of }
+    Span {
+        first: as_of.window_start(window_days),
+        last: as_of,
+    }
 }
 
 /// Everything `GetFeatures` answers with.
@@ -98,8 +108,16 @@ pub async fn get(
     for window_days in [0].into_iter().chain(WINDOWS_DAYS) {
         let one = std::slice::from_ref(customer);
         let bought = store::features::bought(db, one, span(day, window_days)).await?;
-        windows.push((window_days, bought.get(customer).copied().unwrap_or_default()));
+        windows.push((
+            window_days,
+            bought.get(customer).copied().unwrap_or_default(),
+        ));
     }
     let purchase_days = store::features::purchase_days(db, customer, day).await?;
-    Ok(Features { customer: found, as_of, purchase_days, windows })
+    Ok(Features {
+        customer: found,
+        as_of,
+        purchase_days,
+        windows,
+    })
 }

@@ -22,9 +22,9 @@
 //! indicator's window, so that in a base of mostly dormant customers the dormant ones have one star.
 
 pub mod config;
+mod distribution;
 pub mod domain;
 pub mod error;
-mod distribution;
 mod events;
 mod features;
 mod frozen;
@@ -66,8 +66,11 @@ impl Service for Segmentation {
     ) -> Result<(), common::Error> {
         let currency = config.segmentation_currency.clone();
         let projections = projections::Purchases::new(currency.clone());
-        let service =
-            grpc::Grpc { platform: platform.clone(), currency, frozen: FrozenCache::default() };
+        let service = grpc::Grpc {
+            platform: platform.clone(),
+            currency,
+            frozen: FrozenCache::default(),
+        };
         assembly.grpc(SegmentationServiceServer::new(service));
         assembly.consume(platform, "customer", projections)
     }

@@ -21,8 +21,15 @@ pub(crate) async fn create(
     create: CreateModel,
 ) -> Result<ModelRow, Error> {
     models::lock(tx).await?;
-    let CreateModel { display_name, definition } = create;
-    let model = NewModel { model_id: platform.ids.uuid(), display_name, definition };
+    let CreateModel {
+        display_name,
+        definition,
+    } = create;
+    let model = NewModel {
+        model_id: platform.ids.uuid(),
+        display_name,
+        definition,
+    };
     models::insert(tx, &model).await?;
     models::get(tx, &model.model_id).await
 }

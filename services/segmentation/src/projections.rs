@@ -45,7 +45,10 @@ impl Projection for Purchases {
 impl Purchases {
     /// Counts purchases in the base's currency.
     pub fn new(currency: Currency) -> Self {
-        Self { currency, frozen: FrozenCache::default() }
+        Self {
+            currency,
+            frozen: FrozenCache::default(),
+        }
     }
 
     fn purchase(
@@ -56,22 +59,32 @@ impl Purchases {
         let poison = |what: &str| ApplyError::Poison(format!("transaction {what}"));
         let transaction = transaction.ok_or_else(|| poison("is missing"))?;
         let total = transaction.total.ok_or_else(|| poison("has no total"))?;
-        let occurred_at = transaction.occurred_at.ok_or_else(|| poison("has no occurred_at"))?;
+        let occurred_at = transaction
+            .occurred_at
+            .ok_or_else(|| poison("has no occurred_at"))?;
         let occurred_at = Timestamp::try_from(&occurred_at).map_err(|error| poison(&error))?;
-        let categories: BTreeSet<String> =
-            transaction.lines.into_iter().map(|line| line.category).collect();
+        let categories: BTreeSet<String> = transaction
+            .lines
+            .into_iter()
+            .map(|line| line.category)
+            .collect();
         Ok(Purchase {
             transaction_id: transaction.transaction_id,
             customer_id: customer.clone(),
             day: Day::of(occurred_at),
             spend_micros: total.micros,
-            categories: categories.into_iter().filter(|category| !category.is_empty()).collect(),
+            categories: categories
+                .into_iter()
+                .filter(|category| !category.is_empty())
+                .collect(),
             counted: total.currency_code == self.currency.as_str(),
         })
     }
 
     async fn create(&self, tx: &mut Tx, customer: &CustomerId) -> Result<(), Error> {
-        let Some(revision) = purchases::lock_customer(tx, customer).await? else { return Ok(()) };
+        let Some(revision) = purchases::lock_customer(tx, customer).await? else {
+            return Ok(());
+        };
         self.rate(tx, customer, revision).await
     }
 
@@ -86,7 +99,11 @@ impl Purchases {
     }
 
     async fn void(&self, tx: &mut Tx, purchase: &Purchase) -> Result<(), Error> {
-        let Purchase { customer_id, transaction_id, .. } = purchase;
+        let Purchase {
+            customer_id,
+            transaction_id,
+            ..
+        } = purchase;
         let Some(revision) = purchases::lock_customer(tx, customer_id).await? else {
             return Ok(());
         };

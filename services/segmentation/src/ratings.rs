@@ -15,9 +15,9 @@ use crate::error::{Error, to_json};
 use crate::events;
 use crate::features::Windows;
 use crate::frozen::{Frozen, FrozenCache};
+use crate::store;
 use crate::store::rating_writes::{self, NewRating};
 use crate::store::ratings::{self as rows, RatingRow};
-use crate::store;
 
 /// What rating many customers did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,8 +48,13 @@ pub(crate) async fn rate_now(
 ) -> Result<(), Error> {
     let previous = rows::list(tx, std::slice::from_ref(customer)).await?;
     // A clock that was set back must not leave a purchase without effect.
-    let as_of = previous.iter().map(|rating| rating.as_of).fold(tx.now(), Timestamp::max);
-    rate(tx, frozen, &[(customer.clone(), revision)], previous, as_of).await.map(drop)
+    let as_of = previous
+        .iter()
+        .map(|rating| rating.as_of)
+        .fold(tx.now(), Timestamp::max);
+    rate(tx, frozen, &[(customer.clone(), revision)], previous, as_of)
+        .await
+        .map(drop)
 }
 
 /// Rates customers whose rows are locked (with their revisions), stores what comes out and tells of changes.
@@ -60,10 +65,15 @@ pub(crate) async fn rate(
     previous: Vec<RatingRow>,
     as_of: Timestamp,
 ) -> Result<Summary, Error> {
-    let ids: Vec<_> = locked.iter().map(|(customer, _)| customer.clone()).collect();
+    let ids: Vec<_> = locked
+        .iter()
+        .map(|(customer, _)| customer.clone())
+        .collect();
     let windows = Windows::read(tx, &frozen.definition, &ids, Day::of(as_of)).await?;
-    let previous: HashMap<_, _> =
-        previous.into_iter().map(|rating| (rating.customer_id.clone(), rating)).collect();
+    let previous: HashMap<_, _> = previous
+        .into_iter()
+        .map(|rating| (rating.customer_id.clone(), rating))
+        .collect();
     let mut summary = Summary::default();
     let mut new = Vec::with_capacity(locked.len());
     for (customer, revision) in locked {
@@ -73,14 +83,20 @@ pub(crate) async fn rate(
             continue;
         }
         let raw = windows.raw_values(&frozen.definition, customer);
-        let held = before.map(|rating| Previous { stars: rating.stars, since: rating.stars_since });
+        let held = before.map(|rating| Previous {
+            stars: rating.stars,
+            since: rating.stars_since,
+        });
         let mut rating = compute(frozen, customer, &raw, held, as_of);
         let previous_stars = before.map_or(0, |rating| rating.stars);
         let change = i64::from(rating.stars != previous_stars);
         rating.revision = revision + change;
         summary.rated += 1;
         summary.changed += change;
-        new.push(NewRating { rating, previous_stars });
+        new.push(NewRating {
+            rating,
+            previous_stars,
+        });
     }
     if !new.is_empty() {
         rating_writes::upsert(tx, &new).await?;
@@ -131,7 +147,13 @@ async fn list_computed(
         .collect();
     let rate = |customer: &CustomerId| {
         let raw = windows.raw_values(&frozen.definition, customer);
-        compute(frozen, customer, &raw, previous.get(customer).copied(), as_of)
+        compute(
+            frozen,
+            customer,
+            &raw,
+            previous.get(customer).copied(),
+            as_of,
+        )
     };
     Ok(customers.iter().map(rate).collect())
 }
@@ -155,7 +177,9 @@ pub(crate) async fn get(
 ) -> Result<RatingRow, Error> {
     store::get_customer(db, customer).await?;
     let mut found = list(db, cache, std::slice::from_ref(customer), moment, now).await?;
-    Ok(found.pop().expect("every customer of the base gets a rating"))
+    Ok(found
+        .pop()
+        .expect("every customer of the base gets a rating"))
 }
 
 /// The ratings of customers of the base, in no particular order.
@@ -207,6 +231,18 @@ pub(crate) async fn explain(
         since: rating.stars_since,
     };
     let explanation = explain::explain(&frozen.definition, &frozen.tables, &scored, &decision);
-    let text = explain::text(&frozen.definition, &scored, &decision, &explanation, currency);
-    Ok(Explained { rating, frozen, scored, explanation, text })
+    let text = explain::text(
+        &frozen.definition,
+        &scored,
+        &decision,
+        &explanation,
+        currency,
+    );
+    Ok(Explained {
+        rating,
+        frozen,
+        scored,
+        explanation,
+        text,
+    })
 }

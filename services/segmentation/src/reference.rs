@@ -11,8 +11,8 @@ use crate::features::Windows;
 use crate::frozen::FrozenCache;
 use crate::ratings::Summary;
 use crate::rerate::rerate_all;
-use crate::store::models::{self, ReferenceRow};
 use crate::store;
+use crate::store::models::{self, ReferenceRow};
 
 const BATCH: i64 = 5_000;
 
@@ -35,8 +35,11 @@ pub(crate) async fn build(
     models::insert_reference(&mut tx, &reference).await?;
     let is_active = models::get(&mut tx, "").await?.model_id == reference.model_id;
     tx.commit().await?;
-    let summary =
-        if is_active { Some(rerate_all(platform, cache, as_of).await?) } else { None };
+    let summary = if is_active {
+        Some(rerate_all(platform, cache, as_of).await?)
+    } else {
+        None
+    };
     Ok(Built { reference, summary })
 }
 

@@ -22,7 +22,9 @@ pub(crate) async fn rerate_all(
     let mut after = String::new();
     loop {
         let page = store::list_customers(&mut platform.reader().await?, &after, BATCH).await?;
-        let Some(last) = page.last() else { return Ok(summary) };
+        let Some(last) = page.last() else {
+            return Ok(summary);
+        };
         last.as_str().clone_into(&mut after);
         let busy = rate_free(platform, cache, &page, as_of, &mut summary).await?;
         for customer in busy {
@@ -43,12 +45,19 @@ async fn rate_free(
     let locked = rows::lock_free(&mut tx, page).await?;
     // Read after the locks: what became active meanwhile is what these customers are rated with.
     let frozen = cache.get_current(&mut tx).await?;
-    let ids: Vec<_> = locked.iter().map(|(customer, _)| customer.clone()).collect();
+    let ids: Vec<_> = locked
+        .iter()
+        .map(|(customer, _)| customer.clone())
+        .collect();
     let previous = rows::list(&mut tx, &ids).await?;
     let done = rate(&mut tx, &frozen, &locked, previous, as_of).await?;
     tx.commit().await?;
     summary.add(done);
-    Ok(page.iter().filter(|customer| !ids.contains(customer)).cloned().collect())
+    Ok(page
+        .iter()
+        .filter(|customer| !ids.contains(customer))
+        .cloned()
+        .collect())
 }
 
 /// Waits for one customer, holding nothing else, so that no circle of waiting can close.
@@ -60,7 +69,9 @@ async fn rate_busy(
     summary: &mut Summary,
 ) -> Result<(), Error> {
     let mut tx = platform.tx().await?;
-    let Some(locked) = rows::lock_one(&mut tx, customer).await? else { return Ok(()) };
+    let Some(locked) = rows::lock_one(&mut tx, customer).await? else {
+        return Ok(());
+    };
     let frozen = cache.get_current(&mut tx).await?;
     let previous = rows::list(&mut tx, std::slice::from_ref(customer)).await?;
     let done = rate(&mut tx, &frozen, &[locked], previous, as_of).await?;

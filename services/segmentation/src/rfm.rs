@@ -44,19 +44,30 @@ pub(crate) async fn compute(platform: &Platform, run: ComputeRfm) -> Result<RunR
         let buyers = rfm::list_buyers(&mut snapshot, span, &after, BATCH).await?;
         let Some(last) = buyers.last() else { break };
         last.customer_id.as_str().clone_into(&mut after);
-        let scores: Vec<_> = buyers.into_iter().map(|buyer| cuts.score(buyer, day)).collect();
+        let scores: Vec<_> = buyers
+            .into_iter()
+            .map(|buyer| cuts.score(buyer, day))
+            .collect();
         let mut tx = platform.tx().await?;
         rfm::insert_scores(&mut tx, &run_id, &scores).await?;
         tx.commit().await?;
     }
-    let AllCuts { recency, frequency, monetary } = &cuts;
+    let AllCuts {
+        recency,
+        frequency,
+        monetary,
+    } = &cuts;
     let row = RunRow {
         run_id,
         as_of: run.as_of,
         window_days: run.window_days,
         rule: run.rule.code(),
         customers,
-        cuts: to_json(&[recency.display(1), frequency.display(1), monetary.display(ONE)]),
+        cuts: to_json(&[
+            recency.display(1),
+            frequency.display(1),
+            monetary.display(ONE),
+        ]),
         created_at: platform.now(),
     };
     let mut tx = platform.tx().await?;
@@ -117,7 +128,10 @@ pub(crate) async fn get(
     let run = rfm::get_run(db, run_id, as_of).await?;
     match rfm::find_score(db, &run.run_id, customer).await? {
         Some(score) => Ok((run, score)),
-        None => Err(Error::NotInRun { customer: customer.clone(), run_id: run.run_id }),
+        None => Err(Error::NotInRun {
+            customer: customer.clone(),
+            run_id: run.run_id,
+        }),
     }
 }
 
@@ -130,7 +144,11 @@ pub(crate) async fn grid(
 ) -> Result<(RunRow, Vec<CellRow>), Error> {
     let run = rfm::get_run(db, run_id, as_of).await?;
     let filled = rfm::list_cells(db, &run.run_id).await?;
-    let monetary_scores: &[i64] = if split_by_monetary { &[5, 4, 3, 2, 1] } else { &[0] };
+    let monetary_scores: &[i64] = if split_by_monetary {
+        &[5, 4, 3, 2, 1]
+    } else {
+        &[0]
+    };
     let mut cells = Vec::with_capacity(25 * monetary_scores.len());
     for recency_score in (1..=5).rev() {
         for frequency_score in (1..=5).rev() {
@@ -139,8 +157,13 @@ pub(crate) async fn grid(
                     (cell.recency_score, cell.frequency_score) == (recency_score, frequency_score)
                         && (monetary_score == 0 || cell.monetary_score == monetary_score)
                 });
-                let empty =
-                    CellRow { recency_score, frequency_score, monetary_score, customers: 0, monetary_micros: 0 };
+                let empty = CellRow {
+                    recency_score,
+                    frequency_score,
+                    monetary_score,
+                    customers: 0,
+                    monetary_micros: 0,
+                };
                 cells.push(inside.fold(empty, |sum, cell| CellRow {
                     customers: sum.customers + cell.customers,
                     monetary_micros: sum.monetary_micros + cell.monetary_micros,

@@ -4,7 +4,6 @@ mod keys;
 mod rejection;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
@@ -12,10 +11,10 @@ use serde::Deserialize;
 
 pub use rejection::Rejection;
 
-use crate::config::AuthConfig;
+use crate::config::{AuthConfig, Reread};
 use crate::error::Error;
 use crate::identity::Identity;
-use keys::KeyFile;
+use keys::Keys;
 
 /// Longest token that is looked at. Verifying costs time that strangers must not be able to spend.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -26,7 +25,7 @@ pub struct Authenticator(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    keys: KeyFile,
+    keys: Reread<Arc<Keys>>,
     issuer: String,
     audience: String,
     algorithms: Vec<Algorithm>,
@@ -53,7 +52,7 @@ impl Authenticator {
             return Err(Error::Config(missing.to_owned()));
         };
         Ok(Some(Self(Arc::new(Inner {
-            keys: KeyFile::open(PathBuf::from(file))?,
+            keys: Reread::open(file.clone(), Keys::parse)?,
             issuer: issuer.clone(),
             audience: audience.clone(),
             algorithms: config.algorithms.clone(),
@@ -69,7 +68,7 @@ impl Authenticator {
         if !self.0.algorithms.contains(&header.alg) {
             return Err(Rejection::Algorithm);
         }
-        let keys = self.0.keys.current(header.kid.as_deref());
+        let keys = self.0.keys.get();
         let mut rejection = Rejection::UnknownKey;
         for key in keys.matching(header.kid.as_deref(), header.alg) {
             match decode::<Claims>(token, &key.verifier, &self.validation(key.algorithm)) {

@@ -15,6 +15,24 @@ use crate::error::Error;
 /// A start does not wait longer for Redis.
 const FIRST_SESSION: Duration = Duration::from_millis(500);
 
+/// How to use Redis.
+#[derive(Debug, Clone, Copy)]
+pub struct RedisOptions {
+    /// The servers are a Redis Cluster.
+    pub cluster: bool,
+    /// How long a lookup waits for Redis before it asks the database.
+    pub response_timeout: Duration,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self {
+            cluster: false,
+            response_timeout: Duration::from_millis(100),
+        }
+    }
+}
+
 /// Where caches live. Clones share everything; the connections close with the last clone and the
 /// last cache.
 #[derive(Clone)]
@@ -40,22 +58,42 @@ impl CacheBackend {
         let tracking = Arc::new(Tracking::new());
         // Nobody else can change a key: there is nothing to miss.
         tracking.on(1);
-        Self { tracking, remote: None }
+        Self {
+            tracking,
+            remote: None,
+        }
     }
 
-    /// L1 and Redis at `url`, a server or any node of a cluster. Fails if the URL makes no sense,
-    /// not if Redis does not answer: it may come later.
+    /// L1 and Redis at `url`: a server, or some nodes of a cluster separated by commas. Fails if
+    /// the URL makes no sense, not if Redis does not answer: it may come later.
     pub async fn redis(url: &str, cluster: bool) -> Result<Self, Error> {
-        let target = Target::parse(url, cluster)
+        Self::redis_with(
+            url,
+            RedisOptions {
+                cluster,
+                ..RedisOptions::default()
+            },
+        )
+        .await
+    }
+
+    /// Like [`redis`](Self::redis), with everything to choose.
+    pub async fn redis_with(url: &str, options: RedisOptions) -> Result<Self, Error> {
+        let target = Target::parse(url, options)
             .map_err(|error| Error::Config(format!("the Redis URL is no good: {error}")))?;
         let tracking = Arc::new(Tracking::new());
-        let remote = Arc::new(Remote::new());
-        let supervise =
-            supervisor::supervise(target, Arc::clone(&remote), Arc::clone(&tracking));
+        let remote = Arc::new(Remote::new(options.response_timeout));
+        let supervise = supervisor::supervise(target, Arc::clone(&remote), Arc::clone(&tracking));
         let supervisor = tokio::spawn(supervise);
-        let backend = Self { tracking, remote: Some(Arc::new(Supervised { remote, supervisor })) };
+        let backend = Self {
+            tracking,
+            remote: Some(Arc::new(Supervised { remote, supervisor })),
+        };
         let mut online = backend.online();
-        if tokio::time::timeout(FIRST_SESSION, online.wait_for(|online| *online)).await.is_err() {
+        if tokio::time::timeout(FIRST_SESSION, online.wait_for(|online| *online))
+            .await
+            .is_err()
+        {
             tracing::warn!("starting without Redis");
         }
         Ok(backend)

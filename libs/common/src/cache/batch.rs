@@ -3,7 +3,6 @@
 use futures::future::join_all;
 
 use super::local::Guard;
-use super::metrics::Level;
 use super::{Key, LOAD_MAX, Value, Versioned, VersionedCache, no_older_than};
 use crate::error::Error;
 
@@ -29,22 +28,29 @@ impl<V: Value> VersionedCache<V> {
         for (position, (key, _)) in wanted.iter().enumerate() {
             let found = self.local.find(key).filter(|found| fresh(position, found));
             if found.is_none() {
-                missing.push(Missing { position, guard: self.local.guard(key) });
+                missing.push(Missing {
+                    position,
+                    guard: self.local.guard(key),
+                });
             }
             answers.push(found);
         }
-        self.metrics.answered(Level::L1, count(wanted.len() - missing.len()));
+        self.count("l1", size(wanted.len() - missing.len()));
 
         let l2_asked = missing.len();
-        self.fill_from_remote(wanted, fresh, &mut missing, &mut answers).await;
-        self.metrics.answered(Level::L2, count(l2_asked - missing.len()));
+        self.fill_from_remote(wanted, fresh, &mut missing, &mut answers)
+            .await;
+        self.count("l2", size(l2_asked - missing.len()));
         if missing.is_empty() {
             return Ok(answers);
         }
 
-        self.metrics.answered(Level::Loader, count(missing.len()));
-        let bypassed = missing.iter().filter(|missing| missing.guard.is_none()).count();
-        self.metrics.bypassed(count(bypassed));
+        let bypassed = missing
+            .iter()
+            .filter(|missing| missing.guard.is_none())
+            .count();
+        self.count("bypass", size(bypassed));
+        self.count("database", size(missing.len() - bypassed));
         let started = tokio::time::Instant::now();
         let loaded = load(missing.iter().map(|missing| missing.position).collect()).await?;
         if loaded.len() != missing.len() {
@@ -52,11 +58,15 @@ impl<V: Value> VersionedCache<V> {
             return Err(Error::Internal(message));
         }
         let timely = started.elapsed() < LOAD_MAX;
-        let stores = missing.iter().zip(&loaded).filter(|_| timely).map(async |(miss, loaded)| {
-            if let (Some(guard), Some(found)) = (miss.guard, loaded) {
-                self.store(&wanted[miss.position].0, guard, found).await;
-            }
-        });
+        let stores = missing
+            .iter()
+            .zip(&loaded)
+            .filter(|_| timely)
+            .map(async |(miss, loaded)| {
+                if let (Some(guard), Some(found)) = (miss.guard, loaded) {
+                    self.store(&wanted[miss.position].0, guard, found).await;
+                }
+            });
         join_all(stores).await;
         for (miss, loaded) in missing.iter().zip(loaded) {
             answers[miss.position] = no_older_than(wanted[miss.position].1, loaded)?;
@@ -94,6 +104,6 @@ struct Missing {
     guard: Option<Guard>,
 }
 
-fn count(lookups: usize) -> u64 {
+fn size(lookups: usize) -> u64 {
     lookups.try_into().expect("a count fits in 64 bits")
 }

@@ -7,45 +7,67 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo as _, Pipeline, ProtocolVersion, PushInfo, RedisFuture,
-    RedisResult, Value,
+    IntoConnectionInfo as _, Pipeline, ProtocolVersion, PushInfo, RedisFuture, RedisResult, Value,
 };
 
-/// How long a caller waits for Redis before the database is asked.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(100);
+use super::backend::RedisOptions;
 
-/// The dedicated connections carry nothing a caller waits for.
-const TRACKER_TIMEOUT: Duration = Duration::from_millis(500);
+/// The dedicated connections carry nothing that a caller waits for.
+const TRACKER_PATIENCE: u32 = 5;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where Redis is.
+/// Where Redis is, and how to use it.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub info: ConnectionInfo,
-    pub cluster: bool,
+    /// The server, or some nodes of a cluster; never empty.
+    seeds: Vec<ConnectionInfo>,
+    options: RedisOptions,
 }
 
 impl Target {
-    pub fn parse(url: &str, cluster: bool) -> RedisResult<Self> {
-        let target = Self { info: url.into_connection_info()?, cluster };
-        // Finds settings that can never work before the process starts to serve.
-        Client::open(target.info.clone())?;
-        Ok(target)
+    pub fn parse(url: &str, options: RedisOptions) -> RedisResult<Self> {
+        let seeds: Vec<_> = if options.cluster {
+            url.split(',').collect()
+        } else {
+            vec![url]
+        };
+        let seeds = seeds.into_iter().map(|seed| {
+            let info = seed.trim().into_connection_info()?;
+            // Finds settings that can never work before the process starts to serve.
+            Client::open(info.clone())?;
+            Ok(info)
+        });
+        Ok(Self {
+            seeds: seeds.collect::<RedisResult<_>>()?,
+            options,
+        })
+    }
+
+    fn first(&self) -> &ConnectionInfo {
+        self.seeds
+            .first()
+            .expect("splitting a text gives one part at least")
+    }
+
+    fn config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(self.options.response_timeout))
     }
 
     /// The connection that values travel on.
     pub async fn connect(&self) -> RedisResult<Connection> {
-        if self.cluster {
-            let client = ClusterClientBuilder::new([self.info.clone()])
+        if self.options.cluster {
+            let client = ClusterClientBuilder::new(self.seeds.clone())
                 .connection_timeout(CONNECT_TIMEOUT)
-                .response_timeout(RESPONSE_TIMEOUT)
+                .response_timeout(self.options.response_timeout)
                 .build()?;
             return client.get_async_connection().await.map(Connection::Cluster);
         }
-        let client = Client::open(self.info.clone())?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config()).await?;
-        Ok(Connection::Single(connection))
+        let client = Client::open(self.first().clone())?;
+        let connection = client.get_multiplexed_async_connection_with_config(&self.config());
+        connection.await.map(Connection::Single)
     }
 
     /// A RESP3 connection to one server, which hands pushes to `on_push`.
@@ -54,23 +76,39 @@ impl Target {
         address: ConnectionAddr,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> RedisResult<MultiplexedConnection> {
-        let settings = self.info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let info = self.info.clone().set_addr(address).set_redis_settings(settings);
+        let settings = self
+            .first()
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP3);
+        let info = self
+            .first()
+            .clone()
+            .set_addr(address)
+            .set_redis_settings(settings);
         let push = move |info| {
             on_push(info);
             Ok::<_, std::convert::Infallible>(())
         };
-        let config = config().set_response_timeout(Some(TRACKER_TIMEOUT)).set_push_sender(push);
-        Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+        let patience = self.options.response_timeout * TRACKER_PATIENCE;
+        let config = self
+            .config()
+            .set_response_timeout(Some(patience))
+            .set_push_sender(push);
+        Client::open(info)?
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
     }
 
     /// The servers that push invalidations: all masters of a cluster, else the one.
     pub async fn masters(&self, connection: &mut Connection) -> RedisResult<Vec<ConnectionAddr>> {
-        if !self.cluster {
-            return Ok(vec![self.info.addr().clone()]);
+        if !self.options.cluster {
+            return Ok(vec![self.first().addr().clone()]);
         }
-        let slots: Vec<Vec<Value>> =
-            redis::cmd("CLUSTER").arg("SLOTS").query_async(connection).await?;
+        let slots: Vec<Vec<Value>> = redis::cmd("CLUSTER")
+            .arg("SLOTS")
+            .query_async(connection)
+            .await?;
         let mut masters = Vec::new();
         for range in slots {
             // A range is its first slot, its last slot, the master, the replicas.
@@ -94,21 +132,27 @@ impl Target {
         let host: Option<String> = redis::from_redis_value_ref(node.first()?).ok()?;
         let port: u16 = redis::from_redis_value_ref(node.get(1)?).ok()?;
         let named = host.filter(|host| !host.is_empty());
-        match self.info.addr().clone() {
-            ConnectionAddr::Tcp(asked, _) => Some(ConnectionAddr::Tcp(named.unwrap_or(asked), port)),
-            ConnectionAddr::TcpTls { host: asked, insecure, tls_params, .. } => {
+        match self.first().addr().clone() {
+            ConnectionAddr::Tcp(asked, _) => {
+                Some(ConnectionAddr::Tcp(named.unwrap_or(asked), port))
+            }
+            ConnectionAddr::TcpTls {
+                host: asked,
+                insecure,
+                tls_params,
+                ..
+            } => {
                 let host = named.unwrap_or(asked);
-                Some(ConnectionAddr::TcpTls { host, port, insecure, tls_params })
+                Some(ConnectionAddr::TcpTls {
+                    host,
+                    port,
+                    insecure,
+                    tls_params,
+                })
             }
             _ => None,
         }
     }
-}
-
-fn config() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
 }
 
 /// To one server or to a cluster.

@@ -19,7 +19,9 @@ pub(super) struct Flights<V> {
 
 impl<V> Default for Flights<V> {
     fn default() -> Self {
-        Self { running: Mutex::default() }
+        Self {
+            running: Mutex::default(),
+        }
     }
 }
 
@@ -38,7 +40,11 @@ impl<V: Clone> Flights<V> {
     {
         let flight = (Arc::clone(key.text()), guard);
         let outcome = Arc::clone(self.lock().entry(flight.clone()).or_default());
-        let seat = Seat { flights: self, flight, outcome };
+        let seat = Seat {
+            flights: self,
+            flight,
+            outcome,
+        };
         seat.outcome.get_or_try_init(load).await.cloned()
     }
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::sync::Cache;
 
-use super::metrics::Metrics;
 use super::tracking::{Listener, Stamp, Tracking};
 use super::{Key, Options, Value, Versioned};
+use crate::telemetry::metrics;
 
 const GENERATIONS: usize = 1_024;
 
@@ -26,26 +26,26 @@ struct Entry<V> {
 }
 
 pub(super) struct Local<V> {
+    name: &'static str,
     entries: Cache<Arc<str>, Entry<V>>,
     /// Counters of changes; keys that share one cost each other a fetch, never a wrong answer.
     /// The lock makes "compare and insert" one step and "count and remove" another: comparing
     /// before and after the insert instead would show an overtaken entry for a moment.
     generations: Box<[Mutex<u64>]>,
     tracking: Arc<Tracking>,
-    metrics: Metrics,
 }
 
 impl<V: Value> Local<V> {
-    pub fn new(options: Options, tracking: &Arc<Tracking>, metrics: Metrics) -> Self {
+    pub fn new(name: &'static str, options: Options, tracking: &Arc<Tracking>) -> Self {
         let entries = Cache::builder()
             .max_capacity(options.l1_capacity)
             .time_to_live(options.l1_ttl)
             .build();
         Self {
+            name,
             entries,
             generations: (0..GENERATIONS).map(|_| Mutex::new(0)).collect(),
             tracking: Arc::clone(tracking),
-            metrics,
         }
     }
 
@@ -60,7 +60,11 @@ impl<V: Value> Local<V> {
         let stamp = self.tracking.stamp()?;
         let bucket = bucket(key.text());
         let generation = *self.generation(bucket);
-        Some(Guard { stamp, bucket, generation })
+        Some(Guard {
+            stamp,
+            bucket,
+            generation,
+        })
     }
 
     /// Whether nothing happened to the key since the guard was taken.
@@ -77,9 +81,15 @@ impl<V: Value> Local<V> {
         if !self.unchanged(guard, *generation) {
             return;
         }
-        let held = self.entries.get(key.text()).filter(|held| held.stamp == guard.stamp);
+        let held = self
+            .entries
+            .get(key.text())
+            .filter(|held| held.stamp == guard.stamp);
         if held.is_none_or(|held| held.found.version <= found.version) {
-            let entry = Entry { stamp: guard.stamp, found: found.clone() };
+            let entry = Entry {
+                stamp: guard.stamp,
+                found: found.clone(),
+            };
             self.entries.insert(Arc::clone(key.text()), entry);
         }
     }
@@ -89,13 +99,15 @@ impl<V: Value> Local<V> {
     }
 
     fn generation(&self, bucket: usize) -> MutexGuard<'_, u64> {
-        self.generations[bucket].lock().unwrap_or_else(PoisonError::into_inner)
+        self.generations[bucket]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<V: Value> Listener for Local<V> {
     fn changed(&self, key: &str) {
-        self.metrics.invalidated();
+        metrics::cache_invalidated(self.name);
         let mut generation = self.generation(bucket(key));
         *generation += 1;
         self.entries.invalidate(key);

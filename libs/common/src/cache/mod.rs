@@ -26,7 +26,6 @@ mod connection;
 mod flight;
 mod key;
 mod local;
-mod metrics;
 mod remote;
 mod session;
 mod supervisor;
@@ -39,12 +38,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::backend::CacheBackend;
+pub use self::backend::{CacheBackend, RedisOptions};
 use self::flight::Flights;
 pub use self::key::Key;
 use self::local::{Guard, Local};
-use self::metrics::{Level, Metrics};
 use crate::error::Error;
+use crate::telemetry::metrics;
 
 /// How long a fence refuses loads that began before an invalidation.
 const FENCE: Duration = Duration::from_secs(5);
@@ -90,30 +89,29 @@ impl<V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Value for 
 /// One kind of cached values, for example tiers. Clones share everything.
 #[derive(Clone)]
 pub struct VersionedCache<V> {
+    name: &'static str,
     prefix: Arc<str>,
     options: Options,
     backend: CacheBackend,
     local: Arc<Local<V>>,
     flights: Arc<Flights<V>>,
-    metrics: Metrics,
 }
 
 impl<V: Value> VersionedCache<V> {
     /// A cache named `name`, which is part of its Redis keys: give it another name when `V` changes
     /// its meaning. A `V` that no longer parses counts as absent.
-    pub fn new(backend: &CacheBackend, name: &str, options: Options) -> Self {
+    pub fn new(backend: &CacheBackend, name: &'static str, options: Options) -> Self {
         let prefix: Arc<str> = format!("{}{name}:", tracking::PREFIX).into();
-        let metrics = Metrics::new(name);
-        let local = Arc::new(Local::new(options, backend.tracking(), metrics.clone()));
+        let local = Arc::new(Local::new(name, options, backend.tracking()));
         let listener: Arc<dyn tracking::Listener> = local.clone();
         backend.tracking().listen(Arc::clone(&prefix), &listener);
         Self {
+            name,
             prefix,
             options,
             backend: backend.clone(),
             local,
             flights: Arc::default(),
-            metrics,
         }
     }
 
@@ -147,20 +145,20 @@ impl<V: Value> VersionedCache<V> {
     {
         let fresh = |found: &Versioned<V>| found.version >= at_least && valid(&found.value);
         if let Some(found) = self.local.find(key).filter(&fresh) {
-            self.metrics.answered(Level::L1, 1);
+            self.count("l1", 1);
             return Ok(Some(found));
         }
         let guard = self.local.guard(key);
         if let Some(found) = self.find_remote(key).await.filter(&fresh) {
-            self.metrics.answered(Level::L2, 1);
+            self.count("l2", 1);
             self.local.fill(key, guard, &found);
             return Ok(Some(found));
         }
-        self.metrics.answered(Level::Loader, 1);
         let Some(guard) = guard else {
-            self.metrics.bypassed(1);
+            self.count("bypass", 1);
             return no_older_than(at_least, load().await?);
         };
+        self.count("database", 1);
         // Only the first of several concurrent callers takes its `load`.
         let mut load = Some(load);
         let shared = self
@@ -201,12 +199,23 @@ impl<V: Value> VersionedCache<V> {
         self.backend.tracking().changed(&name);
     }
 
+    fn count(&self, answered: &'static str, lookups: u64) {
+        if lookups > 0 {
+            metrics::cache_lookups(self.name, answered, lookups);
+        }
+    }
+
     fn redis_key(&self, key: &Key) -> String {
         format!("{}{key}", self.prefix)
     }
 
     async fn find_remote(&self, key: &Key) -> Option<Versioned<V>> {
-        self.backend.remote()?.find(&[self.redis_key(key)]).await.pop().flatten()
+        self.backend
+            .remote()?
+            .find(&[self.redis_key(key)])
+            .await
+            .pop()
+            .flatten()
     }
 
     async fn load_and_store<L, F>(
@@ -237,7 +246,9 @@ impl<V: Value> VersionedCache<V> {
             // Not into L1: the push that our own write causes would remove it. The next read
             // takes it from L2.
             Some(remote) if self.local.holds(guard) => {
-                remote.store(&self.redis_key(key), found, self.options.l2_ttl).await;
+                remote
+                    .store(&self.redis_key(key), found, self.options.l2_ttl)
+                    .await;
             }
             Some(_) => {}
         }

@@ -12,7 +12,7 @@ use redis::{RedisError, Script};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, RESPONSE_TIMEOUT};
+use super::connection::Connection;
 use super::unsent::Unsent;
 use super::{FENCE, Value, Versioned};
 
@@ -52,14 +52,16 @@ pub(super) struct Link {
 
 pub(super) struct Remote {
     link: watch::Sender<Option<Link>>,
+    response_timeout: Duration,
     timeouts: AtomicU32,
     unsent: Unsent,
 }
 
 impl Remote {
-    pub fn new() -> Self {
+    pub fn new(response_timeout: Duration) -> Self {
         Self {
             link: watch::Sender::new(None),
+            response_timeout,
             timeouts: AtomicU32::new(0),
             unsent: Unsent::default(),
         }
@@ -81,7 +83,8 @@ impl Remote {
         mget.arg(keys);
         let answer = self
             .ask(async |mut connection: Connection| {
-                mget.query_async::<Vec<Option<Vec<u8>>>>(&mut connection).await
+                mget.query_async::<Vec<Option<Vec<u8>>>>(&mut connection)
+                    .await
             })
             .await
             .unwrap_or_default();
@@ -101,12 +104,14 @@ impl Remote {
         };
         let version = digits(new.version);
         let value = format!("{version}={value}");
-        self.run(STORE.key(key).arg(version).arg(value).arg(millis(ttl))).await
+        self.run(STORE.key(key).arg(version).arg(value).arg(millis(ttl)))
+            .await
     }
 
     /// Whether Redis now answers nothing older than `version`; `i64::MAX` fences off everything.
     pub async fn fence(&self, key: &str, version: i64) -> bool {
-        self.run(RAISE_FENCE.key(key).arg(digits(version)).arg(millis(FENCE))).await
+        self.run(RAISE_FENCE.key(key).arg(digits(version)).arg(millis(FENCE)))
+            .await
     }
 
     async fn run(&self, script: &redis::ScriptInvocation<'_>) -> bool {
@@ -123,7 +128,7 @@ impl Remote {
         question: impl AsyncFnOnce(Connection) -> Result<T, RedisError>,
     ) -> Option<T> {
         let link = self.link.borrow().clone()?;
-        match tokio::time::timeout(RESPONSE_TIMEOUT, question(link.connection)).await {
+        match tokio::time::timeout(self.response_timeout, question(link.connection)).await {
             Ok(Ok(answer)) => {
                 self.timeouts.store(0, Ordering::Relaxed);
                 return Some(answer);
@@ -147,7 +152,9 @@ fn digits(version: i64) -> String {
 }
 
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 fn parse<V: Value>(held: &[u8]) -> Option<Versioned<V>> {

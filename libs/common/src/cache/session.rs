@@ -47,11 +47,19 @@ impl Session {
                 .await?;
             trackers.push(tracker);
         }
-        Ok(Self { connection, masters, trackers, lost })
+        Ok(Self {
+            connection,
+            masters,
+            trackers,
+            lost,
+        })
     }
 
     pub fn link(&self) -> Link {
-        Link { connection: self.connection.clone(), lost: self.lost.clone() }
+        Link {
+            connection: self.connection.clone(),
+            lost: self.lost.clone(),
+        }
     }
 
     /// Returns when the session is of no use any more, with the reason.

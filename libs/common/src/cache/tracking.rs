@@ -42,7 +42,10 @@ impl Tracking {
 
     /// Adds a cache whose Redis keys begin with `prefix`.
     pub fn listen(&self, prefix: Arc<str>, listener: &Arc<dyn Listener>) {
-        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self
+            .listeners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|(_, listener)| listener.strong_count() > 0);
         listeners.push((prefix, Arc::downgrade(listener)));
     }
@@ -59,7 +62,8 @@ impl Tracking {
 
     /// From now on every change is heard by this session.
     pub fn on(&self, session: SessionId) {
-        self.stamp.store((u64::from(session) << 32) | 1, Ordering::SeqCst);
+        self.stamp
+            .store((u64::from(session) << 32) | 1, Ordering::SeqCst);
         self.announce();
     }
 
@@ -89,17 +93,23 @@ impl Tracking {
 
     /// Reads the stamp under the channel's lock, so that the last announcement is the right one.
     fn announce(&self) {
-        self.online.send_modify(|online| *online = self.stamp().is_some());
+        self.online
+            .send_modify(|online| *online = self.stamp().is_some());
     }
 
     fn update(&self, session: SessionId, next: impl Fn(u64) -> u64) -> bool {
         let ours = |stamp: u64| stamp >> 32 == u64::from(session);
         let change = |stamp: u64| ours(stamp).then(|| next(stamp));
-        self.stamp.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change).is_ok()
+        self.stamp
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, change)
+            .is_ok()
     }
 
     fn for_each(&self, act: impl Fn(&str, &dyn Listener)) {
-        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        let listeners = self
+            .listeners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         for (prefix, listener) in listeners.iter() {
             if let Some(listener) = listener.upgrade() {
                 act(prefix, listener.as_ref());

@@ -39,7 +39,11 @@ impl Unsent {
 
     /// Some of the changes, to be sent again.
     pub fn some(&self, count: usize) -> Vec<(String, i64)> {
-        self.lock().iter().take(count).map(|(key, version)| (key.clone(), *version)).collect()
+        self.lock()
+            .iter()
+            .take(count)
+            .map(|(key, version)| (key.clone(), *version))
+            .collect()
     }
 
     /// Redis knows now, unless the key changed again meanwhile.

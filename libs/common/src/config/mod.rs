@@ -4,6 +4,7 @@
 
 mod auth;
 mod environment;
+mod reread;
 mod secret;
 mod server;
 mod stores;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use auth::AuthConfig;
 pub use environment::refuse_unknown;
+pub(crate) use reread::Reread;
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use stores::{DatabaseConfig, PeersConfig, RedisConfig};

@@ -33,6 +33,7 @@ struct Instruments {
     consumer_parked: Gauge<u64>,
     consumer_leases: Counter<u64>,
     cache_lookups: Counter<u64>,
+    cache_invalidations: Counter<u64>,
     batch_items: Histogram<u64>,
 }
 
@@ -60,6 +61,7 @@ impl Instruments {
             consumer_parked: gauge("asterism.consumer.parked", "Events set aside."),
             consumer_leases: counter("asterism.consumer.leases", "Leases taken."),
             cache_lookups: counter("asterism.cache.lookups", "Lookups by where they were answered."),
+            cache_invalidations: counter("asterism.cache.invalidations", "Changed keys heard of."),
             batch_items: meter
                 .u64_histogram("asterism.batch.items")
                 .with_description("Items committed together.")
@@ -151,9 +153,15 @@ pub fn consumer_lease_taken(consumer: &str) {
     INSTRUMENTS.consumer_leases.add(1, &[KeyValue::new("consumer", consumer.to_owned())]);
 }
 
-/// A cache was asked; `answered` is one of `l1`, `l2`, `database`.
-pub fn cache_lookup(cache: &'static str, answered: &'static str) {
-    INSTRUMENTS.cache_lookups.add(1, &[label("cache", cache), label("answered", answered)]);
+/// A cache was asked; `answered` is one of `l1`, `l2`, `database`, `bypass` (the database, because
+/// Redis is out of reach).
+pub fn cache_lookups(cache: &'static str, answered: &'static str, count: u64) {
+    INSTRUMENTS.cache_lookups.add(count, &[label("cache", cache), label("answered", answered)]);
+}
+
+/// This process was told of a changed key, or changed it itself.
+pub fn cache_invalidated(cache: &'static str) {
+    INSTRUMENTS.cache_invalidations.add(1, &[label("cache", cache)]);
 }
 
 /// Items were committed together.

@@ -25,15 +25,24 @@ async fn only_what_no_level_has_is_loaded_and_the_order_is_kept() {
         let asked = Mutex::new(Vec::new());
         let load = async |missing: Vec<usize>| {
             asked.lock().unwrap().clone_from(&missing);
-            missing.into_iter().map(|position| rows.load(numbers[position])).collect()
+            missing
+                .into_iter()
+                .map(|position| rows.load(numbers[position]))
+                .collect()
         };
-        let found = cache.get_many(&wanted(&numbers), |_| true, load).await.unwrap();
+        let found = cache
+            .get_many(&wanted(&numbers), |_| true, load)
+            .await
+            .unwrap();
         assert_eq!(*asked.lock().unwrap(), [0, 2, 3, 5]);
         for (number, found) in numbers.into_iter().zip(found) {
             assert_eq!(found, (number < 4).then(|| versioned(1)), "{number}");
         }
         let unreachable = async |_| panic!("they are cached");
-        let again = cache.get_many(&wanted(&[2, 1, 0]), |_| true, unreachable).await.unwrap();
+        let again = cache
+            .get_many(&wanted(&[2, 1, 0]), |_| true, unreachable)
+            .await
+            .unwrap();
         assert!(again.into_iter().all(|found| found == Some(versioned(1))));
     }
 }
@@ -62,5 +71,11 @@ async fn a_loader_that_answers_too_little_is_an_error() {
     let short = async |_| -> Result<Vec<_>, Error> { Loaded::Ok(None).map(|found| vec![found]) };
     let found = cache.get_many(&wanted(&[0, 1]), |_| true, short).await;
     assert!(matches!(found, Err(Error::Internal(_))), "{found:?}");
-    assert!(cache.get_many(&[], |_| true, short).await.unwrap().is_empty());
+    assert!(
+        cache
+            .get_many(&[], |_| true, short)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }

@@ -4,10 +4,12 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::cache::CacheBackend;
+use common::cache::{CacheBackend, RedisOptions};
 use redis::aio::MultiplexedConnection;
 
-use super::support::{Cache, Rows, eventually, key, options, versioned, wait_until_online};
+use super::support::{
+    Cache, Rows, eventually, key, options, patient, versioned, wait_until_online,
+};
 
 /// Enough to fall on both masters.
 const KEYS: usize = 20;
@@ -27,7 +29,11 @@ impl Node {
         let (port_text, bus_text) = (port.to_string(), bus.to_string());
         // The shell's standard input ends with this process, however that ends.
         let process = Command::new("sh")
-            .args(["-c", r#"redis-server "$@" >/dev/null 2>&1 & cat; kill -9 $!; wait"#, "sh"])
+            .args([
+                "-c",
+                r#"redis-server "$@" >/dev/null 2>&1 & cat; kill -9 $!; wait"#,
+                "sh",
+            ])
             .args(["--port", &port_text, "--bind", "127.0.0.1", "--save", ""])
             .args(["--cluster-enabled", "yes", "--cluster-port", &bus_text])
             .args(["--cluster-config-file", &format!("{port}.conf")])
@@ -42,12 +48,21 @@ impl Node {
         })
         .await;
         let connection = client.get_multiplexed_async_connection().await.unwrap();
-        Self { port, bus, connection, process }
+        Self {
+            port,
+            bus,
+            connection,
+            process,
+        }
     }
 
     async fn cluster(&self, words: &[&str]) -> String {
         let mut connection = self.connection.clone();
-        redis::cmd("CLUSTER").arg(words).query_async(&mut connection).await.unwrap()
+        redis::cmd("CLUSTER")
+            .arg(words)
+            .query_async(&mut connection)
+            .await
+            .unwrap()
     }
 
     /// Whether this node knows that both halves of the slots are served.
@@ -81,13 +96,23 @@ async fn a_cluster_serves_and_invalidates_from_every_master() {
     let folder = tempfile::tempdir().unwrap();
     let nodes = start_cluster(folder.path()).await;
     let url = format!("redis://127.0.0.1:{}", nodes[0].port);
-    let near = CacheBackend::redis(&url, true).await.unwrap();
-    let far = CacheBackend::redis(&url, true).await.unwrap();
+    let patient_cluster = RedisOptions {
+        cluster: true,
+        ..patient()
+    };
+    let near = CacheBackend::redis_with(&url, patient_cluster)
+        .await
+        .unwrap();
+    let far = CacheBackend::redis_with(&url, patient_cluster)
+        .await
+        .unwrap();
     for backend in [&near, &far] {
         wait_until_online(backend, true).await;
     }
-    let (reader, writer) =
-        (Cache::new(&near, "tier", options()), Cache::new(&far, "tier", options()));
+    let (reader, writer) = (
+        Cache::new(&near, "tier", options()),
+        Cache::new(&far, "tier", options()),
+    );
     let rows = Rows::with(KEYS);
     for number in 0..KEYS {
         rows.warm(&reader, number).await;
@@ -96,11 +121,17 @@ async fn a_cluster_serves_and_invalidates_from_every_master() {
         writer.put(&key(number), &rows.commit(number)).await;
     }
     for number in 0..KEYS {
-        eventually("the new version", async || rows.get(&reader, number).await == 2).await;
+        eventually("the new version", async || {
+            rows.get(&reader, number).await == 2
+        })
+        .await;
     }
     let wanted: Vec<_> = (0..KEYS).map(|number| (key(number), 2)).collect();
     let unreachable = async |_| panic!("they are cached");
-    let found = writer.get_many(&wanted, |_| true, unreachable).await.unwrap();
+    let found = writer
+        .get_many(&wanted, |_| true, unreachable)
+        .await
+        .unwrap();
     assert!(found.into_iter().all(|found| found == Some(versioned(2))));
 
     let [_first, second] = nodes;
@@ -109,6 +140,9 @@ async fn a_cluster_serves_and_invalidates_from_every_master() {
     for number in 0..KEYS {
         let newest = rows.commit(number);
         writer.put(&key(number), &newest).await;
-        assert_eq!(rows.get_at_least(&reader, number, newest.version).await, newest.version);
+        assert_eq!(
+            rows.get_at_least(&reader, number, newest.version).await,
+            newest.version
+        );
     }
 }

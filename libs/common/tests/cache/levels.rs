@@ -6,7 +6,9 @@ use common::Error;
 use common::cache::{CacheBackend, Options};
 use testkit::RedisServer;
 
-use super::support::{Cache, Loaded, Rows, backend, cache, eventually, key, options, redis_key, versioned};
+use super::support::{
+    Cache, Loaded, Rows, backend, cache, eventually, key, options, redis_key, versioned,
+};
 
 /// How often Redis was asked for values.
 fn mgets(server: &RedisServer) -> u64 {
@@ -41,7 +43,10 @@ async fn a_put_in_one_process_reaches_the_l1_of_another() {
     let rows = Rows::with(1);
     rows.warm(&here, 0).await;
     there.put(&key(0), &rows.commit(0)).await;
-    eventually("the new version here", async || rows.get(&here, 0).await == 2).await;
+    eventually("the new version here", async || {
+        rows.get(&here, 0).await == 2
+    })
+    .await;
     assert_eq!(rows.loads(), 1, "the new version came from Redis");
 }
 
@@ -57,7 +62,11 @@ async fn caches_of_one_process_hear_of_each_others_puts() {
     }
     there.put(&key(0), &rows.commit(0)).await;
     assert_eq!(rows.get(&here, 0).await, 2);
-    assert_eq!(rows.get(&other, 0).await, 1, "a cache of another name is left alone");
+    assert_eq!(
+        rows.get(&other, 0).await,
+        1,
+        "a cache of another name is left alone"
+    );
 }
 
 #[tokio::test]
@@ -82,11 +91,24 @@ async fn a_value_that_no_longer_holds_is_loaded_again_at_the_same_version() {
     let with_redis = cache(&server.url).await;
     let without = Cache::new(&CacheBackend::in_process(), "tier", options());
     for cache in [with_redis, without] {
-        let gold = async || Ok(Some(common::cache::Versioned { version: 1, value: "gold".to_owned() }));
-        let silver = async || Ok(Some(common::cache::Versioned { version: 1, value: "silver".to_owned() }));
+        let gold = async || {
+            Ok(Some(common::cache::Versioned {
+                version: 1,
+                value: "gold".to_owned(),
+            }))
+        };
+        let silver = async || {
+            Ok(Some(common::cache::Versioned {
+                version: 1,
+                value: "silver".to_owned(),
+            }))
+        };
         cache.get(&key(0), 0, gold).await.unwrap();
         cache.get(&key(0), 0, gold).await.unwrap();
-        let found = cache.get_valid(&key(0), 0, |tier| tier != "gold", silver).await.unwrap();
+        let found = cache
+            .get_valid(&key(0), 0, |tier| tier != "gold", silver)
+            .await
+            .unwrap();
         assert_eq!(found.unwrap().value, "silver");
         let unreachable = async || -> Loaded { panic!("it is cached") };
         eventually("silver from the cache", async || {
@@ -102,8 +124,14 @@ async fn absence_and_errors_are_passed_on_and_not_cached() {
     let server = testkit::redis().await;
     let cache = cache(&server.url).await;
     let failing = async || -> Loaded { Err(Error::Internal("broken".to_owned())) };
-    assert!(matches!(cache.get(&key(0), 0, failing).await, Err(Error::Internal(_))));
-    assert_eq!(cache.get(&key(0), 7, async || Ok(None)).await.unwrap(), None);
+    assert!(matches!(
+        cache.get(&key(0), 0, failing).await,
+        Err(Error::Internal(_))
+    ));
+    assert_eq!(
+        cache.get(&key(0), 7, async || Ok(None)).await.unwrap(),
+        None
+    );
     assert_eq!(Rows::with(1).get(&cache, 0).await, 1);
 }
 
@@ -113,7 +141,11 @@ async fn what_redis_holds_but_nobody_understands_counts_as_absent() {
     let cache = cache(&server.url).await;
     let rows = Rows::with(4);
     server.cli(&["set", &redis_key(0), "nonsense"]);
-    server.cli(&["set", &redis_key(1), "0000000000000000009={\"not\":\"text\"}"]);
+    server.cli(&[
+        "set",
+        &redis_key(1),
+        "0000000000000000009={\"not\":\"text\"}",
+    ]);
     server.cli(&["set", &redis_key(2), ""]);
     server.cli(&["lpush", &redis_key(3), "a list"]);
     for number in 0..4 {
@@ -137,17 +169,26 @@ async fn entries_expire_in_redis_and_in_the_process() {
 
     // Nobody announces the second version: only time removes the first.
     let rows = Rows::with(1);
-    for cache in [cache, Cache::new(&CacheBackend::in_process(), "tier", short)] {
+    for cache in [
+        cache,
+        Cache::new(&CacheBackend::in_process(), "tier", short),
+    ] {
         rows.get(&cache, 0).await;
         rows.get(&cache, 0).await;
         let newer = rows.commit(0).version;
-        eventually("the newer version", async || rows.get(&cache, 0).await == newer).await;
+        eventually("the newer version", async || {
+            rows.get(&cache, 0).await == newer
+        })
+        .await;
     }
 }
 
 #[tokio::test]
 async fn a_url_that_makes_no_sense_is_refused() {
     for url in ["", "http://localhost", "redis://:port"] {
-        assert!(matches!(CacheBackend::redis(url, false).await, Err(Error::Config(_))), "{url}");
+        assert!(
+            matches!(CacheBackend::redis(url, false).await, Err(Error::Config(_))),
+            "{url}"
+        );
     }
 }

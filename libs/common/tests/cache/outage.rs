@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::proxy::Proxy;
 use super::support::{
-    Cache, Rows, backend, cache, eventually, key, options, redis_key, wait_until_online,
+    Cache, Rows, backend, cache, eventually, key, options, patient, redis_key, wait_until_online,
 };
 
 const KEYS: usize = 40;
@@ -131,7 +131,10 @@ async fn a_lost_connection_bypasses_the_process_until_changes_are_heard_again() 
     assert_eq!(rows.get(&reader, 0).await, 2);
     assert_eq!(rows.loads(), before + 3, "Redis answers again");
     writer.put(&key(0), &rows.commit(0)).await;
-    eventually("changes are heard again", async || rows.get(&reader, 0).await == 3).await;
+    eventually("changes are heard again", async || {
+        rows.get(&reader, 0).await == 3
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -167,7 +170,8 @@ async fn what_redis_missed_it_is_told_when_it_is_back() {
 async fn a_redis_that_stalls_is_given_up_after_a_few_timeouts() {
     let server = testkit::redis().await;
     let proxy = Proxy::before(&server.url).await;
-    let near = backend(&proxy.url).await;
+    let near = CacheBackend::redis(&proxy.url, false).await.unwrap();
+    wait_until_online(&near, true).await;
     let cache = Cache::new(&near, "tier", options());
     let rows = Rows::with(2_000);
 
@@ -177,19 +181,52 @@ async fn a_redis_that_stalls_is_given_up_after_a_few_timeouts() {
         assert_eq!(rows.get(&cache, number).await, 1);
     }
     // Each lookup waits 100 ms at most, and few do.
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
     wait_until_online(&near, false).await;
 
     proxy.restore();
     wait_until_online(&near, true).await;
+    let loads = rows.loads();
+    eventually("an answer without a load", async || {
+        rows.get(&cache, 0).await;
+        let loaded = rows.loads() - loads;
+        rows.get(&cache, 0).await;
+        rows.loads() - loads == loaded
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_full_redis_refuses_to_take_is_not_missed_here() {
+    let server = testkit::redis().await;
+    let (cache, other) = (cache(&server.url).await, cache(&server.url).await);
+    let rows = Rows::with(1);
     rows.warm(&cache, 0).await;
+    rows.warm(&other, 0).await;
+    server.cli(&["config", "set", "maxmemory", "1"]);
+    cache.put(&key(0), &rows.commit(0)).await;
+    assert!(server.cli(&["get", &redis_key(0)]).contains("v1"));
+    for _ in 0..2 {
+        assert_eq!(rows.get(&cache, 0).await, 2);
+    }
+    server.cli(&["config", "set", "maxmemory", "0"]);
+    eventually("the others hear of it", async || {
+        rows.get(&other, 0).await == 2
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_process_starts_without_redis_and_finds_it_later() {
     let server = testkit::redis().await;
     server.stop();
-    let backend = CacheBackend::redis(&server.url, false).await.unwrap();
+    let backend = CacheBackend::redis_with(&server.url, patient())
+        .await
+        .unwrap();
     let cache = Cache::new(&backend, "tier", options());
     let rows = Rows::with(1);
     assert_eq!(rows.get(&cache, 0).await, 1);

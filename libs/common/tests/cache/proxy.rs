@@ -21,7 +21,10 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn before(redis_url: &str) -> Self {
-        let to = redis_url.strip_prefix("redis://").expect("a Redis URL").to_owned();
+        let to = redis_url
+            .strip_prefix("redis://")
+            .expect("a Redis URL")
+            .to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let state = Arc::new(watch::Sender::new(State::Flowing));
@@ -67,7 +70,11 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch:
         let Ok(count @ 1..) = read else {
             return;
         };
-        let Ok(now) = state.wait_for(|state| *state != State::Stalled).await.map(|now| *now) else {
+        let Ok(now) = state
+            .wait_for(|state| *state != State::Stalled)
+            .await
+            .map(|now| *now)
+        else {
             return;
         };
         if now == State::Cut || to.write_all(&buffer[..count]).await.is_err() {

@@ -17,7 +17,10 @@ async fn wait_for_pushes(reader: &Cache, writer: &Cache, rows: &Rows) {
     rows.warm(reader, LAST).await;
     let newest = rows.commit(LAST);
     writer.put(&key(LAST), &newest).await;
-    eventually("the last push", async || rows.get(reader, LAST).await == newest.version).await;
+    eventually("the last push", async || {
+        rows.get(reader, LAST).await == newest.version
+    })
+    .await;
 }
 
 async fn stale(reader: &Cache, rows: &Rows) -> usize {
@@ -53,7 +56,11 @@ async fn overtake_loads(reader: &Cache, writer: &Cache) -> usize {
                 written.wait().await;
             };
             let (found, ()) = tokio::join!(read, write);
-            assert_eq!(found.unwrap().unwrap().version, 1, "it was loaded before the commit");
+            assert_eq!(
+                found.unwrap().unwrap().version,
+                1,
+                "it was loaded before the commit"
+            );
             assert_eq!(rows.get_at_least(&reader, number, 2).await, 2);
         });
     }
@@ -104,7 +111,9 @@ async fn a_fetch_from_redis_overtaken_by_another_process_is_not_kept() {
     let rows = Arc::new(Rows::with(KEYS + 1));
     let mut tasks = JoinSet::new();
     for number in 0..KEYS {
-        writer.put(&key(number), &rows.current(number).unwrap()).await;
+        writer
+            .put(&key(number), &rows.current(number).unwrap())
+            .await;
         let (here, there) = (Arc::clone(&rows), Arc::clone(&rows));
         let (reader, writer) = (reader.clone(), writer.clone());
         tasks.spawn(async move {
@@ -121,6 +130,28 @@ async fn a_fetch_from_redis_overtaken_by_another_process_is_not_kept() {
     assert_eq!(stale(&reader, &rows).await, 0);
 }
 
+/// With nothing left in Redis to compare with, only the counters keep the old version out of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_overtaken_by_a_put_that_redis_forgot_is_not_kept() {
+    let server = testkit::redis().await;
+    let (reader, writer) = (cache(&server.url).await, cache(&server.url).await);
+    let rows = Rows::with(KEYS + 1);
+    let name = key(0);
+    let overtaken = reader.get(&name, 0, async || {
+        let loaded = rows.load(0);
+        writer.put(&key(0), &rows.commit(0)).await;
+        server.flush();
+        wait_for_pushes(&reader, &writer, &rows).await;
+        loaded
+    });
+    assert_eq!(
+        overtaken.await.unwrap().unwrap().version,
+        1,
+        "it was loaded before the commit"
+    );
+    assert_eq!(rows.get(&reader, 0).await, 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_overtaken_by_a_deletion_is_not_kept() {
     let server = testkit::redis().await;
@@ -134,8 +165,13 @@ async fn a_load_overtaken_by_a_deletion_is_not_kept() {
             writer.invalidate(&key(number)).await;
             loaded
         });
-        assert!(overtaken.await.unwrap().is_some(), "it was loaded before the deletion");
-        let after = reader.get(&key(number), 0, async || rows.load(number)).await;
+        assert!(
+            overtaken.await.unwrap().is_some(),
+            "it was loaded before the deletion"
+        );
+        let after = reader
+            .get(&key(number), 0, async || rows.load(number))
+            .await;
         assert_eq!(after.unwrap(), None);
     }
 }

@@ -22,7 +22,11 @@ async fn concurrent_misses_of_one_key_load_once() {
     };
     let name = key(0);
     let found = join_all((0..50).map(|_| cache.get(&name, 0, slow))).await;
-    assert!(found.into_iter().all(|found| found.unwrap() == Some(versioned(1))));
+    assert!(
+        found
+            .into_iter()
+            .all(|found| found.unwrap() == Some(versioned(1)))
+    );
     assert_eq!(rows.loads(), 1);
 }
 
@@ -45,8 +49,7 @@ async fn a_cancelled_load_does_not_hold_up_others() {
     let name = key(0);
     let stuck = cache.get(&name, 0, std::future::pending);
     let cancelled = tokio::time::timeout(std::time::Duration::from_millis(5), stuck);
-    let (cancelled, found) =
-        tokio::join!(cancelled, cache.get(&name, 0, async || rows.load(0)));
+    let (cancelled, found) = tokio::join!(cancelled, cache.get(&name, 0, async || rows.load(0)));
     assert!(cancelled.is_err());
     assert_eq!(found.unwrap(), Some(versioned(1)));
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::Error;
-use common::cache::{CacheBackend, Key, Options, Versioned, VersionedCache};
+use common::cache::{CacheBackend, Key, Options, RedisOptions, Versioned, VersionedCache};
 use common::ids::CustomerId;
 
 pub type Cache = VersionedCache<String>;
@@ -14,11 +14,17 @@ pub type Loaded = Result<Option<Versioned<String>>, Error>;
 
 /// The version is in the value, so that a mix-up would show.
 pub fn versioned(version: i64) -> Versioned<String> {
-    Versioned { version, value: format!("v{version}") }
+    Versioned {
+        version,
+        value: format!("v{version}"),
+    }
 }
 
 pub fn key(number: usize) -> Key {
-    Key::new(&["default"], &CustomerId::parse(&format!("c{number}")).unwrap())
+    Key::new(
+        &["default"],
+        &CustomerId::parse(&format!("c{number}")).unwrap(),
+    )
 }
 
 pub fn redis_key(number: usize) -> String {
@@ -27,11 +33,22 @@ pub fn redis_key(number: usize) -> String {
 
 /// L1 entries outlive the test, so that only invalidations can remove them.
 pub fn options() -> Options {
-    Options { l1_ttl: Duration::from_secs(600), ..Options::default() }
+    Options {
+        l1_ttl: Duration::from_secs(600),
+        ..Options::default()
+    }
+}
+
+/// Patient, so that a busy machine does not look like a slow Redis.
+pub fn patient() -> RedisOptions {
+    RedisOptions {
+        response_timeout: Duration::from_secs(10),
+        ..RedisOptions::default()
+    }
 }
 
 pub async fn backend(url: &str) -> CacheBackend {
-    let backend = CacheBackend::redis(url, false).await.unwrap();
+    let backend = CacheBackend::redis_with(url, patient()).await.unwrap();
     wait_until_online(&backend, true).await;
     backend
 }
@@ -43,14 +60,20 @@ pub async fn cache(url: &str) -> Cache {
 pub async fn wait_until_online(backend: &CacheBackend, wanted: bool) {
     let mut online = backend.online();
     let change = online.wait_for(|online| *online == wanted);
-    tokio::time::timeout(Duration::from_secs(20), change).await.expect("in time").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), change)
+        .await
+        .expect("in time")
+        .unwrap();
 }
 
 /// Asks again and again, giving way to others between.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let began = Instant::now();
     while !holds().await {
-        assert!(began.elapsed() < Duration::from_secs(20), "not in time: {what}");
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "not in time: {what}"
+        );
         tokio::task::yield_now().await;
     }
 }
@@ -66,11 +89,19 @@ impl Rows {
     /// Numbers below `count`, each at version 1.
     pub fn with(count: usize) -> Self {
         let versions = (0..count).map(|number| (number, 1)).collect();
-        Self { versions: Mutex::new(versions), loads: AtomicUsize::new(0) }
+        Self {
+            versions: Mutex::new(versions),
+            loads: AtomicUsize::new(0),
+        }
     }
 
     pub fn current(&self, number: usize) -> Option<Versioned<String>> {
-        self.versions.lock().unwrap().get(&number).copied().map(versioned)
+        self.versions
+            .lock()
+            .unwrap()
+            .get(&number)
+            .copied()
+            .map(versioned)
     }
 
     pub fn load(&self, number: usize) -> Loaded {
@@ -100,7 +131,9 @@ impl Rows {
     }
 
     pub async fn get_at_least(&self, cache: &Cache, number: usize, at_least: i64) -> i64 {
-        let found = cache.get(&key(number), at_least, async || self.load(number)).await;
+        let found = cache
+            .get(&key(number), at_least, async || self.load(number))
+            .await;
         let found = found.unwrap().expect("the row exists");
         assert_eq!(found, versioned(found.version));
         found.version

@@ -23,7 +23,9 @@ async fn redis_and_l1_never_go_back_under_eight_writers() {
             for round in 0..WRITES {
                 // Late by up to a round: what a slow process would put.
                 let version = (round / 2 * 2 + (round + 1) % 2) * WRITERS + writer + 1;
-                cache.put(&key(0), &versioned(i64::try_from(version).unwrap())).await;
+                cache
+                    .put(&key(0), &versioned(i64::try_from(version).unwrap()))
+                    .await;
             }
             finished.fetch_add(1, Ordering::SeqCst);
         });
@@ -34,13 +36,20 @@ async fn redis_and_l1_never_go_back_under_eight_writers() {
     let mut through = false;
     while !through {
         through = finished.load(Ordering::SeqCst) == WRITERS;
-        let get = redis::cmd("GET").arg(redis_key(0)).query_async(&mut raw).await;
+        let get = redis::cmd("GET")
+            .arg(redis_key(0))
+            .query_async(&mut raw)
+            .await;
         let held: Option<String> = get.unwrap();
         let held = held.map(|held| held[..19].to_owned()).unwrap_or_default();
         assert!(held >= in_redis, "{held} after {in_redis}");
         in_redis = held;
         if let Some(found) = reader.get(&key(0), 0, async || Ok(None)).await.unwrap() {
-            assert!(found.version >= in_cache, "{} after {in_cache}", found.version);
+            assert!(
+                found.version >= in_cache,
+                "{} after {in_cache}",
+                found.version
+            );
             in_cache = found.version;
         }
     }
@@ -61,7 +70,10 @@ async fn the_process_never_goes_back_under_eight_writers_without_redis() {
             for _ in 0..WRITES {
                 let new = rows.commit(0);
                 cache.put(&key(0), &new).await;
-                assert!(rows.get(&cache, 0).await >= new.version, "a put is seen at once");
+                assert!(
+                    rows.get(&cache, 0).await >= new.version,
+                    "a put is seen at once"
+                );
             }
         });
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use api::feed::v1 as pb;
+use api::feed::v1::change_feed_service_client::ChangeFeedServiceClient;
 use api::feed::v1::consumer_service_client::ConsumerServiceClient;
 use common::client::{ClientConfig, Peer, connect};
 use common::config::ServerConfig;
@@ -47,7 +49,8 @@ async fn a_peer_that_comes_back_is_called_again() {
     let mut client = dial(&server);
     client.await_position(ask("c")).await.unwrap();
     server.stop().await;
-    assert_eq!(client.await_position(ask("c")).await.unwrap_err().code(), Code::Unavailable);
+    let lost = client.await_position(ask("c")).await.unwrap_err();
+    assert_eq!(reason(&lost), (Code::Unavailable, "CONNECTION_LOST".to_owned()));
 
     let config = ServerConfig { listen: address, ..ServerConfig::on_free_ports() };
     let _server = Server::start_with(config, None, echo()).await;
@@ -62,14 +65,42 @@ async fn addresses_need_no_scheme_and_nonsense_is_refused() {
     assert!(connect("not an address", &ClientConfig::default()).is_err());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_grow_old_without_failing_calls() {
-    let age = Duration::from_millis(20);
-    let config = ServerConfig { connection_age_max: age, ..ServerConfig::on_free_ports() };
-    let server = Server::start_with(config, None, echo()).await;
-    let mut client = dial(&server);
+/// Whatever connections a server retires meanwhile, a tenth of a second of calls.
+async fn call_on<F: Future>(mut call: impl FnMut() -> F, mut check: impl FnMut(F::Output)) {
     let began = std::time::Instant::now();
-    while began.elapsed() < age * 10 {
-        client.await_position(ask("c")).await.unwrap();
+    while began.elapsed() < Duration::from_millis(150) {
+        check(call().await);
     }
+}
+
+fn retiring() -> ServerConfig {
+    ServerConfig { connection_age_max: Duration::from_millis(5), ..ServerConfig::on_free_ports() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_do_not_notice_that_connections_are_retired() {
+    let server = Server::start_with(retiring(), None, echo()).await;
+    let peer = connect(&server.api.to_string(), &ClientConfig::default()).unwrap();
+    let client = ChangeFeedServiceClient::new(peer);
+    let read = || {
+        let mut client = client.clone();
+        async move { client.get_head(pb::GetHeadRequest::default()).await }
+    };
+    call_on(read, |answer| drop(answer.unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_calls_see_at_worst_that_they_may_call_again() {
+    let server = Server::start_with(retiring(), None, echo()).await;
+    let client = dial(&server);
+    let other = || {
+        let mut client = client.clone();
+        async move { client.await_position(ask("c")).await }
+    };
+    let check = |answer: Result<_, tonic::Status>| {
+        if let Err(lost) = answer {
+            assert_eq!(reason(&lost), (Code::Unavailable, "CONNECTION_LOST".to_owned()));
+        }
+    };
+    call_on(other, check).await;
 }

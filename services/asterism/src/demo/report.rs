@@ -23,6 +23,8 @@ use table::{percent, table};
 
 /// Summaries asked for at once.
 const AT_ONCE: usize = 16;
+/// The window that the default rating model looks at.
+const RATED_DAYS: i64 = 365;
 /// The program that every customer is in.
 pub const PROGRAM: &str = "default";
 
@@ -128,20 +130,32 @@ async fn rfm(clients: &Clients) -> Result<String, Status> {
 }
 
 async fn stars(clients: &Clients) -> Result<String, Status> {
-    let request =
-        segmentation::GetStarDistributionRequest { as_of: today(), ..Default::default() };
-    let answer = clients.segmentation.clone().get_star_distribution(request).await?.into_inner();
-    let rows = answer.buckets.iter().map(|bucket| {
-        let spend = bucket.spend.as_ref().map_or(0, |money| money.micros);
+    let rated = distribution(clients, RATED_DAYS).await?;
+    let ever = distribution(clients, 0).await?;
+    let spend = |bucket: &segmentation::StarBucket| bucket.spend.as_ref().map_or(0, |m| m.micros);
+    let rows = rated.buckets.iter().zip(&ever.buckets).map(|(rated_days, ever_bucket)| {
         vec![
-            table::stars(bucket.stars),
-            grouped(bucket.customers),
-            percent(bucket.customers, answer.customers),
-            dollars(spend),
-            percent(bucket.spend_share_basis_points, 10_000),
+            table::stars(rated_days.stars),
+            grouped(rated_days.customers),
+            percent(rated_days.customers, rated.customers),
+            dollars(spend(rated_days)),
+            percent(rated_days.spend_share_basis_points, 10_000),
+            dollars(spend(ever_bucket)),
+            percent(ever_bucket.spend_share_basis_points, 10_000),
         ]
     });
-    Ok(table(&["stars", "customers", "of customers", "spend", "of spend"], rows))
+    Ok(table(
+        &["stars", "customers", "share", "spend in 365 days", "share", "spend ever", "share"],
+        rows,
+    ))
+}
+
+async fn distribution(
+    clients: &Clients,
+    window_days: i64,
+) -> Result<segmentation::GetStarDistributionResponse, Status> {
+    let request = segmentation::GetStarDistributionRequest { as_of: today(), window_days };
+    Ok(clients.segmentation.clone().get_star_distribution(request).await?.into_inner())
 }
 
 async fn nps(clients: &Clients) -> Result<String, Status> {

@@ -25,29 +25,66 @@ pub async fn run(clients: &Clients, log: &Log) -> Result<(), Status> {
     for purchase in &log.purchases {
         *purchases.entry(&purchase.customer_id).or_default() += 1;
     }
-    let asked: Vec<_> = purchases.into_iter().step_by(ASKED_EVERY).collect();
-    let invited = clients
-        .surveys
-        .clone()
-        .create_invitations(pb::CreateInvitationsRequest {
-            request_id: "demo-invitations".to_owned(),
-            survey_id,
-            customer_ids: asked.iter().map(|(customer, _)| (*customer).to_owned()).collect(),
-            channel: pb::InvitationChannel::Email.into(),
-            expires_at: Some((TODAY + TimeDelta::days(30)).into()),
-            at_least: Vec::new(),
-        })
-        .await?
-        .into_inner();
-    for (place, (outcome, (customer, purchases))) in invited.outcomes.into_iter().zip(asked).enumerate() {
-        let Some(pb::invitation_outcome::Outcome::Issued(issued)) = outcome.outcome else {
-            return Err(Status::failed_precondition(format!("{customer} was not invited")));
+    let asked = purchases.into_iter().step_by(ASKED_EVERY);
+    for (place, (customer, purchases)) in asked.enumerate() {
+        let answers = place % SILENT_EVERY != 0;
+        ask(clients, &survey_id, customer, answers.then(|| score(place, purchases))).await?;
+    }
+    Ok(())
+}
+
+/// Invites one customer and answers for them. A token is shown only once: where a crash came between
+/// invitation and answer, the invitation is revoked and made anew.
+async fn ask(
+    clients: &Clients,
+    survey_id: &str,
+    customer: &str,
+    score: Option<i32>,
+) -> Result<(), Status> {
+    for attempt in 1.. {
+        let issued = invite(clients, survey_id, customer, attempt).await?;
+        let Some(score) = score else { break };
+        if !issued.token.is_empty() {
+            return answer(clients, customer, issued.token, score).await;
+        }
+        let invitation_id = issued.invitation.unwrap_or_default().invitation_id;
+        let request = pb::GetInvitationRequest {
+            invitation_id: invitation_id.clone(),
+            ..Default::default()
         };
-        if place % SILENT_EVERY != 0 {
-            answer(clients, customer, issued.token, score(place, purchases)).await?;
+        let found = clients.surveys.clone().get_invitation(request).await?.into_inner();
+        match found.invitation.unwrap_or_default().state() {
+            pb::InvitationState::Completed => break,
+            pb::InvitationState::Revoked => {}
+            _ => {
+                let request =
+                    pb::RevokeInvitationRequest { invitation_id, ..Default::default() };
+                clients.surveys.clone().revoke_invitation(request).await?;
+            }
         }
     }
     Ok(())
+}
+
+async fn invite(
+    clients: &Clients,
+    survey_id: &str,
+    customer: &str,
+    attempt: u32,
+) -> Result<pb::IssuedInvitation, Status> {
+    let request = pb::CreateInvitationsRequest {
+        request_id: format!("demo-invitation-{customer}-{attempt}"),
+        survey_id: survey_id.to_owned(),
+        customer_ids: vec![customer.to_owned()],
+        channel: pb::InvitationChannel::Email.into(),
+        expires_at: Some((TODAY + TimeDelta::days(30)).into()),
+        at_least: Vec::new(),
+    };
+    let invited = clients.surveys.clone().create_invitations(request).await?.into_inner();
+    match invited.outcomes.into_iter().next().and_then(|outcome| outcome.outcome) {
+        Some(pb::invitation_outcome::Outcome::Issued(issued)) => Ok(issued),
+        _ => Err(Status::failed_precondition(format!("{customer} was not invited"))),
+    }
 }
 
 async fn create(clients: &Clients) -> Result<String, Status> {

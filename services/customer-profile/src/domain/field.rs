@@ -54,7 +54,11 @@ impl Field {
             field.copy(b, &mut copy);
             copy != *a
         };
-        Self::PATHS.iter().filter(|(field, _)| differs(*field)).map(|(_, path)| *path).collect()
+        Self::PATHS
+            .iter()
+            .filter(|(field, _)| differs(*field))
+            .map(|(_, path)| *path)
+            .collect()
     }
 
     /// The fields at or below a path; none for an unknown path.
@@ -62,7 +66,9 @@ impl Field {
         Self::PATHS
             .iter()
             .filter(move |(_, known)| {
-                known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                known
+                    .strip_prefix(path)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             })
             .map(|(field, _)| *field)
     }
@@ -77,8 +83,14 @@ impl Field {
             Self::AddressLines => into.address.lines.clone_from(&person.address.lines),
             Self::City => into.address.city.clone_from(&person.address.city),
             Self::Region => into.address.region.clone_from(&person.address.region),
-            Self::PostalCode => into.address.postal_code.clone_from(&person.address.postal_code),
-            Self::CountryCode => into.address.country_code.clone_from(&person.address.country_code),
+            Self::PostalCode => into
+                .address
+                .postal_code
+                .clone_from(&person.address.postal_code),
+            Self::CountryCode => into
+                .address
+                .country_code
+                .clone_from(&person.address.country_code),
             Self::BirthDate => into.birth_date = person.birth_date,
             Self::Gender => into.gender = person.gender,
             Self::Industry => to.industry.clone_from(&from.industry),
@@ -125,7 +137,9 @@ impl Mask {
     pub fn apply(&self, current: &Profile, given: &Profile) -> Profile {
         let mut profile = current.clone();
         match self {
-            Self::Fields(fields) => fields.iter().for_each(|field| field.copy(given, &mut profile)),
+            Self::Fields(fields) => fields
+                .iter()
+                .for_each(|field| field.copy(given, &mut profile)),
             Self::Populated => {
                 let populated = Field::changed(&Profile::default(), given);
                 for (field, path) in Field::PATHS {
@@ -144,7 +158,10 @@ mod tests {
     use super::*;
 
     fn profile(given_name: &str, industry: &str) -> Profile {
-        let mut profile = Profile { industry: industry.to_owned(), ..Profile::default() };
+        let mut profile = Profile {
+            industry: industry.to_owned(),
+            ..Profile::default()
+        };
         profile.personal.given_name = given_name.to_owned();
         profile
     }
@@ -156,20 +173,30 @@ mod tests {
     #[test]
     fn without_a_mask_populated_fields_are_taken_and_empty_ones_are_kept() {
         let current = profile("Ann", "retail");
-        assert_eq!(mask(&[]).unwrap().apply(&current, &profile("Eve", "")), profile("Eve", "retail"));
+        assert_eq!(
+            mask(&[]).unwrap().apply(&current, &profile("Eve", "")),
+            profile("Eve", "retail")
+        );
     }
 
     #[test]
     fn a_named_field_is_cleared_and_others_are_kept() {
         let current = profile("Ann", "retail");
-        let cleared = mask(&["name"]).unwrap().apply(&current, &profile("", "banking"));
+        let cleared = mask(&["name"])
+            .unwrap()
+            .apply(&current, &profile("", "banking"));
         assert_eq!(cleared, profile("", "retail"));
     }
 
     #[test]
     fn a_star_replaces_everything() {
         let given = profile("", "banking");
-        assert_eq!(mask(&["*"]).unwrap().apply(&profile("Ann", "retail"), &given), given);
+        assert_eq!(
+            mask(&["*"])
+                .unwrap()
+                .apply(&profile("Ann", "retail"), &given),
+            given
+        );
     }
 
     #[test]

@@ -78,8 +78,11 @@ impl Import {
     }
 
     fn find(&self, row: &ImportRow) -> Result<CustomerId, RowRefusal> {
-        let owners: BTreeSet<_> =
-            row.profile.external_keys().filter_map(|key| self.owners.get(&key).cloned()).collect();
+        let owners: BTreeSet<_> = row
+            .profile
+            .external_keys()
+            .filter_map(|key| self.owners.get(&key).cloned())
+            .collect();
         match (&row.customer_id, owners.len()) {
             (Some(id), _) if self.retired.contains(id) => Err(RowRefusal::CustomerIdRetired),
             (Some(id), _) if owners.iter().any(|owner| owner != id) => {
@@ -106,7 +109,9 @@ impl Import {
         };
         let before: Vec<_> = customer.profile.external_keys().collect();
         let profile = merged(&customer.profile, &row.profile);
-        if profile.attributes.len() > ATTRIBUTES_MAX || profile.external_ids.len() > EXTERNAL_IDS_MAX {
+        if profile.attributes.len() > ATTRIBUTES_MAX
+            || profile.external_ids.len() > EXTERNAL_IDS_MAX
+        {
             return Err(RowRefusal::LimitExceeded);
         }
         let changed = customer.revise(profile, now);
@@ -132,10 +137,16 @@ impl Import {
 fn merged(current: &Profile, row: &Profile) -> Profile {
     let mut profile = Mask::Populated.apply(current, row);
     for (key, value) in &current.attributes {
-        profile.attributes.entry(key.clone()).or_insert_with(|| value.clone());
+        profile
+            .attributes
+            .entry(key.clone())
+            .or_insert_with(|| value.clone());
     }
     for (source, id) in &current.external_ids {
-        profile.external_ids.entry(source.clone()).or_insert_with(|| id.clone());
+        profile
+            .external_ids
+            .entry(source.clone())
+            .or_insert_with(|| id.clone());
     }
     profile
 }
@@ -152,26 +163,42 @@ mod tests {
         let mut profile = Profile::default();
         profile.tags.insert(tag.to_owned());
         for (source, external_id) in external {
-            profile.external_ids.insert((*source).to_owned(), (*external_id).to_owned());
+            profile
+                .external_ids
+                .insert((*source).to_owned(), (*external_id).to_owned());
         }
-        ImportRow { customer_id: customer_id.map(id), fresh_id: id("fresh"), profile }
+        ImportRow {
+            customer_id: customer_id.map(id),
+            fresh_id: id("fresh"),
+            profile,
+        }
     }
 
     fn empty() -> Import {
-        Import { customers: BTreeMap::new(), owners: HashMap::new(), retired: BTreeSet::new() }
+        Import {
+            customers: BTreeMap::new(),
+            owners: HashMap::new(),
+            retired: BTreeSet::new(),
+        }
     }
 
     #[test]
     fn a_row_finds_its_customer_by_external_id_and_keeps_the_others() {
         let mut import = empty();
         let first = row(Some("c1"), &[("crm", "5"), ("web", "9")], "a");
-        assert!(matches!(import.decide(&first, Timestamp::EPOCH), RowDecision::Create(_)));
+        assert!(matches!(
+            import.decide(&first, Timestamp::EPOCH),
+            RowDecision::Create(_)
+        ));
         let RowDecision::Update(customer, changed) =
             import.decide(&row(None, &[("crm", "5")], "b"), Timestamp::EPOCH)
         else {
             panic!("the tag changed")
         };
-        assert_eq!((customer.id, customer.revision, changed), (id("c1"), 2, vec!["tags"]));
+        assert_eq!(
+            (customer.id, customer.revision, changed),
+            (id("c1"), 2, vec!["tags"])
+        );
         assert_eq!(customer.profile.external_ids.len(), 2);
     }
 
@@ -182,12 +209,21 @@ mod tests {
         import.decide(&row(Some("c2"), &[("web", "2")], "a"), Timestamp::EPOCH);
         import.retired.insert(id("gone"));
         let cases = [
-            (row(Some("c2"), &[("crm", "1")], "a"), RowRefusal::ExternalIdTaken),
-            (row(None, &[("crm", "1"), ("web", "2")], "a"), RowRefusal::AmbiguousCustomer),
+            (
+                row(Some("c2"), &[("crm", "1")], "a"),
+                RowRefusal::ExternalIdTaken,
+            ),
+            (
+                row(None, &[("crm", "1"), ("web", "2")], "a"),
+                RowRefusal::AmbiguousCustomer,
+            ),
             (row(Some("gone"), &[], "a"), RowRefusal::CustomerIdRetired),
         ];
         for (row, refusal) in cases {
-            assert_eq!(import.decide(&row, Timestamp::EPOCH), RowDecision::Refuse(refusal));
+            assert_eq!(
+                import.decide(&row, Timestamp::EPOCH),
+                RowDecision::Refuse(refusal)
+            );
         }
     }
 }

@@ -65,6 +65,10 @@ impl Fact for Interaction {
             ("subject", self.subject != other.subject),
             ("occurred_at", self.occurred_at != other.occurred_at),
         ];
-        fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+        fields
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(field, _)| field)
+            .collect()
     }
 }

@@ -32,9 +32,10 @@ pub struct Profile {
 impl Profile {
     /// The external ids as keys.
     pub fn external_keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.external_ids
-            .iter()
-            .map(|(source, id)| Key { source: source.clone(), external_id: id.clone() })
+        self.external_ids.iter().map(|(source, id)| Key {
+            source: source.clone(),
+            external_id: id.clone(),
+        })
     }
 }
 

@@ -71,7 +71,9 @@ pub fn decide<F: Fact + Clone>(
         };
         *revision += 1;
         recorded.insert(item.key().clone(), item.clone());
-        Decision::Record { revision: *revision }
+        Decision::Record {
+            revision: *revision,
+        }
     };
     items.iter().map(|item| decide_one(item)).collect()
 }

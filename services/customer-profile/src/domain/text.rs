@@ -4,7 +4,9 @@
 pub fn line(text: &str, chars_max: usize) -> Result<String, String> {
     // Control characters break terminals and logs, and PostgreSQL cannot store NUL.
     if text.chars().any(char::is_control) || text.chars().count() > chars_max {
-        return Err(format!("must be at most {chars_max} characters without control characters"));
+        return Err(format!(
+            "must be at most {chars_max} characters without control characters"
+        ));
     }
     Ok(text.to_owned())
 }

@@ -72,6 +72,10 @@ impl Fact for Transaction {
             ("total", self.total != other.total),
             ("lines", self.lines != other.lines),
         ];
-        fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+        fields
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(field, _)| field)
+            .collect()
     }
 }

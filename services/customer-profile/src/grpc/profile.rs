@@ -28,7 +28,9 @@ pub fn parse(
         industry: fields.line("industry", &customer.industry, 100),
         source: fields.line("source", &customer.source, 100),
         personal: personal(&mut fields, &customer, now),
-        tags: fields.at_most("tags", customer.tags.len(), TAGS_MAX).then_some(&customer.tags)
+        tags: fields
+            .at_most("tags", customer.tags.len(), TAGS_MAX)
+            .then_some(&customer.tags)
             .into_iter()
             .flatten()
             .enumerate()
@@ -57,7 +59,9 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn parse<T: Default>(&mut self, field: &str, parsed: Result<T, String>) -> T {
-        self.violations.check(format!("{}{field}", self.path), parsed).unwrap_or_default()
+        self.violations
+            .check(format!("{}{field}", self.path), parsed)
+            .unwrap_or_default()
     }
 
     fn line(&mut self, field: &str, text: &str, chars_max: usize) -> String {
@@ -66,7 +70,11 @@ impl Fields<'_> {
 
     fn at_most(&mut self, field: &str, count: usize, max: usize) -> bool {
         let fits = count <= max;
-        let checked = if fits { Ok(()) } else { Err(format!("must be at most {max}")) };
+        let checked = if fits {
+            Ok(())
+        } else {
+            Err(format!("must be at most {max}"))
+        };
         self.parse(field, checked);
         fits
     }
@@ -91,8 +99,10 @@ fn contacts(fields: &mut Fields<'_>, contacts: &[pb::Contact]) -> Vec<Contact> {
     }
     let mut parsed: Vec<Contact> = Vec::new();
     for (i, contact) in contacts.iter().enumerate() {
-        let value =
-            fields.parse(&format!("contacts[{i}].value"), trimmed(&contact.value, 320));
+        let value = fields.parse(
+            &format!("contacts[{i}].value"),
+            trimmed(&contact.value, 320),
+        );
         let label = fields.line(&format!("contacts[{i}].label"), &contact.label, 64);
         let Some(kind) = fields.parse(&format!("contacts[{i}].type"), contact_kind(contact.r#type))
         else {
@@ -102,8 +112,14 @@ fn contacts(fields: &mut Fields<'_>, contacts: &[pb::Contact]) -> Vec<Contact> {
             let form = kind.check(&value).map_err(str::to_owned);
             fields.parse(&format!("contacts[{i}].value"), form);
         }
-        let repeated = parsed.iter().any(|other| other.kind == kind && other.value == value);
-        let unique = if repeated { Err("must be given once".to_owned()) } else { Ok(()) };
+        let repeated = parsed
+            .iter()
+            .any(|other| other.kind == kind && other.value == value);
+        let unique = if repeated {
+            Err("must be given once".to_owned())
+        } else {
+            Ok(())
+        };
         fields.parse(&format!("contacts[{i}]"), unique);
         parsed.push(Contact { kind, value, label });
     }

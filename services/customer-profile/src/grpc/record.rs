@@ -33,9 +33,16 @@ pub fn transaction(
     transaction: pb::Transaction,
 ) -> Result<Transaction, Violations> {
     let mut v = Violations::new();
-    let customer_id = v.parse("customer_id", transaction.customer_id.as_str(), CustomerId::parse);
+    let customer_id = v.parse(
+        "customer_id",
+        transaction.customer_id.as_str(),
+        CustomerId::parse,
+    );
     let key = key(&mut v, &transaction.source, &transaction.external_id);
-    let occurred_at = v.check("occurred_at", occurred_at(transaction.occurred_at, stamp.now));
+    let occurred_at = v.check(
+        "occurred_at",
+        occurred_at(transaction.occurred_at, stamp.now),
+    );
     let priced = priced(&mut v, transaction.total, transaction.lines);
     let (Some(customer_id), Some(key), Some(occurred_at), Some((total, lines))) =
         (customer_id, key, occurred_at, priced)
@@ -60,12 +67,19 @@ pub fn interaction(
     interaction: &pb::Interaction,
 ) -> Result<Interaction, Violations> {
     let mut v = Violations::new();
-    let customer_id = v.parse("customer_id", interaction.customer_id.as_str(), CustomerId::parse);
+    let customer_id = v.parse(
+        "customer_id",
+        interaction.customer_id.as_str(),
+        CustomerId::parse,
+    );
     let key = key(&mut v, &interaction.source, &interaction.external_id);
     let channel = v.check("channel", channel(interaction.channel));
     let kind = v.check("type", trimmed(&interaction.r#type, 64));
     let subject = v.check("subject", line(&interaction.subject, 500));
-    let occurred_at = v.check("occurred_at", occurred_at(interaction.occurred_at, stamp.now));
+    let occurred_at = v.check(
+        "occurred_at",
+        occurred_at(interaction.occurred_at, stamp.now),
+    );
     let (Some(customer_id), Some(key), Some(channel), Some(kind), Some(subject), Some(occurred_at)) =
         (customer_id, key, channel, kind, subject, occurred_at)
     else {
@@ -87,7 +101,10 @@ pub fn interaction(
 pub fn key(v: &mut Violations, source: &str, external_id: &str) -> Option<Key> {
     let source = v.check("source", trimmed(source, 64));
     let external_id = v.check("external_id", trimmed(external_id, 128));
-    Some(Key { source: source?, external_id: external_id? })
+    Some(Key {
+        source: source?,
+        external_id: external_id?,
+    })
 }
 
 /// Total and lines, which must agree.
@@ -104,7 +121,10 @@ fn priced(
         None if !raw.is_empty() => None,
         total => Some(v.check("total", amount(total))?),
     };
-    let mut sum: Option<Money> = stated.as_ref().map(|total| Money { micros: 0, ..total.clone() });
+    let mut sum: Option<Money> = stated.as_ref().map(|total| Money {
+        micros: 0,
+        ..total.clone()
+    });
     let mut lines = Vec::with_capacity(raw.len());
     let count = raw.len();
     for (i, raw) in raw.into_iter().enumerate() {
@@ -118,26 +138,50 @@ fn priced(
         else {
             continue;
         };
-        let sum = sum.get_or_insert_with(|| Money { micros: 0, ..amount.clone() });
+        let sum = sum.get_or_insert_with(|| Money {
+            micros: 0,
+            ..amount.clone()
+        });
         if amount.currency != sum.currency {
             let currency = &sum.currency;
-            v.add(path("amount"), format!("CURRENCY_MISMATCH: must be in {currency} as the rest"));
+            v.add(
+                path("amount"),
+                format!("CURRENCY_MISMATCH: must be in {currency} as the rest"),
+            );
             continue;
         }
         // A thousand amounts of at most 10^15 stay far below 2^63.
         sum.micros += amount.micros;
-        lines.push(Line { sku, category, quantity, amount_micros: amount.micros });
+        lines.push(Line {
+            sku,
+            category,
+            quantity,
+            amount_micros: amount.micros,
+        });
     }
     if lines.len() < count {
         return None;
     }
-    let sum = if lines.is_empty() { stated.clone() } else { sum }?;
+    let sum = if lines.is_empty() {
+        stated.clone()
+    } else {
+        sum
+    }?;
     if stated.is_some_and(|stated| stated != sum) {
-        v.add("total", format!("must be the sum of the lines, {} micros, or be left out", sum.micros));
+        v.add(
+            "total",
+            format!(
+                "must be the sum of the lines, {} micros, or be left out",
+                sum.micros
+            ),
+        );
         return None;
     }
     if sum.micros > AMOUNT_MICROS_MAX {
-        v.add("lines", format!("must sum up to at most {AMOUNT_MICROS_MAX} micros"));
+        v.add(
+            "lines",
+            format!("must sum up to at most {AMOUNT_MICROS_MAX} micros"),
+        );
         return None;
     }
     Some((sum, lines))
@@ -158,10 +202,7 @@ fn quantity(quantity: i64) -> Result<i64, String> {
     Err(format!("must be from 1 to {QUANTITY_MAX}"))
 }
 
-fn occurred_at(
-    time: Option<prost_types::Timestamp>,
-    now: Timestamp,
-) -> Result<Timestamp, String> {
+fn occurred_at(time: Option<prost_types::Timestamp>, now: Timestamp) -> Result<Timestamp, String> {
     let time = Timestamp::try_from(&time.ok_or("must be given")?)?;
     if time > now + AHEAD_MAX {
         return Err(format!("must be at most one day after now, which is {now}"));

@@ -68,8 +68,12 @@ impl CustomerProfileService for Grpc {
         let id = requests::customer_id(&request.customer_id)?;
         self.at_least(&request.at_least).await?;
         let mut db = self.platform.snapshot().await?;
-        let customer = store::find(&mut db, &id).await?.ok_or(Error::CustomerNotFound(id))?;
-        Ok(Response::new(pb::GetCustomerResponse { customer: Some((&customer).into()) }))
+        let customer = store::find(&mut db, &id)
+            .await?
+            .ok_or(Error::CustomerNotFound(id))?;
+        Ok(Response::new(pb::GetCustomerResponse {
+            customer: Some((&customer).into()),
+        }))
     }
 
     async fn batch_get_customers(
@@ -117,7 +121,10 @@ impl CustomerProfileService for Grpc {
         let mut customers = store::list(&mut db, &after, page.size + 1).await?;
         let next_page_token = page.cut(&mut customers, |customer| customer.id.to_string());
         let customers = customers.iter().map(Into::into).collect();
-        Ok(Response::new(pb::ListCustomersResponse { customers, next_page_token }))
+        Ok(Response::new(pb::ListCustomersResponse {
+            customers,
+            next_page_token,
+        }))
     }
 
     async fn delete_customer(
@@ -242,6 +249,8 @@ impl CustomerProfileService for Grpc {
         self.at_least(&request.at_least).await?;
         let mut db = self.platform.snapshot().await?;
         let summary = summary::get(&mut db, &id, as_of).await?;
-        Ok(Response::new(pb::GetCustomerSummaryResponse { summary: Some(summary) }))
+        Ok(Response::new(pb::GetCustomerSummaryResponse {
+            summary: Some(summary),
+        }))
     }
 }

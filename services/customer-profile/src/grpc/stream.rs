@@ -31,7 +31,9 @@ where
         let mut row_before = None;
         while let Some(chunk) = chunks.next().await {
             let applied = match chunk {
-                Ok(chunk) => apply(platform.clone(), chunk, row_before).await.map_err(Status::from),
+                Ok(chunk) => apply(platform.clone(), chunk, row_before)
+                    .await
+                    .map_err(Status::from),
                 Err(status) => Err(status),
             };
             let failed = applied.is_err();

@@ -65,8 +65,10 @@ pub async fn lock(
         ORDER BY c.customer_id",
         lock: " FOR UPDATE OF c");
     let (sql, ids) = (SELECT.text(tx.dialect()), id_rows(ids));
-    let locked: Vec<(CustomerId, i64)> =
-        on!(tx, |conn| sqlx::query_as(sql).bind(&ids).fetch_all(conn).await)?;
+    let locked: Vec<(CustomerId, i64)> = on!(tx, |conn| sqlx::query_as(sql)
+        .bind(&ids)
+        .fetch_all(conn)
+        .await)?;
     Ok(locked.into_iter().collect())
 }
 
@@ -81,9 +83,15 @@ pub async fn load(
         WHERE c.customer_id IN (SELECT r.customer_id FROM r)
         ORDER BY c.customer_id"));
     let (sql, list) = (SELECT.text(db.dialect()), id_rows(ids));
-    let rows: Vec<Row> = on!(db, |conn| sqlx::query_as(sql).bind(&list).fetch_all(conn).await)?;
+    let rows: Vec<Row> = on!(db, |conn| sqlx::query_as(sql)
+        .bind(&list)
+        .fetch_all(conn)
+        .await)?;
     let customers = with_external_ids(db, rows).await?;
-    Ok(customers.into_iter().map(|customer| (customer.id.clone(), customer)).collect())
+    Ok(customers
+        .into_iter()
+        .map(|customer| (customer.id.clone(), customer))
+        .collect())
 }
 
 /// One customer.
@@ -92,19 +100,19 @@ pub async fn find(db: &mut impl Access, id: &CustomerId) -> Result<Option<Custom
 }
 
 /// Customers after an id, ordered by id.
-pub async fn list(
-    db: &mut impl Access,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<Customer>, Error> {
+pub async fn list(db: &mut impl Access, after: &str, limit: i64) -> Result<Vec<Customer>, Error> {
     const SELECT: &str = select!(
         "FROM customer AS c
         JOIN personal_data AS p ON p.customer_id = c.customer_id
         WHERE c.customer_id > $1
         ORDER BY c.customer_id
-        LIMIT $2");
-    let rows: Vec<Row> =
-        on!(db, |conn| sqlx::query_as(SELECT).bind(after).bind(limit).fetch_all(conn).await)?;
+        LIMIT $2"
+    );
+    let rows: Vec<Row> = on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?;
     with_external_ids(db, rows).await
 }
 
@@ -122,10 +130,15 @@ pub async fn owners(
         return Ok(HashMap::new());
     }
     let (sql, keys) = (SELECT.text(db.dialect()), json(keys));
-    let rows: Vec<ExternalIdRow> =
-        on!(db, |conn| sqlx::query_as(sql).bind(&keys).fetch_all(conn).await)?;
+    let rows: Vec<ExternalIdRow> = on!(db, |conn| sqlx::query_as(sql)
+        .bind(&keys)
+        .fetch_all(conn)
+        .await)?;
     let owner = |row: ExternalIdRow| {
-        let key = Key { source: row.source, external_id: row.external_id };
+        let key = Key {
+            source: row.source,
+            external_id: row.external_id,
+        };
         Ok((key, stored_id(&row.customer_id)?))
     };
     rows.into_iter().map(owner).collect()
@@ -142,8 +155,10 @@ pub async fn retired(
         WHERE t.customer_id IN (SELECT r.customer_id FROM r)
         ORDER BY t.customer_id");
     let (sql, ids) = (SELECT.text(db.dialect()), id_rows(ids));
-    let rows: Vec<(CustomerId,)> =
-        on!(db, |conn| sqlx::query_as(sql).bind(&ids).fetch_all(conn).await)?;
+    let rows: Vec<(CustomerId,)> = on!(db, |conn| sqlx::query_as(sql)
+        .bind(&ids)
+        .fetch_all(conn)
+        .await)?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
@@ -170,7 +185,10 @@ pub async fn insert(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
     if customers.is_empty() {
         return Ok(());
     }
-    let mut rows: Vec<_> = customers.iter().map(|customer| Row::from(*customer)).collect();
+    let mut rows: Vec<_> = customers
+        .iter()
+        .map(|customer| Row::from(*customer))
+        .collect();
     // Like the locks: unique keys are waited for in one order.
     rows.sort_by(|a, b| a.customer_id.cmp(&b.customer_id));
     if execute(tx, CUSTOMERS, &rows).await? != customers.len() as u64 {
@@ -205,7 +223,10 @@ pub async fn update(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
     if customers.is_empty() {
         return Ok(());
     }
-    let rows: Vec<_> = customers.iter().map(|customer| Row::from(*customer)).collect();
+    let rows: Vec<_> = customers
+        .iter()
+        .map(|customer| Row::from(*customer))
+        .collect();
     execute(tx, CUSTOMERS, &rows).await?;
     execute(tx, PERSONAL, &rows).await?;
     execute(tx, CLEAR, &rows).await?;
@@ -242,7 +263,11 @@ pub async fn update_revisions(
 /// Deletes a customer with everything that hangs on it.
 pub async fn delete(tx: &mut Tx, id: &CustomerId) -> Result<(), Error> {
     const DELETE: &str = "DELETE FROM customer WHERE customer_id = $1";
-    on!(tx, |conn| sqlx::query(DELETE).bind(id).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(DELETE)
+        .bind(id)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }
 
@@ -301,14 +326,21 @@ async fn with_external_ids(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<C
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<_> =
-        rows.iter().map(|row| BTreeMap::from([("customer_id", &row.customer_id)])).collect();
+    let ids: Vec<_> = rows
+        .iter()
+        .map(|row| BTreeMap::from([("customer_id", &row.customer_id)]))
+        .collect();
     let (sql, ids) = (SELECT.text(db.dialect()), json(&ids));
-    let found: Vec<ExternalIdRow> =
-        on!(db, |conn| sqlx::query_as(sql).bind(&ids).fetch_all(conn).await)?;
+    let found: Vec<ExternalIdRow> = on!(db, |conn| sqlx::query_as(sql)
+        .bind(&ids)
+        .fetch_all(conn)
+        .await)?;
     let mut external_ids: HashMap<String, BTreeMap<String, String>> = HashMap::new();
     for row in found {
-        external_ids.entry(row.customer_id).or_default().insert(row.source, row.external_id);
+        external_ids
+            .entry(row.customer_id)
+            .or_default()
+            .insert(row.source, row.external_id);
     }
     rows.into_iter()
         .map(|row| {
@@ -319,7 +351,10 @@ async fn with_external_ids(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<C
 }
 
 fn id_rows(ids: &BTreeSet<CustomerId>) -> String {
-    let ids: Vec<_> = ids.iter().map(|id| BTreeMap::from([("customer_id", id.as_str())])).collect();
+    let ids: Vec<_> = ids
+        .iter()
+        .map(|id| BTreeMap::from([("customer_id", id.as_str())]))
+        .collect();
     json(&ids)
 }
 
@@ -334,8 +369,14 @@ pub(super) fn corrupt(column: &str, value: &str) -> Error {
 
 impl From<&Customer> for Row {
     fn from(customer: &Customer) -> Self {
-        let Profile { personal, industry, source, tags, attributes, external_ids: _ } =
-            &customer.profile;
+        let Profile {
+            personal,
+            industry,
+            source,
+            tags,
+            attributes,
+            external_ids: _,
+        } = &customer.profile;
         Self {
             customer_id: customer.id.to_string(),
             revision: customer.revision,
@@ -364,9 +405,9 @@ impl Row {
             // The value may be personal: it stays out of the error.
             serde_json::from_str(text).map_err(|_| corrupt(column, "no JSON of its form"))
         }
-        let birth_date = self.birth_date.map(|date| {
-            date.parse().map_err(|_| corrupt("birth_date", "no date"))
-        });
+        let birth_date = self
+            .birth_date
+            .map(|date| date.parse().map_err(|_| corrupt("birth_date", "no date")));
         Ok(Customer {
             id: stored_id(&self.customer_id)?,
             revision: self.revision,

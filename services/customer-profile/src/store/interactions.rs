@@ -34,30 +34,32 @@ macro_rules! select {
 }
 
 /// The interactions recorded under the keys.
-pub async fn find_by_keys(
-    db: &mut impl Access,
-    keys: &[&Key],
-) -> Result<Vec<Interaction>, Error> {
+pub async fn find_by_keys(db: &mut impl Access, keys: &[&Key]) -> Result<Vec<Interaction>, Error> {
     const SELECT: Sql = rows!([source text, external_id text] select!(
         "FROM r
         JOIN interaction AS i ON i.source = r.source AND i.external_id = r.external_id
         ORDER BY i.source, i.external_id"));
     let (sql, keys) = (SELECT.text(db.dialect()), json(&keys));
-    let rows: Vec<Row> = on!(db, |conn| sqlx::query_as(sql).bind(&keys).fetch_all(conn).await)?;
+    let rows: Vec<Row> = on!(db, |conn| sqlx::query_as(sql)
+        .bind(&keys)
+        .fetch_all(conn)
+        .await)?;
     rows.into_iter().map(Row::interaction).collect()
 }
 
 /// A stretch of a customer's interactions.
-pub async fn list(
-    db: &mut impl Access,
-    stretch: Stretch<'_>,
-) -> Result<Vec<Interaction>, Error> {
+pub async fn list(db: &mut impl Access, stretch: Stretch<'_>) -> Result<Vec<Interaction>, Error> {
     const SELECT: &str = select!(
         "FROM interaction AS i
         WHERE i.customer_id = $1 AND i.occurred_at <= $2 AND (i.occurred_at, i.interaction_id) < ($3, $4)
         ORDER BY i.occurred_at DESC, i.interaction_id DESC
         LIMIT $5");
-    let Stretch { customer_id, as_of, before, limit } = stretch;
+    let Stretch {
+        customer_id,
+        as_of,
+        before,
+        limit,
+    } = stretch;
     let rows: Vec<Row> = on!(db, |conn| sqlx::query_as(SELECT)
         .bind(customer_id)
         .bind(as_of)
@@ -80,7 +82,10 @@ pub async fn insert(tx: &mut Tx, interactions: &[&Interaction]) -> Result<u64, E
         FROM r
         WHERE TRUE
         ON CONFLICT (source, external_id) DO NOTHING");
-    let mut rows: Vec<_> = interactions.iter().map(|interaction| Row::from(*interaction)).collect();
+    let mut rows: Vec<_> = interactions
+        .iter()
+        .map(|interaction| Row::from(*interaction))
+        .collect();
     // As for purchases: unique keys are waited for in one order.
     rows.sort_by(|a, b| (&a.source, &a.external_id).cmp(&(&b.source, &b.external_id)));
     Ok(execute(tx, INSERT, &rows).await?)
@@ -107,7 +112,10 @@ impl Row {
         Ok(Interaction {
             id: self.interaction_id,
             customer_id: stored_id(&self.customer_id)?,
-            key: Key { source: self.source, external_id: self.external_id },
+            key: Key {
+                source: self.source,
+                external_id: self.external_id,
+            },
             channel: self.channel,
             kind: self.kind,
             subject: self.subject,

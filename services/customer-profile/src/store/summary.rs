@@ -51,7 +51,11 @@ pub async fn spend_stats(
         WHERE customer_id = $1 AND occurred_at <= $2 AND voided_at IS NULL
         GROUP BY currency
         ORDER BY currency";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).bind(customer_id).bind(as_of).fetch_all(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(customer_id)
+        .bind(as_of)
+        .fetch_all(conn)
+        .await)?)
 }
 
 /// Number of voided purchases.
@@ -83,5 +87,9 @@ pub async fn interaction_stats(
         WHERE customer_id = $1 AND occurred_at <= $2
         GROUP BY channel
         ORDER BY channel";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).bind(customer_id).bind(as_of).fetch_all(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(customer_id)
+        .bind(as_of)
+        .fetch_all(conn)
+        .await)?)
 }

@@ -49,37 +49,42 @@ macro_rules! select {
 }
 
 /// The purchases recorded under the keys.
-pub async fn find_by_keys(
-    db: &mut impl Access,
-    keys: &[&Key],
-) -> Result<Vec<Transaction>, Error> {
+pub async fn find_by_keys(db: &mut impl Access, keys: &[&Key]) -> Result<Vec<Transaction>, Error> {
     const SELECT: Sql = rows!([source text, external_id text] select!(
         "FROM r
         JOIN customer_transaction AS t ON t.source = r.source AND t.external_id = r.external_id
         ORDER BY t.source, t.external_id"));
     let (sql, keys) = (SELECT.text(db.dialect()), json(&keys));
-    let rows = on!(db, |conn| sqlx::query_as(sql).bind(&keys).fetch_all(conn).await)?;
+    let rows = on!(db, |conn| sqlx::query_as(sql)
+        .bind(&keys)
+        .fetch_all(conn)
+        .await)?;
     with_lines(db, rows).await
 }
 
 /// One purchase.
 pub async fn find(db: &mut impl Access, id: &str) -> Result<Option<Transaction>, Error> {
     const SELECT: &str = select!("FROM customer_transaction AS t WHERE t.transaction_id = $1");
-    let rows = on!(db, |conn| sqlx::query_as(SELECT).bind(id).fetch_all(conn).await)?;
+    let rows = on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(id)
+        .fetch_all(conn)
+        .await)?;
     Ok(with_lines(db, rows).await?.pop())
 }
 
 /// A stretch of a customer's purchases.
-pub async fn list(
-    db: &mut impl Access,
-    stretch: Stretch<'_>,
-) -> Result<Vec<Transaction>, Error> {
+pub async fn list(db: &mut impl Access, stretch: Stretch<'_>) -> Result<Vec<Transaction>, Error> {
     const SELECT: &str = select!(
         "FROM customer_transaction AS t
         WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND (t.occurred_at, t.transaction_id) < ($3, $4)
         ORDER BY t.occurred_at DESC, t.transaction_id DESC
         LIMIT $5");
-    let Stretch { customer_id, as_of, before, limit } = stretch;
+    let Stretch {
+        customer_id,
+        as_of,
+        before,
+        limit,
+    } = stretch;
     let rows = on!(db, |conn| sqlx::query_as(SELECT)
         .bind(customer_id)
         .bind(as_of)
@@ -108,11 +113,17 @@ pub async fn insert(tx: &mut Tx, transactions: &[&Transaction]) -> Result<u64, E
         "INSERT INTO transaction_line (customer_id, transaction_id, line, sku, category, quantity, amount_micros)
         SELECT customer_id, transaction_id, line, sku, category, quantity, amount_micros
         FROM r");
-    let mut rows: Vec<_> = transactions.iter().map(|transaction| Row::from(*transaction)).collect();
+    let mut rows: Vec<_> = transactions
+        .iter()
+        .map(|transaction| Row::from(*transaction))
+        .collect();
     // Unique keys are waited for in one order, so that two batches never wait for each other.
     rows.sort_by(|a, b| (&a.source, &a.external_id).cmp(&(&b.source, &b.external_id)));
     let inserted = execute(tx, TRANSACTIONS, &rows).await?;
-    let lines: Vec<_> = transactions.iter().flat_map(|transaction| line_rows(transaction)).collect();
+    let lines: Vec<_> = transactions
+        .iter()
+        .flat_map(|transaction| line_rows(transaction))
+        .collect();
     if inserted == rows.len() as u64 && !lines.is_empty() {
         execute(tx, LINES, &lines).await?;
     }
@@ -157,13 +168,25 @@ async fn with_lines(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<Transact
     }
     let ids: Vec<_> = rows
         .iter()
-        .map(|row| IdRow { customer_id: &row.customer_id, transaction_id: &row.transaction_id })
+        .map(|row| IdRow {
+            customer_id: &row.customer_id,
+            transaction_id: &row.transaction_id,
+        })
         .collect();
     let (sql, ids) = (SELECT.text(db.dialect()), json(&ids));
-    let found: Vec<LineRow> = on!(db, |conn| sqlx::query_as(sql).bind(&ids).fetch_all(conn).await)?;
+    let found: Vec<LineRow> = on!(db, |conn| sqlx::query_as(sql)
+        .bind(&ids)
+        .fetch_all(conn)
+        .await)?;
     let mut lines: HashMap<String, Vec<Line>> = HashMap::new();
     for row in found {
-        let LineRow { sku, category, quantity, amount_micros, .. } = row;
+        let LineRow {
+            sku,
+            category,
+            quantity,
+            amount_micros,
+            ..
+        } = row;
         lines.entry(row.transaction_id).or_default().push(Line {
             sku,
             category,
@@ -219,9 +242,15 @@ impl Row {
         Ok(Transaction {
             id: self.transaction_id,
             customer_id: stored_id(&self.customer_id)?,
-            key: Key { source: self.source, external_id: self.external_id },
+            key: Key {
+                source: self.source,
+                external_id: self.external_id,
+            },
             occurred_at: Timestamp::from_micros(self.occurred_at),
-            total: Money { currency, micros: self.total_micros },
+            total: Money {
+                currency,
+                micros: self.total_micros,
+            },
             lines,
             recorded_at: Timestamp::from_micros(self.recorded_at),
             voided,

@@ -28,10 +28,16 @@ async fn a_customer_reads_back_as_created(
         ..full_customer("c1")
     };
     assert_eq!(created_customer, expected);
-    assert_eq!(history(&server, "c1").await, [(1, "CustomerCreated".to_owned())]);
+    assert_eq!(
+        history(&server, "c1").await,
+        [(1, "CustomerCreated".to_owned())]
+    );
 
     let token = created.consistency_token;
-    let request = pb::GetCustomerRequest { customer_id: "c1".to_owned(), at_least: token };
+    let request = pb::GetCustomerRequest {
+        customer_id: "c1".to_owned(),
+        at_least: token,
+    };
     assert!(client.get_customer(request).await.is_ok());
 }
 
@@ -41,9 +47,16 @@ async fn the_server_makes_an_id_when_none_is_given(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let (_server, mut client) = start(backend).await;
-    let created = create(&mut client, customer("")).await.unwrap().customer.unwrap();
+    let created = create(&mut client, customer(""))
+        .await
+        .unwrap()
+        .customer
+        .unwrap();
     assert_eq!(created.customer_id.len(), 36);
-    assert_eq!(get(&mut client, &created.customer_id).await.unwrap(), created);
+    assert_eq!(
+        get(&mut client, &created.customer_id).await.unwrap(),
+        created
+    );
 }
 
 #[rstest]
@@ -54,14 +67,20 @@ async fn everything_wrong_with_a_customer_is_named_and_nothing_is_created(
     let (server, mut client) = start(backend).await;
     let bad = pb::Customer {
         customer_id: "a b".to_owned(),
-        name: Some(pb::PersonName { given_name: "x".repeat(201), ..Default::default() }),
+        name: Some(pb::PersonName {
+            given_name: "x".repeat(201),
+            ..Default::default()
+        }),
         contacts: vec![
             contact(pb::ContactType::Unspecified, "x"),
             contact(pb::ContactType::Email, "nobody"),
             contact(pb::ContactType::Web, "a"),
             contact(pb::ContactType::Web, "a"),
         ],
-        address: Some(pb::PostalAddress { country_code: "de".to_owned(), ..Default::default() }),
+        address: Some(pb::PostalAddress {
+            country_code: "de".to_owned(),
+            ..Default::default()
+        }),
         birth_date: "1980-02-30".to_owned(),
         gender: 99,
         industry: "a\0b".to_owned(),
@@ -71,8 +90,10 @@ async fn everything_wrong_with_a_customer_is_named_and_nothing_is_created(
         external_ids: map(&[("", "c")]),
         ..Default::default()
     };
-    let request =
-        pb::CreateCustomerRequest { customer: Some(bad), request_id: "x".repeat(65) };
+    let request = pb::CreateCustomerRequest {
+        customer: Some(bad),
+        request_id: "x".repeat(65),
+    };
     let status = client.create_customer(request).await.unwrap_err();
     let fields = [
         "request_id",
@@ -91,7 +112,11 @@ async fn everything_wrong_with_a_customer_is_named_and_nothing_is_created(
         "customer.external_ids",
     ];
     assert_eq!(violations(&status), fields);
-    assert_refused(Err::<(), _>(status), Code::InvalidArgument, "INVALID_REQUEST");
+    assert_refused(
+        Err::<(), _>(status),
+        Code::InvalidArgument,
+        "INVALID_REQUEST",
+    );
     assert!(changes(&server).await.is_empty());
 }
 
@@ -104,12 +129,18 @@ async fn ids_and_external_ids_belong_to_one_customer(
     create(&mut client, full_customer("c1")).await.unwrap();
     let again = create(&mut client, customer("c1")).await;
     assert_refused(again, Code::AlreadyExists, "CUSTOMER_ALREADY_EXISTS");
-    let thief =
-        pb::Customer { external_ids: map(&[("crm", "crm-c1")]), ..customer("c2") };
+    let thief = pb::Customer {
+        external_ids: map(&[("crm", "crm-c1")]),
+        ..customer("c2")
+    };
     let refused = create(&mut client, thief).await;
     let details = assert_refused(refused, Code::AlreadyExists, "EXTERNAL_ID_TAKEN");
     assert_eq!(details.error_info().unwrap().metadata["customer_id"], "c1");
-    assert_refused(get(&mut client, "c2").await, Code::NotFound, "CUSTOMER_NOT_FOUND");
+    assert_refused(
+        get(&mut client, "c2").await,
+        Code::NotFound,
+        "CUSTOMER_NOT_FOUND",
+    );
     assert_eq!(changes(&server).await.len(), 1);
 }
 
@@ -129,7 +160,10 @@ async fn a_repeated_request_id_creates_once(
     assert_eq!(second.metadata().get("asterism-replayed").unwrap(), "true");
     assert_eq!(first.into_inner(), second.into_inner());
 
-    let other = pb::CreateCustomerRequest { customer: Some(customer("c9")), ..request };
+    let other = pb::CreateCustomerRequest {
+        customer: Some(customer("c9")),
+        ..request
+    };
     let refused = client.create_customer(other).await;
     assert_refused(refused, Code::InvalidArgument, "REQUEST_ID_REUSED");
     assert_eq!(changes(&server).await.len(), 1);
@@ -148,12 +182,26 @@ async fn a_batch_keeps_the_order_asked_for_and_lists_the_missing(
         customer_ids: ids.iter().map(ToString::to_string).collect(),
         at_least: String::new(),
     };
-    let found = client.batch_get_customers(ask(&["b", "x", "a", "b"])).await.unwrap().into_inner();
-    let ids: Vec<_> = found.customers.iter().map(|c| c.customer_id.as_str()).collect();
-    assert_eq!((ids, found.missing_customer_ids), (vec!["b", "a"], vec!["x".to_owned()]));
+    let found = client
+        .batch_get_customers(ask(&["b", "x", "a", "b"]))
+        .await
+        .unwrap()
+        .into_inner();
+    let ids: Vec<_> = found
+        .customers
+        .iter()
+        .map(|c| c.customer_id.as_str())
+        .collect();
+    assert_eq!(
+        (ids, found.missing_customer_ids),
+        (vec!["b", "a"], vec!["x".to_owned()])
+    );
     assert_eq!(found.customers[0].external_ids, map(&[("crm", "crm-b")]));
 
-    let refused = client.batch_get_customers(ask(&["a", "b c", ""])).await.unwrap_err();
+    let refused = client
+        .batch_get_customers(ask(&["a", "b c", ""]))
+        .await
+        .unwrap_err();
     assert_eq!(violations(&refused), ["customer_ids[1]", "customer_ids[2]"]);
     assert!(client.batch_get_customers(ask(&[])).await.is_err());
 }
@@ -175,7 +223,11 @@ async fn pages_list_every_customer_once_in_the_order_of_ids(
     loop {
         let page = list(&mut client, 2, &token).await.unwrap();
         assert!(page.customers.len() <= 2);
-        listed.extend(page.customers.into_iter().map(|customer| customer.customer_id));
+        listed.extend(
+            page.customers
+                .into_iter()
+                .map(|customer| customer.customer_id),
+        );
         token = page.next_page_token;
         if token.is_empty() {
             break;
@@ -193,8 +245,14 @@ async fn list(
     page_size: i32,
     page_token: &str,
 ) -> Result<pb::ListCustomersResponse, tonic::Status> {
-    let request = pb::ListCustomersRequest { page_size, page_token: page_token.to_owned() };
-    client.list_customers(request).await.map(tonic::Response::into_inner)
+    let request = pb::ListCustomersRequest {
+        page_size,
+        page_token: page_token.to_owned(),
+    };
+    client
+        .list_customers(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 #[rstest]
@@ -204,8 +262,14 @@ async fn consistency_tokens_are_checked_and_other_services_tokens_are_no_obstacl
 ) {
     let (_server, mut client) = start(backend).await;
     create(&mut client, customer("c1")).await.unwrap();
-    let ask = |at_least: String| pb::GetCustomerRequest { customer_id: "c1".to_owned(), at_least };
-    let bad = client.get_customer(ask("nonsense".to_owned())).await.unwrap_err();
+    let ask = |at_least: String| pb::GetCustomerRequest {
+        customer_id: "c1".to_owned(),
+        at_least,
+    };
+    let bad = client
+        .get_customer(ask("nonsense".to_owned()))
+        .await
+        .unwrap_err();
     assert_eq!(violations(&bad), ["at_least"]);
     let foreign = common::token::ConsistencyToken {
         source: "loyalty".to_owned(),

@@ -27,14 +27,27 @@ async fn each_item_has_its_own_outcome_at_its_index(
         purchase("c1", "1"),
         purchase("nobody", "9"),
         with_lines.clone(),
-        pb::Transaction { total: Some(dollars(-1)), ..purchase("c1", "3") },
+        pb::Transaction {
+            total: Some(dollars(-1)),
+            ..purchase("c1", "3")
+        },
         purchase("c1", "1"),
-        pb::Transaction { total: Some(dollars(6)), ..purchase("c1", "1") },
+        pb::Transaction {
+            total: Some(dollars(6)),
+            ..purchase("c1", "1")
+        },
     ];
     let outcomes = record(&mut client, batch.clone()).await.unwrap();
     assert_eq!(
         statuses(&outcomes),
-        [Recorded, Refused, Recorded, Refused, AlreadyRecorded, Conflict]
+        [
+            Recorded,
+            Refused,
+            Recorded,
+            Refused,
+            AlreadyRecorded,
+            Conflict
+        ]
     );
     assert_eq!(outcomes[1].reason, "CUSTOMER_NOT_FOUND");
     assert_eq!(outcomes[3].violations[0].field, "total");
@@ -45,18 +58,39 @@ async fn each_item_has_its_own_outcome_at_its_index(
     let again = record(&mut client, batch).await.unwrap();
     assert_eq!(
         statuses(&again),
-        [AlreadyRecorded, Refused, AlreadyRecorded, Refused, AlreadyRecorded, Conflict]
+        [
+            AlreadyRecorded,
+            Refused,
+            AlreadyRecorded,
+            Refused,
+            AlreadyRecorded,
+            Conflict
+        ]
     );
     assert_eq!(again[2].id, outcomes[2].id);
     assert_eq!(get(&mut client, "c1").await.unwrap().revision, 3);
-    let kinds: Vec<_> = history(&server, "c1").await.into_iter().map(|(_, kind)| kind).collect();
-    assert_eq!(kinds, ["CustomerCreated", "TransactionRecorded", "TransactionRecorded"]);
+    let kinds: Vec<_> = history(&server, "c1")
+        .await
+        .into_iter()
+        .map(|(_, kind)| kind)
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "CustomerCreated",
+            "TransactionRecorded",
+            "TransactionRecorded"
+        ]
+    );
 
     // Events carry the lines and the total that was left out.
     let event = changes(&server).await.pop().unwrap().payload.unwrap();
     let event: pb::TransactionRecorded = event.to_msg().unwrap();
     let transaction = event.transaction.unwrap();
-    assert_eq!((transaction.total, transaction.lines), (Some(dollars(7)), with_lines.lines));
+    assert_eq!(
+        (transaction.total, transaction.lines),
+        (Some(dollars(7)), with_lines.lines)
+    );
 }
 
 #[rstest]
@@ -67,7 +101,9 @@ async fn a_conflict_names_every_field_that_differs(
     let (_server, mut client) = start(backend).await;
     create(&mut client, customer("c1")).await.unwrap();
     create(&mut client, customer("c2")).await.unwrap();
-    record(&mut client, vec![purchase("c1", "1")]).await.unwrap();
+    record(&mut client, vec![purchase("c1", "1")])
+        .await
+        .unwrap();
     let other = pb::Transaction {
         occurred_at: Some(at("2025-06-03T00:00:00Z")),
         total: None,
@@ -76,7 +112,10 @@ async fn a_conflict_names_every_field_that_differs(
     };
     let outcomes = record(&mut client, vec![other]).await.unwrap();
     assert_eq!(outcomes[0].reason, "TRANSACTION_DIFFERS");
-    assert_eq!(outcomes[0].differing_fields, ["customer_id", "occurred_at", "total", "lines"]);
+    assert_eq!(
+        outcomes[0].differing_fields,
+        ["customer_id", "occurred_at", "total", "lines"]
+    );
     assert_eq!(get(&mut client, "c2").await.unwrap().revision, 1);
 }
 
@@ -87,24 +126,78 @@ async fn malformed_purchases_are_refused_with_all_their_violations(
 ) {
     let (server, mut client) = start(backend).await;
     create(&mut client, customer("c1")).await.unwrap();
-    let euros = api::r#type::v1::Money { currency_code: "EUR".to_owned(), micros: 1 };
-    let with_lines = |lines| pb::Transaction { total: None, lines, ..purchase("c1", "1") };
+    let euros = api::r#type::v1::Money {
+        currency_code: "EUR".to_owned(),
+        micros: 1,
+    };
+    let with_lines = |lines| pb::Transaction {
+        total: None,
+        lines,
+        ..purchase("c1", "1")
+    };
     let cases = [
-        (pb::Transaction::default(), vec!["customer_id", "source", "external_id", "occurred_at", "total"]),
-        (pb::Transaction { total: None, ..purchase("c1", "1") }, vec!["total"]),
-        (pb::Transaction { occurred_at: Some(at("2026-01-03T00:00:00Z")), ..purchase("c1", "1") },
-            vec!["occurred_at"]),
-        (with_lines(vec![line("a", 1, dollars(1)), line("b", 1, euros)]), vec!["lines[1].amount"]),
-        (with_lines(vec![line("a", 0, dollars(1)), line("b", 1, dollars(-1))]),
-            vec!["lines[0].quantity", "lines[1].amount"]),
-        (pb::Transaction { lines: vec![line("a", 1, dollars(4))], ..purchase("c1", "1") }, vec!["total"]),
-        (with_lines(vec![line("a", 1, dollars(1)); 1001]), vec!["lines"]),
-        (with_lines(vec![line("a", 1, dollars(1_000_000_000)); 2]), vec!["lines"]),
+        (
+            pb::Transaction::default(),
+            vec![
+                "customer_id",
+                "source",
+                "external_id",
+                "occurred_at",
+                "total",
+            ],
+        ),
+        (
+            pb::Transaction {
+                total: None,
+                ..purchase("c1", "1")
+            },
+            vec!["total"],
+        ),
+        (
+            pb::Transaction {
+                occurred_at: Some(at("2026-01-03T00:00:00Z")),
+                ..purchase("c1", "1")
+            },
+            vec!["occurred_at"],
+        ),
+        (
+            with_lines(vec![line("a", 1, dollars(1)), line("b", 1, euros)]),
+            vec!["lines[1].amount"],
+        ),
+        (
+            with_lines(vec![line("a", 0, dollars(1)), line("b", 1, dollars(-1))]),
+            vec!["lines[0].quantity", "lines[1].amount"],
+        ),
+        (
+            pb::Transaction {
+                lines: vec![line("a", 1, dollars(4))],
+                ..purchase("c1", "1")
+            },
+            vec!["total"],
+        ),
+        (
+            with_lines(vec![line("a", 1, dollars(1)); 1001]),
+            vec!["lines"],
+        ),
+        (
+            with_lines(vec![line("a", 1, dollars(1_000_000_000)); 2]),
+            vec!["lines"],
+        ),
     ];
     for (transaction, fields) in cases {
-        let outcome = record(&mut client, vec![transaction]).await.unwrap().remove(0);
-        assert_eq!((outcome.status(), outcome.reason.as_str()), (Refused, "INVALID_REQUEST"));
-        let found: Vec<_> = outcome.violations.iter().map(|v| v.field.as_str()).collect();
+        let outcome = record(&mut client, vec![transaction])
+            .await
+            .unwrap()
+            .remove(0);
+        assert_eq!(
+            (outcome.status(), outcome.reason.as_str()),
+            (Refused, "INVALID_REQUEST")
+        );
+        let found: Vec<_> = outcome
+            .violations
+            .iter()
+            .map(|v| v.field.as_str())
+            .collect();
         assert_eq!(found, fields);
     }
     assert_eq!(changes(&server).await.len(), 1);
@@ -117,12 +210,21 @@ async fn a_currency_mismatch_names_the_line(
 ) {
     let (_server, mut client) = start(backend).await;
     create(&mut client, customer("c1")).await.unwrap();
-    let euros = api::r#type::v1::Money { currency_code: "EUR".to_owned(), micros: 1 };
-    let mixed = pb::Transaction { lines: vec![line("a", 1, euros)], ..purchase("c1", "1") };
+    let euros = api::r#type::v1::Money {
+        currency_code: "EUR".to_owned(),
+        micros: 1,
+    };
+    let mixed = pb::Transaction {
+        lines: vec![line("a", 1, euros)],
+        ..purchase("c1", "1")
+    };
     let outcome = record(&mut client, vec![mixed]).await.unwrap().remove(0);
     let violation = &outcome.violations[0];
     assert_eq!(violation.field, "lines[0].amount");
-    assert!(violation.description.starts_with("CURRENCY_MISMATCH"), "{violation:?}");
+    assert!(
+        violation.description.starts_with("CURRENCY_MISMATCH"),
+        "{violation:?}"
+    );
 }
 
 #[rstest]
@@ -141,7 +243,11 @@ async fn batches_are_bounded_and_a_request_id_is_bound_to_its_batch(
         transactions: vec![purchase("c1", external_id)],
         request_id: "t-1".to_owned(),
     };
-    let first = client.record_transactions(request("1")).await.unwrap().into_inner();
+    let first = client
+        .record_transactions(request("1"))
+        .await
+        .unwrap()
+        .into_inner();
     let second = client.record_transactions(request("1")).await.unwrap();
     assert_eq!(second.metadata().get("asterism-replayed").unwrap(), "true");
     assert_eq!(second.into_inner(), first);
@@ -160,7 +266,10 @@ async fn interactions_are_recorded_once_and_their_subject_stays_here(
     let batch = vec![
         call("c1", "1"),
         call("c1", "1"),
-        pb::Interaction { channel: pb::Channel::Email.into(), ..call("c1", "1") },
+        pb::Interaction {
+            channel: pb::Channel::Email.into(),
+            ..call("c1", "1")
+        },
         call("nobody", "2"),
         pb::Interaction::default(),
     ];
@@ -171,19 +280,36 @@ async fn interactions_are_recorded_once_and_their_subject_stays_here(
     );
     assert_eq!(outcomes[2].reason, "INTERACTION_DIFFERS");
     assert_eq!(outcomes[2].differing_fields, ["channel"]);
-    let fields: Vec<_> = outcomes[4].violations.iter().map(|v| v.field.as_str()).collect();
+    let fields: Vec<_> = outcomes[4]
+        .violations
+        .iter()
+        .map(|v| v.field.as_str())
+        .collect();
     assert_eq!(
         fields,
-        ["customer_id", "source", "external_id", "channel", "type", "occurred_at"]
+        [
+            "customer_id",
+            "source",
+            "external_id",
+            "channel",
+            "type",
+            "occurred_at"
+        ]
     );
     let again = interact(&mut client, vec![call("c1", "1")]).await.unwrap();
-    assert_eq!((statuses(&again), &again[0].id), (vec![AlreadyRecorded], &outcomes[0].id));
+    assert_eq!(
+        (statuses(&again), &again[0].id),
+        (vec![AlreadyRecorded], &outcomes[0].id)
+    );
 
     let event = changes(&server).await.pop().unwrap();
     assert_eq!(event.revision, 2);
     let event: pb::InteractionRecorded = event.payload.unwrap().to_msg().unwrap();
     let interaction = event.interaction.unwrap();
-    assert_eq!((interaction.subject.as_str(), interaction.r#type.as_str()), ("", "complaint"));
+    assert_eq!(
+        (interaction.subject.as_str(), interaction.r#type.as_str()),
+        ("", "complaint")
+    );
     let empty = interact(&mut client, Vec::new()).await;
     assert_refused(empty, Code::InvalidArgument, "INVALID_REQUEST");
 }

@@ -22,7 +22,10 @@ pub async fn start(backend: Backend) -> (Server, Client) {
 }
 
 pub fn customer(id: &str) -> pb::Customer {
-    pb::Customer { customer_id: id.to_owned(), ..Default::default() }
+    pb::Customer {
+        customer_id: id.to_owned(),
+        ..Default::default()
+    }
 }
 
 /// A customer with every field set.
@@ -57,15 +60,25 @@ pub fn full_customer(id: &str) -> pb::Customer {
 }
 
 pub fn contact(kind: pb::ContactType, value: &str) -> pb::Contact {
-    pb::Contact { r#type: kind.into(), value: value.to_owned(), label: "work".to_owned() }
+    pb::Contact {
+        r#type: kind.into(),
+        value: value.to_owned(),
+        label: "work".to_owned(),
+    }
 }
 
 pub fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
-    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    entries
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 pub fn dollars(dollars: i64) -> Money {
-    Money { currency_code: "USD".to_owned(), micros: dollars * 1_000_000 }
+    Money {
+        currency_code: "USD".to_owned(),
+        micros: dollars * 1_000_000,
+    }
 }
 
 pub fn at(time: &str) -> prost_types::Timestamp {
@@ -110,14 +123,21 @@ pub async fn create(
     client: &mut Client,
     customer: pb::Customer,
 ) -> Result<pb::CreateCustomerResponse, Status> {
-    let request =
-        pb::CreateCustomerRequest { customer: Some(customer), request_id: String::new() };
-    client.create_customer(request).await.map(tonic::Response::into_inner)
+    let request = pb::CreateCustomerRequest {
+        customer: Some(customer),
+        request_id: String::new(),
+    };
+    client
+        .create_customer(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 pub async fn get(client: &mut Client, id: &str) -> Result<pb::Customer, Status> {
-    let request =
-        pb::GetCustomerRequest { customer_id: id.to_owned(), at_least: String::new() };
+    let request = pb::GetCustomerRequest {
+        customer_id: id.to_owned(),
+        at_least: String::new(),
+    };
     let response = client.get_customer(request).await?.into_inner();
     Ok(response.customer.expect("an answer has the customer"))
 }
@@ -126,16 +146,30 @@ pub async fn record(
     client: &mut Client,
     transactions: Vec<pb::Transaction>,
 ) -> Result<Vec<pb::RecordOutcome>, Status> {
-    let request = pb::RecordTransactionsRequest { transactions, request_id: String::new() };
-    Ok(client.record_transactions(request).await?.into_inner().outcomes)
+    let request = pb::RecordTransactionsRequest {
+        transactions,
+        request_id: String::new(),
+    };
+    Ok(client
+        .record_transactions(request)
+        .await?
+        .into_inner()
+        .outcomes)
 }
 
 pub async fn interact(
     client: &mut Client,
     interactions: Vec<pb::Interaction>,
 ) -> Result<Vec<pb::RecordOutcome>, Status> {
-    let request = pb::RecordInteractionsRequest { interactions, request_id: String::new() };
-    Ok(client.record_interactions(request).await?.into_inner().outcomes)
+    let request = pb::RecordInteractionsRequest {
+        interactions,
+        request_id: String::new(),
+    };
+    Ok(client
+        .record_interactions(request)
+        .await?
+        .into_inner()
+        .outcomes)
 }
 
 pub fn statuses(outcomes: &[pb::RecordOutcome]) -> Vec<pb::RecordStatus> {
@@ -146,7 +180,10 @@ pub fn statuses(outcomes: &[pb::RecordOutcome]) -> Vec<pb::RecordStatus> {
 pub async fn changes(server: &Server) -> Vec<feed::Event> {
     let mut client = ChangeFeedServiceClient::new(server.channel());
     // Asking for the head makes everything committed visible.
-    client.get_head(feed::GetHeadRequest::default()).await.unwrap();
+    client
+        .get_head(feed::GetHeadRequest::default())
+        .await
+        .unwrap();
     let mut events = Vec::new();
     let mut after_position = String::new();
     loop {
@@ -171,5 +208,10 @@ pub async fn history(server: &Server, customer_id: &str) -> Vec<(i64, String)> {
         let url = event.payload.unwrap().type_url;
         (event.revision, url.rsplit('.').next().unwrap().to_owned())
     };
-    changes(server).await.into_iter().filter(of_customer).map(short).collect()
+    changes(server)
+        .await
+        .into_iter()
+        .filter(of_customer)
+        .map(short)
+        .collect()
 }

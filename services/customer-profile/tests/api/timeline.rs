@@ -11,7 +11,10 @@ use crate::support::{
 };
 
 fn request(customer_id: &str) -> pb::ListTimelineRequest {
-    pb::ListTimelineRequest { customer_id: customer_id.to_owned(), ..Default::default() }
+    pb::ListTimelineRequest {
+        customer_id: customer_id.to_owned(),
+        ..Default::default()
+    }
 }
 
 /// Purchases p1 to p5 and calls i1 to i5, one of each at noon of the first five days of June.
@@ -24,8 +27,10 @@ async fn fill(client: &mut Client) {
         lines: vec![line("a", 1, dollars(5))],
         ..purchase("c1", &format!("p{i}"))
     });
-    let interactions =
-        (1..=5).map(|i| pb::Interaction { occurred_at: day(i), ..call("c1", &format!("i{i}")) });
+    let interactions = (1..=5).map(|i| pb::Interaction {
+        occurred_at: day(i),
+        ..call("c1", &format!("i{i}"))
+    });
     let mut transactions: Vec<_> = transactions.collect();
     transactions.push(purchase("other", "p9"));
     record(client, transactions).await.unwrap();
@@ -54,8 +59,11 @@ async fn pages_show_every_entry_once_newest_first(
     fill(&mut client).await;
     let (mut entries, mut token) = (Vec::new(), String::new());
     loop {
-        let request =
-            pb::ListTimelineRequest { page_size: 3, page_token: token, ..request("c1") };
+        let request = pb::ListTimelineRequest {
+            page_size: 3,
+            page_token: token,
+            ..request("c1")
+        };
         let page = client.list_timeline(request).await.unwrap().into_inner();
         entries.extend(page.entries);
         token = page.next_page_token;
@@ -63,11 +71,17 @@ async fn pages_show_every_entry_once_newest_first(
             break;
         }
     }
-    let times: Vec<_> = entries.iter().map(|entry| entry.occurred_at.unwrap().seconds).collect();
+    let times: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.occurred_at.unwrap().seconds)
+        .collect();
     assert!(times.is_sorted_by(|a, b| a >= b));
     let mut names: Vec<_> = entries.iter().map(name).collect();
     names.sort();
-    assert_eq!(names, ["i1", "i2", "i3", "i4", "i5", "p1", "p2", "p3", "p4", "p5"]);
+    assert_eq!(
+        names,
+        ["i1", "i2", "i3", "i4", "i5", "p1", "p2", "p3", "p4", "p5"]
+    );
 }
 
 #[rstest]
@@ -83,7 +97,10 @@ async fn kinds_and_an_instant_narrow_the_list(
         ..request("c1")
     };
     let page = client.list_timeline(request).await.unwrap().into_inner();
-    assert_eq!(page.entries.iter().map(name).collect::<Vec<_>>(), ["i2", "i1"]);
+    assert_eq!(
+        page.entries.iter().map(name).collect::<Vec<_>>(),
+        ["i2", "i1"]
+    );
 }
 
 #[rstest]
@@ -93,14 +110,32 @@ async fn tokens_of_another_list_and_unknown_customers_are_refused(
 ) {
     let (_server, mut client) = start(backend).await;
     fill(&mut client).await;
-    let first = pb::ListTimelineRequest { page_size: 1, ..request("c1") };
-    let token = client.list_timeline(first).await.unwrap().into_inner().next_page_token;
-    let foreign = pb::ListTimelineRequest { page_token: token, ..request("other") };
+    let first = pb::ListTimelineRequest {
+        page_size: 1,
+        ..request("c1")
+    };
+    let token = client
+        .list_timeline(first)
+        .await
+        .unwrap()
+        .into_inner()
+        .next_page_token;
+    let foreign = pb::ListTimelineRequest {
+        page_token: token,
+        ..request("other")
+    };
     let status = client.list_timeline(foreign).await.unwrap_err();
     assert_eq!(violations(&status), ["page_token"]);
     let unknown = client.list_timeline(request("nobody")).await;
     assert_refused(unknown, Code::NotFound, "CUSTOMER_NOT_FOUND");
-    let bad = pb::ListTimelineRequest { kinds: vec![0, 9], page_size: -1, ..request("a b") };
+    let bad = pb::ListTimelineRequest {
+        kinds: vec![0, 9],
+        page_size: -1,
+        ..request("a b")
+    };
     let status = client.list_timeline(bad).await.unwrap_err();
-    assert_eq!(violations(&status), ["customer_id", "kinds[0]", "kinds[1]", "page_size"]);
+    assert_eq!(
+        violations(&status),
+        ["customer_id", "kinds[0]", "kinds[1]", "page_size"]
+    );
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use common::ids::Ids;
+
 /// A UUID in canonical text form that names one kind of thing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id<Of> {
@@ -31,6 +33,11 @@ pub type ResponseId = Id<Response>;
 pub type TicketId = Id<Ticket>;
 
 impl<Of> Id<Of> {
+    /// A new one.
+    pub fn new(ids: &Ids) -> Self {
+        Self::parse(&ids.uuid()).expect("our own UUIDs have the canonical form")
+    }
+
     /// Checks the form: 36 characters, lower-case hexadecimal with hyphens.
     pub fn parse(text: &str) -> Result<Self, String> {
         let fits = |(at, byte): (usize, u8)| match at {

@@ -29,6 +29,15 @@ impl SurveyType {
     }
 }
 
+/// Whether a survey takes responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SurveyState {
+    /// It does.
+    Open,
+    /// No more.
+    Closed,
+}
+
 /// How an invitation reaches the customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {

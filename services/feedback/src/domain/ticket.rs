@@ -221,7 +221,7 @@ pub struct Policy {
 }
 
 /// Why a step may not be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// It does not follow the state the ticket is in.
     IllegalTransition {
@@ -279,7 +279,7 @@ pub fn plan(progress: &Progress, act: Act, policy: Policy) -> Result<Event, Refu
 pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<Progress> {
     let mut events = events.into_iter();
     let first = begin(events.next()?);
-    Some(events.fold(first, |progress, event| progress.after(event)))
+    Some(events.fold(first, Progress::after))
 }
 
 /// The progress of a ticket that was just opened.

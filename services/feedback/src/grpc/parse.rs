@@ -7,7 +7,7 @@ use common::ids::CustomerId;
 use common::time::Timestamp;
 
 use crate::domain::metric::Confidence;
-use crate::domain::survey::{Channel, SurveyType};
+use crate::domain::survey::{Channel, SurveyState, SurveyType};
 use crate::domain::ticket::{Priority, State, TicketType};
 
 /// Text of so many characters. Where one is the least, blanks alone do not count.
@@ -61,12 +61,11 @@ pub(crate) fn survey_type(raw: i32) -> Result<SurveyType, &'static str> {
     }
 }
 
-/// Whether to list open surveys or closed ones; `None` lists both.
-pub(crate) fn survey_state(raw: i32) -> Result<Option<bool>, &'static str> {
+pub(crate) fn any_survey_state(raw: i32) -> Result<Option<SurveyState>, &'static str> {
     match pb::SurveyState::try_from(raw) {
         Ok(pb::SurveyState::Unspecified) => Ok(None),
-        Ok(pb::SurveyState::Open) => Ok(Some(true)),
-        Ok(pb::SurveyState::Closed) => Ok(Some(false)),
+        Ok(pb::SurveyState::Open) => Ok(Some(SurveyState::Open)),
+        Ok(pb::SurveyState::Closed) => Ok(Some(SurveyState::Closed)),
         Err(_) => Err("must be a known survey state"),
     }
 }

@@ -10,6 +10,7 @@ use common::validate::Violations;
 
 use super::parse;
 use crate::domain::metric::Confidence;
+use crate::domain::survey::SurveyState;
 use crate::domain::{InvitationId, SurveyId};
 use crate::invitations::Invite;
 use crate::responses::Submit;
@@ -56,15 +57,15 @@ pub(super) fn close(request: &pb::CloseSurveyRequest) -> Result<SurveyId, Error>
     Ok(v.all((id,))?.0)
 }
 
-/// Whether to list open surveys or closed ones, and which page.
+/// Which surveys to list, and which page.
 pub(super) fn list_surveys(
     request: &pb::ListSurveysRequest,
-) -> Result<(Option<bool>, PageRequest), Error> {
+) -> Result<(Option<SurveyState>, PageRequest), Error> {
     let mut v = Violations::new();
-    let open = v.check("state", parse::survey_state(request.state));
+    let state = v.check("state", parse::any_survey_state(request.state));
     let query = format!("ListSurveys|{}", request.state);
     let page = PageRequest::parse(&mut v, request.page_size, &request.page_token, &query);
-    v.all((open, page))
+    v.all((state, page))
 }
 
 impl TryFrom<pb::CreateInvitationsRequest> for Invite {

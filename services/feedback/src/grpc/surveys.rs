@@ -68,9 +68,9 @@ impl SurveyService for Surveys {
         &self,
         request: Request<pb::ListSurveysRequest>,
     ) -> Result<Response<pb::ListSurveysResponse>, Status> {
-        let (open, page) = parse::list_surveys(request.get_ref())?;
+        let (state, page) = parse::list_surveys(request.get_ref())?;
         let mut reader = self.platform.reader().await?;
-        let (surveys, next_page_token) = store::surveys::list(&mut reader, open, &page).await?;
+        let (surveys, next_page_token) = store::surveys::list(&mut reader, state, &page).await?;
         let surveys = surveys.into_iter().map(convert::survey).collect();
         Ok(Response::new(pb::ListSurveysResponse {
             surveys,

@@ -8,7 +8,7 @@ use common::time::Timestamp;
 use super::{Below, Name};
 use crate::domain::Named as _;
 use crate::domain::SurveyId;
-use crate::domain::survey::SurveyType;
+use crate::domain::survey::{SurveyState, SurveyType};
 use crate::error::Error;
 
 /// One question put to many customers.
@@ -121,10 +121,10 @@ pub async fn close(tx: &mut Tx, id: &SurveyId, now: Timestamp) -> Result<(), Err
     Ok(())
 }
 
-/// A page of surveys, newest first, and the token of the next. `open` selects open or closed ones.
+/// A page of surveys, newest first, and the token of the next; `None` selects every state.
 pub async fn list(
     db: &mut impl Access,
-    open: Option<bool>,
+    state: Option<SurveyState>,
     page: &PageRequest,
 ) -> Result<(Vec<Survey>, String), Error> {
     const LIST: &str = "
@@ -135,6 +135,7 @@ pub async fn list(
         ORDER BY created_at DESC, survey_id DESC
         LIMIT $4";
     let below = page.after().unwrap_or_else(Below::top);
+    let open = state.map(|state| state == SurveyState::Open);
     let mut rows = on!(db, |conn| sqlx::query_as::<_, Row>(LIST)
         .bind(below.at)
         .bind(&below.id)

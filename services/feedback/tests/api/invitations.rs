@@ -261,3 +261,81 @@ async fn a_revoked_invitation_cannot_be_answered(
         pb::InvitationState::Completed
     );
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn overlapping_batches_do_not_block_each_other(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let names: Vec<_> = (0..40).map(|number| format!("c{number}")).collect();
+    let mut names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut world = World::with(backend, &names).await;
+    let survey = world.survey(pb::SurveyType::Nps).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        // Each batch names them in another order than the one before.
+        names.reverse();
+        names.rotate_left(7);
+        let mut surveys = world.surveys.clone();
+        let request = world.invite(&survey, &names);
+        calls.spawn(async move { surveys.create_invitations(request).await });
+    }
+    for answer in calls.join_all().await {
+        let outcomes = answer
+            .expect("no batch waits in a circle")
+            .into_inner()
+            .outcomes;
+        assert_eq!(outcomes.iter().map(issued).count(), 40);
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_lost_its_tokens_can_carry_on(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut world = World::with(backend, &["c1", "c2"]).await;
+    let survey = world.survey(pb::SurveyType::Nps).await;
+    let request = pb::CreateInvitationsRequest {
+        request_id: "wave-1".to_owned(),
+        ..world.invite(&survey, &["c1", "c2"])
+    };
+    let first = world
+        .surveys
+        .create_invitations(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    world
+        .submit(&issued(&first.outcomes[0]).token, 9)
+        .await
+        .unwrap();
+
+    // Here the client crashes. Its successor repeats the request and looks who is still to answer.
+    let again = world
+        .surveys
+        .create_invitations(request)
+        .await
+        .unwrap()
+        .into_inner();
+    for outcome in again.outcomes {
+        let id = &issued(&outcome).invitation.as_ref().unwrap().invitation_id;
+        if world.invitation(id).await.state() == pb::InvitationState::Issued {
+            let revoke = pb::RevokeInvitationRequest {
+                invitation_id: id.clone(),
+                ..Default::default()
+            };
+            world.surveys.revoke_invitation(revoke).await.unwrap();
+            let token = world.invited(&survey, &outcome.customer_id).await.token;
+            world.submit(&token, 8).await.unwrap();
+        }
+    }
+    let answered: Vec<_> = world
+        .responses(&survey)
+        .await
+        .into_iter()
+        .map(|r| r.customer_id)
+        .collect();
+    assert_eq!(answered.iter().collect::<BTreeSet<_>>().len(), 2);
+    assert_eq!(answered.len(), 2);
+}

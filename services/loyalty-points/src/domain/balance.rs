@@ -41,7 +41,13 @@ impl Balance {
             }
         }
         let next_expiries = expiries.into_iter().take(NEXT_EXPIRIES_MAX).collect();
-        Self { available, pending, debt, next_expiries, as_of }
+        Self {
+            available,
+            pending,
+            debt,
+            next_expiries,
+            as_of,
+        }
     }
 }
 
@@ -53,9 +59,18 @@ mod tests {
     #[test]
     fn a_balance_depends_on_the_instant_alone() {
         let lots = [
-            Lot { expires_at: Some(at(10)), ..lot("a", 5) },
-            Lot { expires_at: Some(at(10)), ..lot("b", 6) },
-            Lot { activates_at: at(8), ..lot("c", 7) },
+            Lot {
+                expires_at: Some(at(10)),
+                ..lot("a", 5)
+            },
+            Lot {
+                expires_at: Some(at(10)),
+                ..lot("b", 6)
+            },
+            Lot {
+                activates_at: at(8),
+                ..lot("c", 7)
+            },
         ];
         let told = |day| {
             let balance = Balance::of(&lots, 0, at(day));

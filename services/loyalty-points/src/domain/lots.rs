@@ -82,12 +82,17 @@ impl Lot {
 
     /// Whether it is past its expiry, with or without anything left.
     pub fn has_expired(&self, as_of: Timestamp) -> bool {
-        self.expires_at.is_some_and(|expires_at| expires_at <= as_of)
+        self.expires_at
+            .is_some_and(|expires_at| expires_at <= as_of)
     }
 
     /// Where it stands in the order of spending: earliest expiry first, unlimited last, then the oldest.
     pub fn spending_order(&self) -> (Timestamp, Timestamp, &str) {
-        (self.expires_at.unwrap_or(Timestamp::MAX), self.earned_at, &self.lot_id)
+        (
+            self.expires_at.unwrap_or(Timestamp::MAX),
+            self.earned_at,
+            &self.lot_id,
+        )
     }
 
     /// Takes up to so many points out as consumed and returns what was taken.
@@ -105,7 +110,10 @@ impl Lot {
 
 /// Points that can be spent at an instant.
 pub fn available(lots: &[Lot], as_of: Timestamp) -> i64 {
-    lots.iter().filter(|lot| lot.state(as_of) == State::Active).map(|lot| lot.remaining).sum()
+    lots.iter()
+        .filter(|lot| lot.state(as_of) == State::Active)
+        .map(|lot| lot.remaining)
+        .sum()
 }
 
 /// Spends up to so many points from the lots in a state, in the order of spending.
@@ -132,24 +140,50 @@ mod tests {
 
     #[test]
     fn a_lot_is_spendable_from_activation_until_just_before_expiry() {
-        let lot = Lot { activates_at: at(2), expires_at: Some(at(5)), ..lot("a", 10) };
+        let lot = Lot {
+            activates_at: at(2),
+            expires_at: Some(at(5)),
+            ..lot("a", 10)
+        };
         let states = [1, 2, 4, 5].map(|day| lot.state(at(day)));
-        assert_eq!(states, [State::Pending, State::Active, State::Active, State::Expired]);
+        assert_eq!(
+            states,
+            [State::Pending, State::Active, State::Active, State::Expired]
+        );
     }
 
     #[test]
     fn spending_takes_the_earliest_expiry_then_the_oldest_and_unlimited_last() {
         let mut lots = vec![
             lot("unlimited", 5),
-            Lot { expires_at: Some(at(20)), ..lot("late", 5) },
-            Lot { expires_at: Some(at(10)), earned_at: at(2), ..lot("soon and young", 5) },
-            Lot { expires_at: Some(at(10)), earned_at: at(1), ..lot("soon and old", 5) },
+            Lot {
+                expires_at: Some(at(20)),
+                ..lot("late", 5)
+            },
+            Lot {
+                expires_at: Some(at(10)),
+                earned_at: at(2),
+                ..lot("soon and young", 5)
+            },
+            Lot {
+                expires_at: Some(at(10)),
+                earned_at: at(1),
+                ..lot("soon and old", 5)
+            },
         ];
         let taken = take(&mut lots, 17, State::Active, at(3));
-        let taken: Vec<_> = taken.iter().map(|a| (a.lot_id.as_str(), a.points)).collect();
+        let taken: Vec<_> = taken
+            .iter()
+            .map(|a| (a.lot_id.as_str(), a.points))
+            .collect();
         assert_eq!(
             taken,
-            [("soon and old", 5), ("soon and young", 5), ("late", 5), ("unlimited", 2)]
+            [
+                ("soon and old", 5),
+                ("soon and young", 5),
+                ("late", 5),
+                ("unlimited", 2)
+            ]
         );
     }
 }

@@ -62,7 +62,11 @@ impl Posting {
     /// What it does to the member's points less the member's debt.
     pub fn points(&self) -> i64 {
         let own = |entry: &&Entry| matches!(entry.account, Account::Member | Account::Debt);
-        self.entries.iter().filter(own).map(|entry| entry.points).sum()
+        self.entries
+            .iter()
+            .filter(own)
+            .map(|entry| entry.points)
+            .sum()
     }
 }
 
@@ -137,16 +141,30 @@ pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refuse
         activates_at: earn.activates_at,
         expires_at: earn.expires_at,
     };
-    let repaid = if lot.has_expired(now) { 0 } else { holding.debt.min(points) };
-    let mut entries = vec![entry(Account::Issuance, -points), lot_entry(&lot.lot_id, points)];
+    let repaid = if lot.has_expired(now) {
+        0
+    } else {
+        holding.debt.min(points)
+    };
+    let mut entries = vec![
+        entry(Account::Issuance, -points),
+        lot_entry(&lot.lot_id, points),
+    ];
     if repaid > 0 {
         lot.remaining -= repaid;
         lot.consumed += repaid;
-        entries.extend([lot_entry(&lot.lot_id, -repaid), entry(Account::Debt, repaid)]);
+        entries.extend([
+            lot_entry(&lot.lot_id, -repaid),
+            entry(Account::Debt, repaid),
+        ]);
     }
     let expiry = write_off(std::slice::from_mut(&mut lot), now).map(|(posting, _)| posting);
     Ok(Plan {
-        posting: Posting { kind: Kind::Earn, entries, occurred_at: earn.earned_at },
+        posting: Posting {
+            kind: Kind::Earn,
+            entries,
+            occurred_at: earn.earned_at,
+        },
         expiry,
         after: Holding {
             points: holding.points + lot.remaining,
@@ -173,16 +191,26 @@ pub fn redeem(
     let before = lots.clone();
     let expiry = write_off(&mut lots, now);
     let taken = lots::take(&mut lots, points, State::Active, now);
-    let mut entries: Vec<_> = taken.iter().map(|a| lot_entry(&a.lot_id, -a.points)).collect();
+    let mut entries: Vec<_> = taken
+        .iter()
+        .map(|a| lot_entry(&a.lot_id, -a.points))
+        .collect();
     entries.push(entry(Account::Redeemed, points));
     let written_off = expiry.as_ref().map_or(0, |(_, points)| *points);
     Ok(Plan {
-        posting: Posting { kind: Kind::Redeem, entries, occurred_at: now },
+        posting: Posting {
+            kind: Kind::Redeem,
+            entries,
+            occurred_at: now,
+        },
         expiry: expiry.map(|(posting, _)| posting),
         created: None,
         changed: changed(&before, lots),
         taken,
-        after: Holding { points: holding.points - points - written_off, debt: holding.debt },
+        after: Holding {
+            points: holding.points - points - written_off,
+            debt: holding.debt,
+        },
     })
 }
 
@@ -214,7 +242,11 @@ pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestam
     }
     let written_off = expiry.as_ref().map_or(0, |(_, points)| *points);
     Some(Plan {
-        posting: Posting { kind: Kind::Reverse, entries, occurred_at: now },
+        posting: Posting {
+            kind: Kind::Reverse,
+            entries,
+            occurred_at: now,
+        },
         expiry: expiry.map(|(posting, _)| posting),
         created: None,
         changed: changed(&before, lots),
@@ -230,7 +262,10 @@ pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestam
 fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
     let mut entries = Vec::new();
     let mut total = 0;
-    for lot in lots.iter_mut().filter(|lot| lot.remaining > 0 && lot.has_expired(now)) {
+    for lot in lots
+        .iter_mut()
+        .filter(|lot| lot.remaining > 0 && lot.has_expired(now))
+    {
         entries.push(lot_entry(&lot.lot_id, -lot.remaining));
         total += lot.remaining;
         lot.expired += lot.remaining;
@@ -240,11 +275,21 @@ fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
         return None;
     }
     entries.push(entry(Account::Expired, total));
-    Some((Posting { kind: Kind::Expire, entries, occurred_at: now }, total))
+    Some((
+        Posting {
+            kind: Kind::Expire,
+            entries,
+            occurred_at: now,
+        },
+        total,
+    ))
 }
 
 fn changed(before: &[Lot], after: Vec<Lot>) -> Vec<Lot> {
-    after.into_iter().filter(|lot| !before.contains(lot)).collect()
+    after
+        .into_iter()
+        .filter(|lot| !before.contains(lot))
+        .collect()
 }
 
 fn sum(taken: &[Allocation]) -> i64 {
@@ -252,11 +297,19 @@ fn sum(taken: &[Allocation]) -> i64 {
 }
 
 fn entry(account: Account, points: i64) -> Entry {
-    Entry { account, lot_id: None, points }
+    Entry {
+        account,
+        lot_id: None,
+        points,
+    }
 }
 
 fn lot_entry(lot_id: &str, points: i64) -> Entry {
-    Entry { account: Account::Member, lot_id: Some(lot_id.to_owned()), points }
+    Entry {
+        account: Account::Member,
+        lot_id: Some(lot_id.to_owned()),
+        points,
+    }
 }
 
 /// Lots and instants for tests.

@@ -96,7 +96,10 @@ impl EarningRule {
         if total.currency != self.unit.currency {
             return Earning::OtherCurrency;
         }
-        let points = total.micros.div_euclid(self.unit.micros).checked_mul(self.points_per_unit);
+        let points = total
+            .micros
+            .div_euclid(self.unit.micros)
+            .checked_mul(self.points_per_unit);
         match points {
             Some(..=0) => Earning::Nothing,
             Some(points) if points <= POINTS_PER_POSTING_MAX => Earning::Points(Points(points)),
@@ -112,11 +115,17 @@ mod tests {
     use super::*;
 
     fn money(code: &str, micros: i64) -> Money {
-        Money { currency: Currency::parse(code).unwrap(), micros }
+        Money {
+            currency: Currency::parse(code).unwrap(),
+            micros,
+        }
     }
 
     fn rule() -> EarningRule {
-        EarningRule { unit: money("USD", 1_000_000), points_per_unit: 2 }
+        EarningRule {
+            unit: money("USD", 1_000_000),
+            points_per_unit: 2,
+        }
     }
 
     #[test]
@@ -130,7 +139,10 @@ mod tests {
 
     #[test]
     fn another_currency_earns_nothing() {
-        assert_eq!(rule().earn(&money("EUR", 29_330_000)), Earning::OtherCurrency);
+        assert_eq!(
+            rule().earn(&money("EUR", 29_330_000)),
+            Earning::OtherCurrency
+        );
     }
 
     #[test]

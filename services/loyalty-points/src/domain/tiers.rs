@@ -37,7 +37,10 @@ impl TierPolicy {
         if tiers.windows(2).any(|pair| pair[0].rank == pair[1].rank) {
             return Err("must have a rank of its own for each tier".to_owned());
         }
-        if tiers.windows(2).any(|pair| pair[0].threshold >= pair[1].threshold) {
+        if tiers
+            .windows(2)
+            .any(|pair| pair[0].threshold >= pair[1].threshold)
+        {
             return Err("must have thresholds that grow with the rank".to_owned());
         }
         Ok(Self { window_days, tiers })
@@ -65,18 +68,27 @@ impl TierPolicy {
 
     /// The tier for so many points; fewer than none count as none.
     pub fn tier_for(&self, points: i64) -> &Tier {
-        let reached = self.tiers.iter().rev().find(|tier| tier.threshold <= points);
+        let reached = self
+            .tiers
+            .iter()
+            .rev()
+            .find(|tier| tier.threshold <= points);
         reached.unwrap_or(self.lowest())
     }
 
     /// The tier above the one for so many points.
     pub fn next_above(&self, points: i64) -> Option<&Tier> {
-        self.tiers.iter().find(|tier| tier.threshold > points.max(0))
+        self.tiers
+            .iter()
+            .find(|tier| tier.threshold > points.max(0))
     }
 
     /// Rank of a tier by its name.
     pub fn rank_of(&self, name: &str) -> Option<i64> {
-        self.tiers.iter().find(|tier| tier.name == name).map(|tier| tier.rank)
+        self.tiers
+            .iter()
+            .find(|tier| tier.name == name)
+            .map(|tier| tier.rank)
     }
 }
 
@@ -95,15 +107,21 @@ impl Qualification {
     /// The same with one more earning.
     #[must_use]
     pub fn with(self, points: i64, earned_at: Timestamp, at: Instant) -> Self {
-        let earliest = |known: Option<Timestamp>| {
-            Some(known.map_or(earned_at, |known| known.min(earned_at)))
-        };
+        let earliest =
+            |known: Option<Timestamp>| Some(known.map_or(earned_at, |known| known.min(earned_at)));
         if points == 0 || earned_at <= at.as_of - at.window {
             self
         } else if earned_at <= at.as_of {
-            Self { points: self.points + points, oldest: earliest(self.oldest), ..self }
+            Self {
+                points: self.points + points,
+                oldest: earliest(self.oldest),
+                ..self
+            }
         } else {
-            Self { upcoming: earliest(self.upcoming), ..self }
+            Self {
+                upcoming: earliest(self.upcoming),
+                ..self
+            }
         }
     }
 
@@ -130,18 +148,31 @@ mod tests {
     use super::*;
 
     fn tier(name: &str, rank: i64, threshold: i64) -> Tier {
-        Tier { name: name.to_owned(), rank, threshold }
+        Tier {
+            name: name.to_owned(),
+            rank,
+            threshold,
+        }
     }
 
     fn policy() -> TierPolicy {
-        let tiers = vec![tier("Gold", 3, 250), tier("Bronze", 1, 0), tier("Silver", 2, 100)];
+        let tiers = vec![
+            tier("Gold", 3, 250),
+            tier("Bronze", 1, 0),
+            tier("Silver", 2, 100),
+        ];
         TierPolicy::new(365, tiers).unwrap()
     }
 
     #[test]
     fn a_tier_is_reached_at_its_threshold() {
         let names = [-5, 0, 99, 100, 249, 250, i64::MAX].map(|p| policy().tier_for(p).name.clone());
-        assert_eq!(names, ["Bronze", "Bronze", "Bronze", "Silver", "Silver", "Gold", "Gold"]);
+        assert_eq!(
+            names,
+            [
+                "Bronze", "Bronze", "Bronze", "Silver", "Silver", "Gold", "Gold"
+            ]
+        );
         assert_eq!(policy().next_above(99).unwrap().name, "Silver");
         assert_eq!(policy().next_above(250), None);
     }

@@ -31,7 +31,9 @@ impl Grpc {
     }
 
     fn token(&self, posted: &Posted) -> String {
-        self.state.platform.token(&posted.posting.customer_id, posted.revision)
+        self.state
+            .platform
+            .token(&posted.posting.customer_id, posted.revision)
     }
 }
 
@@ -78,12 +80,22 @@ impl LoyaltyService for Grpc {
     ) -> Answer<pb::ListProgramsResponse> {
         let request = request.into_inner();
         let mut v = Violations::new();
-        let page =
-            PageRequest::parse(&mut v, request.page_size, &request.page_token, "ListPrograms");
+        let page = PageRequest::parse(
+            &mut v,
+            request.page_size,
+            &request.page_token,
+            "ListPrograms",
+        );
         let (page,) = v.all((page,))?;
         let (programs, next_page_token) = programs::list(&self.state, &page).await?;
-        let programs = programs.iter().map(|program| present::program(program)).collect();
-        Ok(Response::new(pb::ListProgramsResponse { programs, next_page_token }))
+        let programs = programs
+            .iter()
+            .map(|program| present::program(program))
+            .collect();
+        Ok(Response::new(pb::ListProgramsResponse {
+            programs,
+            next_page_token,
+        }))
     }
 
     async fn get_program_summary(
@@ -132,9 +144,10 @@ impl LoyaltyService for Grpc {
         let (of,) = v.all((of,))?;
         self.state.platform.at_least(&of.at_least).await?;
         let mut db = self.state.platform.reader().await?;
-        let member =
-            members::get(&self.state, &mut db, &of.program_id, &of.customer_id).await?;
-        Ok(Response::new(pb::GetMemberResponse { member: Some(present::member(&member)) }))
+        let member = members::get(&self.state, &mut db, &of.program_id, &of.customer_id).await?;
+        Ok(Response::new(pb::GetMemberResponse {
+            member: Some(present::member(&member)),
+        }))
     }
 
     async fn list_members(
@@ -146,17 +159,27 @@ impl LoyaltyService for Grpc {
         let program_id = parse::program_id(&mut v, &request.program_id);
         let raw = raw_of(&request.program_id, "", "");
         let (size, token) = (request.page_size, request.page_token.as_str());
-        let page = parse::page_of(&mut v, &raw, &RawPage { size, token, list: "ListMembers" });
+        let page = parse::page_of(
+            &mut v,
+            &raw,
+            &RawPage {
+                size,
+                token,
+                list: "ListMembers",
+            },
+        );
         let (program_id, page) = v.all((program_id, page))?;
         let mut db = self.state.platform.snapshot().await?;
         self.state.programs.get(&mut db, &program_id).await?;
         let after: String = page.after().unwrap_or_default();
-        let rows =
-            store::members::list(&mut db, program_id.as_str(), &after, page.size + 1).await;
+        let rows = store::members::list(&mut db, program_id.as_str(), &after, page.size + 1).await;
         let mut rows = rows?;
         let next_page_token = page.cut(&mut rows, |row| row.customer_id.to_string());
         let members = rows.iter().map(present::member).collect();
-        Ok(Response::new(pb::ListMembersResponse { members, next_page_token }))
+        Ok(Response::new(pb::ListMembersResponse {
+            members,
+            next_page_token,
+        }))
     }
 
     async fn earn_points(
@@ -195,7 +218,10 @@ impl LoyaltyService for Grpc {
         let method = "asterism.loyalty.v1.LoyaltyService/RedeemPoints";
         let call = Call::new(method, &request, &request.request_id);
         let redeem = RedeemPoints::try_from(request)?;
-        self.state.platform.at_least(&redeem.account.at_least).await?;
+        self.state
+            .platform
+            .at_least(&redeem.account.at_least)
+            .await?;
         let mut mutation = match self.state.platform.begin(call).await? {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
@@ -222,7 +248,10 @@ impl LoyaltyService for Grpc {
         let method = "asterism.loyalty.v1.LoyaltyService/ReverseTransaction";
         let call = Call::new(method, &request, &request.request_id);
         let reverse = ReverseTransaction::try_from(request)?;
-        self.state.platform.at_least(&reverse.account.at_least).await?;
+        self.state
+            .platform
+            .at_least(&reverse.account.at_least)
+            .await?;
         let mut mutation = match self.state.platform.begin(call).await? {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
@@ -254,7 +283,9 @@ impl LoyaltyService for Grpc {
         let (of, as_of) = v.all((of, as_of))?;
         self.state.platform.at_least(&of.at_least).await?;
         let balance = reads::balance(&self.state, &of, as_of).await?;
-        Ok(Response::new(pb::GetBalanceResponse { balance: Some(present::balance(balance)) }))
+        Ok(Response::new(pb::GetBalanceResponse {
+            balance: Some(present::balance(balance)),
+        }))
     }
 
     async fn list_transactions(
@@ -264,13 +295,20 @@ impl LoyaltyService for Grpc {
         let request = request.into_inner();
         let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
         let (size, token) = (request.page_size, request.page_token.as_str());
-        let page = RawPage { size, token, list: "ListTransactions" };
+        let page = RawPage {
+            size,
+            token,
+            list: "ListTransactions",
+        };
         let (of, page) = parse::member_page(&raw, &page)?;
         self.state.platform.at_least(&of.at_least).await?;
         let (rows, next_page_token) = reads::transactions(&self.state, &of, &page).await?;
         let transaction = |(row, entries): &(_, Vec<_>)| present::transaction(row, entries);
         let transactions = rows.iter().map(transaction).collect();
-        Ok(Response::new(pb::ListTransactionsResponse { transactions, next_page_token }))
+        Ok(Response::new(pb::ListTransactionsResponse {
+            transactions,
+            next_page_token,
+        }))
     }
 
     async fn list_lots(
@@ -282,7 +320,15 @@ impl LoyaltyService for Grpc {
         let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
         let of = parse::of(&mut v, &raw);
         let (size, token) = (request.page_size, request.page_token.as_str());
-        let page = parse::page_of(&mut v, &raw, &RawPage { size, token, list: "ListLots" });
+        let page = parse::page_of(
+            &mut v,
+            &raw,
+            &RawPage {
+                size,
+                token,
+                list: "ListLots",
+            },
+        );
         let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
         let (of, page, as_of) = v.all((of, page, as_of))?;
         self.state.platform.at_least(&of.at_least).await?;
@@ -290,16 +336,24 @@ impl LoyaltyService for Grpc {
         let as_of = as_of.unwrap_or_else(|| self.state.platform.now());
         let lot = |(lot, posting_id): &(Lot, String)| {
             let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
-            present::lot(lot, present::LotOf { program_id, customer_id, posting_id, as_of })
+            present::lot(
+                lot,
+                present::LotOf {
+                    program_id,
+                    customer_id,
+                    posting_id,
+                    as_of,
+                },
+            )
         };
         let lots = rows.iter().map(lot).collect();
-        Ok(Response::new(pb::ListLotsResponse { lots, next_page_token }))
+        Ok(Response::new(pb::ListLotsResponse {
+            lots,
+            next_page_token,
+        }))
     }
 
-    async fn get_tier(
-        &self,
-        request: Request<pb::GetTierRequest>,
-    ) -> Answer<pb::GetTierResponse> {
+    async fn get_tier(&self, request: Request<pb::GetTierRequest>) -> Answer<pb::GetTierResponse> {
         let wanted = Wanted::try_from(request.into_inner())?;
         self.state.platform.at_least(&wanted.at_least).await?;
         let (program, standing) = tiers::get(&self.state, &wanted).await?;
@@ -318,7 +372,9 @@ impl LoyaltyService for Grpc {
         for (customer_id, standing) in customer_ids.iter().zip(standings) {
             match standing {
                 Some(standing) => {
-                    response.tiers.push(present::tier(&program, customer_id, standing));
+                    response
+                        .tiers
+                        .push(present::tier(&program, customer_id, standing));
                 }
                 None => response.missing_customer_ids.push(customer_id.to_string()),
             }
@@ -333,17 +389,28 @@ impl LoyaltyService for Grpc {
         let request = request.into_inner();
         let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
         let (size, token) = (request.page_size, request.page_token.as_str());
-        let page = RawPage { size, token, list: "ListTierHistory" };
+        let page = RawPage {
+            size,
+            token,
+            list: "ListTierHistory",
+        };
         let (of, page) = parse::member_page(&raw, &page)?;
         self.state.platform.at_least(&of.at_least).await?;
         let (rows, next_page_token) = reads::tier_history(&self.state, &of, &page).await?;
         let changes = rows.iter().map(present::tier_change).collect();
-        Ok(Response::new(pb::ListTierHistoryResponse { changes, next_page_token }))
+        Ok(Response::new(pb::ListTierHistoryResponse {
+            changes,
+            next_page_token,
+        }))
     }
 }
 
 fn raw_of<'a>(program_id: &'a str, customer_id: &'a str, at_least: &'a str) -> RawOf<'a> {
-    RawOf { program_id, customer_id, at_least }
+    RawOf {
+        program_id,
+        customer_id,
+        at_least,
+    }
 }
 
 fn present_lot(lot: &Lot, posted: &Posted) -> pb::Lot {

@@ -52,7 +52,11 @@ pub fn of(v: &mut Violations, raw: &RawOf<'_>) -> Option<Of> {
     let program_id = program_id(v, raw.program_id);
     let customer_id = v.parse("customer_id", raw.customer_id, CustomerId::parse);
     let at_least = raw.at_least.to_owned();
-    Some(Of { program_id: program_id?, customer_id: customer_id?, at_least })
+    Some(Of {
+        program_id: program_id?,
+        customer_id: customer_id?,
+        at_least,
+    })
 }
 
 /// A page of one member's list.
@@ -63,10 +67,7 @@ pub struct RawPage<'a> {
 }
 
 /// A page of a list about one member: whose, and which page.
-pub fn member_page(
-    raw: &RawOf<'_>,
-    page: &RawPage<'_>,
-) -> Result<(Of, PageRequest), Error> {
+pub fn member_page(raw: &RawOf<'_>, page: &RawPage<'_>) -> Result<(Of, PageRequest), Error> {
     let mut v = Violations::new();
     let of = of(&mut v, raw);
     let page = page_of(&mut v, raw, page);
@@ -87,7 +88,12 @@ impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
     fn try_from(request: pb::EarnPointsRequest) -> Result<Self, Error> {
         let mut v = Violations::new();
         v.request_id(&request.request_id);
-        let account = account(&mut v, &request.program_id, &request.customer_id, request.at_least);
+        let account = account(
+            &mut v,
+            &request.program_id,
+            &request.customer_id,
+            request.at_least,
+        );
         let points = v.check("points", Points::parse(request.points));
         let source = source(&mut v, request.source_type, request.source_ref);
         let reason = reason(&mut v, request.reason);
@@ -99,10 +105,26 @@ impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
         {
             v.add("activates_at", "must not be before occurred_at");
         }
-        let parsed = (account, points, source, reason, occurred_at, activates_at, expires_at);
+        let parsed = (
+            account,
+            points,
+            source,
+            reason,
+            occurred_at,
+            activates_at,
+            expires_at,
+        );
         let (account, points, source, reason, occurred_at, activates_at, expires_at) =
             v.all(parsed)?;
-        Ok(Self { account, points, source, reason, occurred_at, activates_at, expires_at })
+        Ok(Self {
+            account,
+            points,
+            source,
+            reason,
+            occurred_at,
+            activates_at,
+            expires_at,
+        })
     }
 }
 
@@ -112,11 +134,20 @@ impl TryFrom<pb::RedeemPointsRequest> for RedeemPoints {
     fn try_from(request: pb::RedeemPointsRequest) -> Result<Self, Error> {
         let mut v = Violations::new();
         v.request_id(&request.request_id);
-        let account = account(&mut v, &request.program_id, &request.customer_id, request.at_least);
+        let account = account(
+            &mut v,
+            &request.program_id,
+            &request.customer_id,
+            request.at_least,
+        );
         let points = v.check("points", Points::parse(request.points));
         let reason = reason(&mut v, request.reason);
         let (account, points, reason) = v.all((account, points, reason))?;
-        Ok(Self { account, points, reason })
+        Ok(Self {
+            account,
+            points,
+            reason,
+        })
     }
 }
 
@@ -126,11 +157,20 @@ impl TryFrom<pb::ReverseTransactionRequest> for ReverseTransaction {
     fn try_from(request: pb::ReverseTransactionRequest) -> Result<Self, Error> {
         let mut v = Violations::new();
         v.request_id(&request.request_id);
-        let account = account(&mut v, &request.program_id, &request.customer_id, request.at_least);
+        let account = account(
+            &mut v,
+            &request.program_id,
+            &request.customer_id,
+            request.at_least,
+        );
         let posting_id = text(&mut v, "transaction_id", request.transaction_id, 1..=64);
         let reason = reason(&mut v, request.reason);
         let (account, posting_id, reason) = v.all((account, posting_id, reason))?;
-        Ok(Self { account, posting_id, reason })
+        Ok(Self {
+            account,
+            posting_id,
+            reason,
+        })
     }
 }
 
@@ -141,9 +181,15 @@ impl TryFrom<pb::EnrollMemberRequest> for Enroll {
         let mut v = Violations::new();
         v.request_id(&request.request_id);
         let program_id = program_id(&mut v, &request.program_id);
-        let customer_id = v.parse("customer_id", &request.customer_id, |id| CustomerId::parse(id));
+        let customer_id = v.parse("customer_id", &request.customer_id, |id| {
+            CustomerId::parse(id)
+        });
         let (program_id, customer_id) = v.all((program_id, customer_id))?;
-        Ok(Self { program_id, customer_id, at_least: request.at_least })
+        Ok(Self {
+            program_id,
+            customer_id,
+            at_least: request.at_least,
+        })
     }
 }
 
@@ -153,10 +199,17 @@ impl TryFrom<pb::GetTierRequest> for Wanted {
     fn try_from(request: pb::GetTierRequest) -> Result<Self, Error> {
         let mut v = Violations::new();
         let program_id = program_id(&mut v, &request.program_id);
-        let customer_id = v.parse("customer_id", &request.customer_id, |id| CustomerId::parse(id));
+        let customer_id = v.parse("customer_id", &request.customer_id, |id| {
+            CustomerId::parse(id)
+        });
         let as_of = instant(&mut v, "as_of", request.as_of.as_ref());
         let (program_id, customer_id, as_of) = v.all((program_id, customer_id, as_of))?;
-        Ok(Self { program_id, customer_id, as_of, at_least: request.at_least })
+        Ok(Self {
+            program_id,
+            customer_id,
+            as_of,
+            at_least: request.at_least,
+        })
     }
 }
 
@@ -173,7 +226,11 @@ pub fn batch(
     let mut seen = std::collections::HashSet::new();
     let mut customer_ids = Vec::new();
     for (n, raw) in request.customer_ids.iter().take(BATCH_MAX).enumerate() {
-        let parsed = v.parse(format!("customer_ids[{n}]"), raw.as_str(), CustomerId::parse);
+        let parsed = v.parse(
+            format!("customer_ids[{n}]"),
+            raw.as_str(),
+            CustomerId::parse,
+        );
         customer_ids.extend(parsed.filter(|id| seen.insert(id.clone())));
     }
     v.all((program_id, Some(customer_ids), as_of))
@@ -190,16 +247,32 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
     if raw.program_id.is_empty() {
         v.add("program.program_id", "must be given");
     }
-    let program_id = v.parse("program.program_id", raw.program_id.as_str(), ProgramId::parse);
+    let program_id = v.parse(
+        "program.program_id",
+        raw.program_id.as_str(),
+        ProgramId::parse,
+    );
     let display_name = text(&mut v, "program.display_name", raw.display_name, 1..=200);
-    let points_currency =
-        v.parse("program.points_currency", raw.points_currency.as_str(), points_currency);
+    let points_currency = v.parse(
+        "program.points_currency",
+        raw.points_currency.as_str(),
+        points_currency,
+    );
     let earning_rule = earning_rule(&mut v, raw.earning_rule.unwrap_or_default());
     if !(0..=DAYS_MAX).contains(&raw.validity_days) {
-        v.add("program.validity_days", format!("must be 0 (for ever) to {DAYS_MAX}"));
+        v.add(
+            "program.validity_days",
+            format!("must be 0 (for ever) to {DAYS_MAX}"),
+        );
     }
     let tier_policy = tier_policy(&mut v, raw.tier_policy.unwrap_or_default());
-    let parsed = (program_id, display_name, points_currency, earning_rule, tier_policy);
+    let parsed = (
+        program_id,
+        display_name,
+        points_currency,
+        earning_rule,
+        tier_policy,
+    );
     let (program_id, display_name, points_currency, earning_rule, tier_policy) = v.all(parsed)?;
     Ok(Program {
         program_id,
@@ -217,13 +290,22 @@ fn earning_rule(v: &mut Violations, raw: pb::EarningRule) -> Option<EarningRule>
     if unit.as_ref().is_some_and(|unit| unit.micros <= 0) {
         v.add("program.earning_rule.unit", "must be above zero");
     }
-    let rate = v.check("program.earning_rule.points_per_unit", Points::parse(raw.points_per_unit));
-    Some(EarningRule { unit: unit?, points_per_unit: rate?.get() })
+    let rate = v.check(
+        "program.earning_rule.points_per_unit",
+        Points::parse(raw.points_per_unit),
+    );
+    Some(EarningRule {
+        unit: unit?,
+        points_per_unit: rate?.get(),
+    })
 }
 
 fn tier_policy(v: &mut Violations, raw: pb::TierPolicy) -> Option<TierPolicy> {
     if !(0..=DAYS_MAX).contains(&raw.window_days) {
-        v.add("program.tier_policy.window_days", format!("must be 0 (which means 365) to {DAYS_MAX}"));
+        v.add(
+            "program.tier_policy.window_days",
+            format!("must be 0 (which means 365) to {DAYS_MAX}"),
+        );
     }
     let window_days = match raw.window_days {
         0 => WINDOW_DAYS_DEFAULT,
@@ -233,11 +315,17 @@ fn tier_policy(v: &mut Violations, raw: pb::TierPolicy) -> Option<TierPolicy> {
     for (n, tier) in raw.tiers.iter().enumerate() {
         if tier.name.is_empty() || tier.name.chars().count() > 64 || !names.insert(&tier.name) {
             let field = format!("program.tier_policy.tiers[{n}].name");
-            v.add(field, "must be 1 to 64 characters and unique in the program");
+            v.add(
+                field,
+                "must be 1 to 64 characters and unique in the program",
+            );
         }
     }
     if raw.tiers.len() > TIERS_MAX {
-        v.add("program.tier_policy.tiers", format!("must be at most {TIERS_MAX}"));
+        v.add(
+            "program.tier_policy.tiers",
+            format!("must be at most {TIERS_MAX}"),
+        );
         return None;
     }
     let tiers = raw.tiers.into_iter().map(|tier| Tier {
@@ -245,32 +333,44 @@ fn tier_policy(v: &mut Violations, raw: pb::TierPolicy) -> Option<TierPolicy> {
         rank: tier.rank.into(),
         threshold: tier.threshold,
     });
-    v.check("program.tier_policy.tiers", TierPolicy::new(window_days, tiers.collect()))
+    v.check(
+        "program.tier_policy.tiers",
+        TierPolicy::new(window_days, tiers.collect()),
+    )
 }
 
 fn points_currency(raw: &str) -> Result<String, &'static str> {
     let is_code = (2..=12).contains(&raw.len()) && raw.bytes().all(|b| b.is_ascii_uppercase());
-    if is_code { Ok(raw.to_owned()) } else { Err("must be 2 to 12 upper-case letters") }
+    if is_code {
+        Ok(raw.to_owned())
+    } else {
+        Err("must be 2 to 12 upper-case letters")
+    }
 }
 
-fn account(
-    v: &mut Violations,
-    program: &str,
-    customer: &str,
-    at_least: String,
-) -> Option<Account> {
+fn account(v: &mut Violations, program: &str, customer: &str, at_least: String) -> Option<Account> {
     let program_id = program_id(v, program);
     let customer_id = v.parse("customer_id", customer, CustomerId::parse);
-    Some(Account { program_id: program_id?, customer_id: customer_id?, at_least })
+    Some(Account {
+        program_id: program_id?,
+        customer_id: customer_id?,
+        at_least,
+    })
 }
 
 fn source(v: &mut Violations, source_type: String, source_ref: String) -> Option<Source> {
     if source_type == PURCHASE {
-        v.add("source_type", "must not be \"transaction\": purchases come from the customer service");
+        v.add(
+            "source_type",
+            "must not be \"transaction\": purchases come from the customer service",
+        );
     }
     let source_type = text(v, "source_type", source_type, 1..=64);
     let source_ref = text(v, "source_ref", source_ref, 1..=128);
-    Some(Source { source_type: source_type?, source_ref: source_ref? })
+    Some(Source {
+        source_type: source_type?,
+        source_ref: source_ref?,
+    })
 }
 
 fn reason(v: &mut Violations, raw: String) -> Option<String> {
@@ -288,6 +388,9 @@ fn text(
         return Some(raw);
     }
     let (from, to) = lengths.into_inner();
-    v.add(field, format!("must be {from} to {to} characters without NUL"));
+    v.add(
+        field,
+        format!("must be {from} to {to} characters without NUL"),
+    );
     None
 }

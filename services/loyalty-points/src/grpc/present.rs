@@ -58,7 +58,11 @@ pub fn summary(summary: Summary) -> pb::GetProgramSummaryResponse {
 }
 
 pub fn member(member: &Member) -> pb::Member {
-    let state = if member.is_closed() { pb::MemberState::Closed } else { pb::MemberState::Active };
+    let state = if member.is_closed() {
+        pb::MemberState::Closed
+    } else {
+        pb::MemberState::Active
+    };
     pb::Member {
         program_id: member.program_id.clone(),
         customer_id: member.customer_id.to_string(),

@@ -38,7 +38,9 @@ pub async fn recorded(
     purchase: &Purchase,
 ) -> Result<(), Error> {
     let now = tx.now();
-    let Some(mut lock) = members::lock(tx, customer_id).await? else { return Ok(()) };
+    let Some(mut lock) = members::lock(tx, customer_id).await? else {
+        return Ok(());
+    };
     for standing in members::list_standings(tx, customer_id, "", now).await? {
         let program = program_of(state, tx, &standing).await?;
         let points = match program.earning_rule.earn(&purchase.total) {
@@ -62,7 +64,12 @@ pub async fn recorded(
             rule: BASE_RULE.to_owned(),
             ..Origin::default()
         };
-        let change = Change { program: &program, standing, plan, origin };
+        let change = Change {
+            program: &program,
+            standing,
+            plan,
+            origin,
+        };
         match write::write(state, tx, &mut lock, change).await {
             // Recorded before: it has its points.
             Ok(_) | Err(Error::SourceAlreadyPosted(_)) => {}
@@ -81,7 +88,9 @@ pub async fn voided(
     transaction_id: &str,
 ) -> Result<(), Error> {
     let now = tx.now();
-    let Some(mut lock) = members::lock(tx, customer_id).await? else { return Ok(()) };
+    let Some(mut lock) = members::lock(tx, customer_id).await? else {
+        return Ok(());
+    };
     for standing in members::list_standings(tx, customer_id, "", now).await? {
         let program = program_of(state, tx, &standing).await?;
         let key = SourceKey {
@@ -91,8 +100,13 @@ pub async fn voided(
             rule: BASE_RULE,
         };
         let earned = postings::find_by_source(tx, key).await?;
-        let Some(posting_id) = earned.filter(|_| !standing.member.is_closed()) else { continue };
-        let reversal = Reversal { posting_id, reason: "purchase voided".to_owned() };
+        let Some(posting_id) = earned.filter(|_| !standing.member.is_closed()) else {
+            continue;
+        };
+        let reversal = Reversal {
+            posting_id,
+            reason: "purchase voided".to_owned(),
+        };
         match plan_reversal(tx, &program, standing, reversal).await {
             Ok(change) => drop(write::write(state, tx, &mut lock, change).await?),
             Err(Error::AlreadyReversed(_) | Error::TransactionNotFound(_)) => {}
@@ -108,5 +122,8 @@ async fn program_of(
     standing: &Standing,
 ) -> Result<Arc<Program>, Error> {
     let program_id = ProgramId::parse(&standing.member.program_id);
-    state.programs.get(tx, &program_id.map_err(common::Error::Internal)?).await
+    state
+        .programs
+        .get(tx, &program_id.map_err(common::Error::Internal)?)
+        .await
 }

@@ -30,11 +30,7 @@ pub struct Of {
 }
 
 /// What a member can spend now, or at another instant by the entries effective by then.
-pub async fn balance(
-    state: &State,
-    of: &Of,
-    as_of: Option<Timestamp>,
-) -> Result<Balance, Error> {
+pub async fn balance(state: &State, of: &Of, as_of: Option<Timestamp>) -> Result<Balance, Error> {
     let mut db = state.platform.snapshot().await?;
     let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
     use_case::get(state, &mut db, &of.program_id, customer_id).await?;
@@ -58,8 +54,7 @@ pub async fn transactions(
     let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
     use_case::get(state, &mut db, &of.program_id, customer_id).await?;
     let before: i64 = page.after().unwrap_or(i64::MAX);
-    let mut rows =
-        postings::list(&mut db, customer_id, program_id, before, page.size + 1).await?;
+    let mut rows = postings::list(&mut db, customer_id, program_id, before, page.size + 1).await?;
     let next = page.cut(&mut rows, |row| row.revision);
     let ids: Vec<_> = rows.iter().map(|row| row.posting_id.as_str()).collect();
     let mut lines: HashMap<String, Vec<EntryRow>> = HashMap::new();

@@ -43,21 +43,38 @@ pub(super) async fn write(
     lock: &mut Lock,
     change: Change<'_>,
 ) -> Result<Posted, Error> {
-    let Change { program, mut standing, plan, origin } = change;
+    let Change {
+        program,
+        mut standing,
+        plan,
+        origin,
+    } = change;
     let before = standing.holding();
-    let mut ledger = Ledger { state, lock, program_id: program.program_id.as_str() };
+    let mut ledger = Ledger {
+        state,
+        lock,
+        program_id: program.program_id.as_str(),
+    };
     // A write-off that frees nothing new comes before what it makes room for; an earning that had expired
     // must exist before it can be written off.
     let (posting, posted_entries) = match (&plan.expiry, plan.posting.kind) {
         (Some(expiry), Kind::Redeem | Kind::Reverse | Kind::Expire) => {
-            let after = Holding { points: before.points + expiry.points(), ..before };
+            let after = Holding {
+                points: before.points + expiry.points(),
+                ..before
+            };
             ledger.append(tx, expiry, Origin::default(), after).await?;
             ledger.append(tx, &plan.posting, origin, plan.after).await?
         }
         (Some(expiry), Kind::Earn) => {
-            let after = Holding { points: plan.after.points - expiry.points(), ..plan.after };
+            let after = Holding {
+                points: plan.after.points - expiry.points(),
+                ..plan.after
+            };
             let posted = ledger.append(tx, &plan.posting, origin, after).await?;
-            ledger.append(tx, expiry, Origin::default(), plan.after).await?;
+            ledger
+                .append(tx, expiry, Origin::default(), plan.after)
+                .await?;
             posted
         }
         (None, _) => ledger.append(tx, &plan.posting, origin, plan.after).await?,
@@ -67,7 +84,16 @@ pub(super) async fn write(
     if let Some(lot) = &plan.created {
         let program_id = &posting.program_id;
         let posting_id = &posting.posting_id;
-        lots::insert(tx, NewLot { customer_id, program_id, posting_id, lot }).await?;
+        lots::insert(
+            tx,
+            NewLot {
+                customer_id,
+                program_id,
+                posting_id,
+                lot,
+            },
+        )
+        .await?;
     }
     for lot in &plan.changed {
         lots::update(tx, customer_id, lot).await?;
@@ -80,14 +106,27 @@ pub(super) async fn write(
         let read = read.first().expect("the member is locked");
         (read.qualification(), Cause::Reversal)
     } else {
-        let at = Instant { as_of: now, window: policy.window() };
+        let at = Instant {
+            as_of: now,
+            window: policy.window(),
+        };
         let known = standing.qualification();
         let with = |lot: &crate::domain::lots::Lot| known.with(lot.qualifying, lot.earned_at, at);
         (plan.created.as_ref().map_or(known, with), Cause::Usual)
     };
     standing.points = plan.after.points;
     standing.debt = plan.after.debt;
-    tiers::requalify(tx, lock, &mut standing, Decision { policy, qualification, cause }).await?;
+    tiers::requalify(
+        tx,
+        lock,
+        &mut standing,
+        Decision {
+            policy,
+            qualification,
+            cause,
+        },
+    )
+    .await?;
     members::update(tx, &standing).await?;
     tiers::announce(state, tx, lock, &standing);
     Ok(Posted {
@@ -117,8 +156,10 @@ impl Ledger<'_> {
         after: Holding,
     ) -> Result<(PostingRow, Vec<EntryRow>), Error> {
         let posted_at = tx.now();
-        let (source_type, source_ref) =
-            origin.source.map(|source| (source.source_type, source.source_ref)).unzip();
+        let (source_type, source_ref) = origin
+            .source
+            .map(|source| (source.source_type, source.source_ref))
+            .unzip();
         let row = PostingRow {
             customer_id: self.lock.customer_id.clone(),
             posting_id: self.state.platform.ids.uuid(),

@@ -93,7 +93,10 @@ pub async fn list(
         .bind(common::db::json_list(posting_ids))
         .fetch_all(conn)
         .await)?;
-    Ok(rows.into_iter().map(|row| (row.posting_id, row.entry)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.posting_id, row.entry))
+        .collect())
 }
 
 /// What a member owed at an instant.

@@ -145,7 +145,10 @@ pub async fn list(
         .bind(Timestamp::MAX)
         .fetch_all(conn)
         .await)?;
-    Ok(rows.into_iter().map(|row| (row.lot.into(), row.posting_id)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.lot.into(), row.posting_id))
+        .collect())
 }
 
 /// What a lot belongs to.

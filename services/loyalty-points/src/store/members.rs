@@ -59,12 +59,19 @@ pub struct Standing {
 impl Standing {
     /// What the member holds.
     pub fn holding(&self) -> Holding {
-        Holding { points: self.points, debt: self.debt }
+        Holding {
+            points: self.points,
+            debt: self.debt,
+        }
     }
 
     /// What counts for the tier at the instant it was read for.
     pub fn qualification(&self) -> Qualification {
-        Qualification { points: self.qualified, oldest: self.oldest, upcoming: self.upcoming }
+        Qualification {
+            points: self.qualified,
+            oldest: self.oldest,
+            upcoming: self.upcoming,
+        }
     }
 }
 
@@ -125,27 +132,16 @@ pub async fn settle(tx: &mut Tx, lock: &Lock) -> Result<(), common::Error> {
 }
 
 /// Makes a customer known, without effect if it is.
-pub async fn insert_customer(
-    tx: &mut Tx,
-    customer_id: &CustomerId,
-) -> Result<(), common::Error> {
+pub async fn insert_customer(tx: &mut Tx, customer_id: &CustomerId) -> Result<(), common::Error> {
     const INSERT: &str = "
         INSERT INTO customers (customer_id, revision)
         VALUES ($1, 0)
         ON CONFLICT (customer_id) DO NOTHING";
-    Ok(on!(tx, |conn| sqlx::query(INSERT).bind(customer_id).execute(conn).await.map(drop))?)
-}
-
-/// A customer's revision, if known.
-pub async fn find_revision(
-    db: &mut impl Access,
-    customer_id: &CustomerId,
-) -> Result<Option<i64>, common::Error> {
-    const SELECT: &str = "SELECT revision FROM customers WHERE customer_id = $1";
-    Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
+    Ok(on!(tx, |conn| sqlx::query(INSERT)
         .bind(customer_id)
-        .fetch_optional(conn)
-        .await)?)
+        .execute(conn)
+        .await
+        .map(drop))?)
 }
 
 /// A customer's memberships in all programs or in one (`program_id` not empty), by program.

@@ -115,11 +115,19 @@ async fn list_tiers(
         .bind(program_id.as_str())
         .fetch_all(conn)
         .await)?;
-    Ok(rows.into_iter().map(|(name, rank, threshold)| Tier { name, rank, threshold }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(name, rank, threshold)| Tier {
+            name,
+            rank,
+            threshold,
+        })
+        .collect())
 }
 
 fn into_program(row: ProgramRow, tiers: Vec<Tier>) -> Result<Program, common::Error> {
-    let broken = |what: String| common::Error::Internal(format!("program {}: {what}", row.program_id));
+    let broken =
+        |what: String| common::Error::Internal(format!("program {}: {what}", row.program_id));
     let window_days = row.tier_window_micros / MICROS_PER_DAY;
     Ok(Program {
         program_id: ProgramId::parse(&row.program_id).map_err(broken)?,

@@ -27,7 +27,11 @@ impl Day {
 
     /// First day of the window of `window_days` that ends with this one; 0 reaches back to the beginning.
     pub fn window_start(self, window_days: i64) -> Self {
-        if window_days == 0 { Self(i64::MIN) } else { Self(self.0 - (window_days - 1)) }
+        if window_days == 0 {
+            Self(i64::MIN)
+        } else {
+            Self(self.0 - (window_days - 1))
+        }
     }
 }
 
@@ -39,7 +43,10 @@ mod tests {
     fn a_day_ends_at_midnight_utc_also_before_1970() {
         let last_micro_of_1969 = Day::of(Timestamp::from_micros(-1));
         assert_eq!(Day::of(Timestamp::EPOCH).days_since(last_micro_of_1969), 1);
-        assert_eq!(last_micro_of_1969.start(), Timestamp::from_micros(-MICROS_PER_DAY));
+        assert_eq!(
+            last_micro_of_1969.start(),
+            Timestamp::from_micros(-MICROS_PER_DAY)
+        );
     }
 
     #[test]

@@ -87,7 +87,11 @@ pub fn text(
     explanation: &Explanation,
     currency: &Currency,
 ) -> String {
-    let mut text = format!("{} with a score of {} of 100.", stars(decision.stars), points(scored.score));
+    let mut text = format!(
+        "{} with a score of {} of 100.",
+        stars(decision.stars),
+        points(scored.score)
+    );
     for (indicator, part) in definition.indicators.iter().zip(&scored.parts) {
         text.push(' ');
         text.push_str(&sentence(indicator, part, currency));
@@ -102,8 +106,16 @@ pub fn text(
     if let Some(next_score) = explanation.next_score {
         let next = stars(decision.stars + 1);
         let _ = match &ways[..] {
-            [] => write!(text, " {next} need a score of {}, which no indicator brings alone.", points(next_score)),
-            ways => write!(text, " Needs {} for {next}, all else equal.", ways.join(" or ")),
+            [] => write!(
+                text,
+                " {next} need a score of {}, which no indicator brings alone.",
+                points(next_score)
+            ),
+            ways => write!(
+                text,
+                " Needs {} for {next}, all else equal.",
+                ways.join(" or ")
+            ),
         };
     }
     text
@@ -139,10 +151,14 @@ fn held(definition: &Definition, decision: &Decision, explanation: &Explanation)
     match decision.held {
         HeldReason::NotHeld => String::new(),
         HeldReason::PromotionMargin => {
-            format!(" The score alone gives {alone}, but has not passed the cut by the margin of {margin}.")
+            format!(
+                " The score alone gives {alone}, but has not passed the cut by the margin of {margin}."
+            )
         }
         HeldReason::DemotionMargin => {
-            format!(" The score alone gives {alone}, but is not below the cut by the margin of {margin}.")
+            format!(
+                " The score alone gives {alone}, but is not below the cut by the margin of {margin}."
+            )
         }
         HeldReason::MinimumDwell => {
             let until = explanation.dwell_until.to_chrono().date_naive();
@@ -152,7 +168,11 @@ fn held(definition: &Definition, decision: &Decision, explanation: &Explanation)
 }
 
 fn stars(stars: i64) -> String {
-    if stars == 1 { "1 star".to_owned() } else { format!("{stars} stars") }
+    if stars == 1 {
+        "1 star".to_owned()
+    } else {
+        format!("{stars} stars")
+    }
 }
 
 fn quantity(kind: Kind, value: i64, currency: &Currency) -> String {
@@ -168,7 +188,10 @@ fn more(kind: Kind, needed: i64, currency: &Currency) -> String {
     match kind {
         // Rounded up to a cent: who spends what the sentence says does get there.
         Kind::Spend => {
-            format!("+{} {currency} spend", decimal(needed.saturating_add(9_999) / 10_000, 100, 2))
+            format!(
+                "+{} {currency} spend",
+                decimal(needed.saturating_add(9_999) / 10_000, 100, 2)
+            )
         }
         Kind::Frequency | Kind::CategoryBreadth => format!("+{}", quantity(kind, needed, currency)),
     }
@@ -227,7 +250,10 @@ mod tests {
     #[test]
     fn five_stars_need_nothing_and_one_star_fears_nothing() {
         let (_, decision, top) = explained(&[Some(2_000_000_000), Some(50), Some(9)]);
-        assert_eq!((decision.stars, top.next_score, top.needed), (5, None, vec![None; 3]));
+        assert_eq!(
+            (decision.stars, top.next_score, top.needed),
+            (5, None, vec![None; 3])
+        );
         let (_, decision, bottom) = explained(&[Some(0), Some(0), None]);
         assert_eq!((decision.stars, bottom.demotion_score), (1, None));
     }

@@ -61,7 +61,9 @@ impl Bands {
     pub fn cuts_of(given: &[i64]) -> Result<[i64; 4], String> {
         let cuts: [i64; 4] = match given {
             [] => CUTS_DEFAULT,
-            given => given.try_into().map_err(|_| "must have four entries, or none".to_owned())?,
+            given => given
+                .try_into()
+                .map_err(|_| "must have four entries, or none".to_owned())?,
         };
         let ascending = cuts.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending || cuts.iter().any(|cut| !(1..=ONE).contains(cut)) {
@@ -73,12 +75,18 @@ impl Bands {
     /// What is wrong with a margin for these cuts.
     pub fn margin_of(margin: i64, cuts: [i64; 4]) -> Result<i64, String> {
         // Margins that overlap would let one score satisfy a promotion and a demotion.
-        let gap = cuts.windows(2).map(|pair| pair[1] - pair[0]).min().expect("there are four cuts");
+        let gap = cuts
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .min()
+            .expect("there are four cuts");
         let fits = margin < cuts[0] && margin <= ONE - cuts[3] && margin <= (gap - 1) / 2;
         if margin < 0 || !fits {
-            return Err("must be 0 or more, less than half the distance of any two cuts, below the \
+            return Err(
+                "must be 0 or more, less than half the distance of any two cuts, below the \
                  first cut, and within 1000000 of the last"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(margin)
     }
@@ -92,9 +100,14 @@ impl Definition {
         }
         let total: i64 = indicators.iter().map(|indicator| indicator.weight).sum();
         if total != WEIGHT_TOTAL {
-            return Err(format!("must have weights that sum to {WEIGHT_TOTAL}, not {total}"));
+            return Err(format!(
+                "must have weights that sum to {WEIGHT_TOTAL}, not {total}"
+            ));
         }
-        if indicators.iter().all(|indicator| indicator.kind == Kind::CategoryBreadth) {
+        if indicators
+            .iter()
+            .all(|indicator| indicator.kind == Kind::CategoryBreadth)
+        {
             return Err("must include spend or frequency, which are never missing".to_owned());
         }
         let repeated = indicators.iter().enumerate().any(|(at, one)| {
@@ -124,7 +137,12 @@ mod tests {
     #[test]
     fn cuts_ascend() {
         assert_eq!(Bands::cuts_of(&[]), Ok(CUTS_DEFAULT));
-        for bad in [&[1, 2, 3][..], &[4, 3, 2, 1], &[0, 1, 2, 3], &[1, 2, 3, ONE + 1]] {
+        for bad in [
+            &[1, 2, 3][..],
+            &[4, 3, 2, 1],
+            &[0, 1, 2, 3],
+            &[1, 2, 3, ONE + 1],
+        ] {
             assert!(Bands::cuts_of(bad).is_err(), "{bad:?}");
         }
     }

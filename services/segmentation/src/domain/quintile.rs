@@ -20,7 +20,9 @@ impl TieRule {
 
     /// From what is stored.
     pub fn from_code(code: i64) -> Option<Self> {
-        [Self::AboveCut, Self::RRfm].into_iter().find(|rule| rule.code() == code)
+        [Self::AboveCut, Self::RRfm]
+            .into_iter()
+            .find(|rule| rule.code() == code)
     }
 }
 
@@ -46,7 +48,9 @@ impl Cuts {
             let (at, rest) = (last * k / 5, last * k % 5);
             let low = i128::from(values[at]);
             let high = i128::from(values[(at + 1).min(last)]);
-            5 * low + i128::try_from(rest).expect("a remainder of 5 is small") * (high - low) + raise
+            5 * low
+                + i128::try_from(rest).expect("a remainder of 5 is small") * (high - low)
+                + raise
         });
         Some(Self { fifths, rule })
     }
@@ -69,7 +73,10 @@ impl Cuts {
     /// For people, in multiples of `unit`.
     #[expect(clippy::cast_precision_loss, reason = "shown, never computed with")]
     pub fn display(&self, unit: i64) -> Vec<f64> {
-        self.fifths.iter().map(|&cut| cut as f64 / 5.0 / unit as f64).collect()
+        self.fifths
+            .iter()
+            .map(|&cut| cut as f64 / 5.0 / unit as f64)
+            .collect()
     }
 }
 
@@ -82,7 +89,10 @@ mod tests {
     fn cuts_interpolate_between_neighbours() {
         let cuts = Cuts::of(vec![40, 10, 30, 20], TieRule::AboveCut, 1).unwrap();
         assert_eq!(cuts.display(1), [16.0, 22.0, 28.0, 34.0]);
-        assert_eq!([10, 16, 17, 28, 29, 34, 35].map(|v| cuts.rank(v)), [1, 1, 2, 3, 4, 4, 5]);
+        assert_eq!(
+            [10, 16, 17, 28, 29, 34, 35].map(|v| cuts.rank(v)),
+            [1, 1, 2, 3, 4, 4, 5]
+        );
         assert_eq!(cuts.rank_reversed(10), 5);
     }
 

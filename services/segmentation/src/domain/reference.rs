@@ -22,8 +22,13 @@ impl QuantileTable {
         values.sort_unstable();
         let population = i64::try_from(values.len()).expect("a population fits 63 bits");
         let entries = if values.is_empty() { 0 } else { ENTRIES };
-        let quantiles = (0..entries).map(|k| values[k * values.len() / ENTRIES]).collect();
-        Self { population, quantiles }
+        let quantiles = (0..entries)
+            .map(|k| values[k * values.len() / ENTRIES])
+            .collect();
+        Self {
+            population,
+            quantiles,
+        }
     }
 
     /// How many customers it pictures.
@@ -73,7 +78,10 @@ mod tests {
     #[test]
     fn ties_get_the_middle_of_their_ranks() {
         let all_equal = QuantileTable::of(vec![5; 9]);
-        assert_eq!([4, 5, 6].map(|v| all_equal.percentile(v)), [0, 500_000, ONE]);
+        assert_eq!(
+            [4, 5, 6].map(|v| all_equal.percentile(v)),
+            [0, 500_000, ONE]
+        );
     }
 
     #[test]

@@ -41,7 +41,10 @@ pub fn score(definition: &Definition, tables: &[QuantileTable], raw: &[Option<i6
         .zip(raw)
         .map(|(table, &raw)| {
             let raw = raw.filter(|_| !table.is_empty())?;
-            Some(Value { raw, percentile: table.percentile(raw) })
+            Some(Value {
+                raw,
+                percentile: table.percentile(raw),
+            })
         })
         .collect();
     let present = present_weight(definition, &values);
@@ -66,14 +69,24 @@ pub fn score(definition: &Definition, tables: &[QuantileTable], raw: &[Option<i6
             part
         })
         .collect();
-    Scored { score: ONE / 2 + contributed, parts }
+    Scored {
+        score: ONE / 2 + contributed,
+        parts,
+    }
 }
 
 /// The weights that are not missing. A model has an indicator that never is; the floor of one guards the
 /// division all the same.
 pub(super) fn present_weight(definition: &Definition, values: &[Option<Value>]) -> i64 {
-    let present = definition.indicators.iter().zip(values).filter(|(_, value)| value.is_some());
-    present.map(|(indicator, _)| indicator.weight).sum::<i64>().max(1)
+    let present = definition
+        .indicators
+        .iter()
+        .zip(values)
+        .filter(|(_, value)| value.is_some());
+    present
+        .map(|(indicator, _)| indicator.weight)
+        .sum::<i64>()
+        .max(1)
 }
 
 #[cfg(test)]
@@ -83,14 +96,22 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     pub fn definition() -> Definition {
-        let indicator = |kind, weight| Indicator { kind, window_days: 365, weight };
+        let indicator = |kind, weight| Indicator {
+            kind,
+            window_days: 365,
+            weight,
+        };
         Definition {
             indicators: vec![
                 indicator(Kind::Spend, 6_000),
                 indicator(Kind::Frequency, 3_000),
                 indicator(Kind::CategoryBreadth, 1_000),
             ],
-            bands: Bands { cuts: CUTS_DEFAULT, margin: 40_000, dwell_days: 30 },
+            bands: Bands {
+                cuts: CUTS_DEFAULT,
+                margin: 40_000,
+                dwell_days: 30,
+            },
         }
     }
 
@@ -111,13 +132,31 @@ pub(super) mod tests {
 
     #[test]
     fn a_missing_indicator_gives_its_weight_to_the_others_in_proportion() {
-        let scored = score(&definition(), &tables(), &[Some(501_000_000), Some(3), None]);
-        let weights: Vec<_> = scored.parts.iter().map(|part| part.effective_weight).collect();
+        let scored = score(
+            &definition(),
+            &tables(),
+            &[Some(501_000_000), Some(3), None],
+        );
+        let weights: Vec<_> = scored
+            .parts
+            .iter()
+            .map(|part| part.effective_weight)
+            .collect();
         assert_eq!(weights, [6_666, 3_334, 0]);
-        assert_eq!(scored.parts[2], Part { value: None, effective_weight: 0, contribution: 0 });
+        assert_eq!(
+            scored.parts[2],
+            Part {
+                value: None,
+                effective_weight: 0,
+                contribution: 0
+            }
+        );
         // As if the model had been 2 : 1 from the start.
-        let percentiles: Vec<_> =
-            scored.parts.iter().filter_map(|part| Some(part.value?.percentile)).collect();
+        let percentiles: Vec<_> = scored
+            .parts
+            .iter()
+            .filter_map(|part| Some(part.value?.percentile))
+            .collect();
         let exact = (2 * percentiles[0] + percentiles[1]).div_euclid(3);
         assert!((scored.score - exact).abs() <= 1);
     }

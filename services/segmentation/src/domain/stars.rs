@@ -19,8 +19,12 @@ pub enum HeldReason {
 }
 
 impl HeldReason {
-    const ALL: [Self; 4] =
-        [Self::NotHeld, Self::PromotionMargin, Self::DemotionMargin, Self::MinimumDwell];
+    const ALL: [Self; 4] = [
+        Self::NotHeld,
+        Self::PromotionMargin,
+        Self::DemotionMargin,
+        Self::MinimumDwell,
+    ];
 
     /// As stored.
     pub fn code(self) -> i64 {
@@ -64,7 +68,12 @@ pub struct Decision {
 pub fn decide(bands: &Bands, score: i64, previous: Option<Previous>, as_of: Timestamp) -> Decision {
     let raw_stars = stars_at(bands, score);
     let Some(previous) = previous else {
-        return Decision { stars: raw_stars, raw_stars, held: HeldReason::NotHeld, since: as_of };
+        return Decision {
+            stars: raw_stars,
+            raw_stars,
+            held: HeldReason::NotHeld,
+            since: as_of,
+        };
     };
     let (stars, held) = if raw_stars >= previous.stars {
         let stars = stars_at(bands, score - bands.margin).max(previous.stars);
@@ -81,8 +90,16 @@ pub fn decide(bands: &Bands, score: i64, previous: Option<Previous>, as_of: Time
     Decision {
         stars,
         raw_stars,
-        held: if stars == raw_stars { HeldReason::NotHeld } else { held },
-        since: if stars == previous.stars { previous.since } else { as_of },
+        held: if stars == raw_stars {
+            HeldReason::NotHeld
+        } else {
+            held
+        },
+        since: if stars == previous.stars {
+            previous.since
+        } else {
+            as_of
+        },
     }
 }
 
@@ -97,21 +114,34 @@ mod tests {
     use crate::domain::model::CUTS_DEFAULT;
     use proptest::prelude::*;
 
-    const BANDS: Bands = Bands { cuts: CUTS_DEFAULT, margin: 40_000, dwell_days: 30 };
+    const BANDS: Bands = Bands {
+        cuts: CUTS_DEFAULT,
+        margin: 40_000,
+        dwell_days: 30,
+    };
 
     fn day(day: i64) -> Timestamp {
         Timestamp::from_micros(day * 86_400_000_000)
     }
 
     fn after(stars: i64, days: i64, score: i64) -> (i64, HeldReason) {
-        let previous = Previous { stars, since: day(0) };
+        let previous = Previous {
+            stars,
+            since: day(0),
+        };
         let decision = decide(&BANDS, score, Some(previous), day(days));
         (decision.stars, decision.held)
     }
 
     #[test]
     fn the_first_rating_takes_the_cuts_as_they_are() {
-        for (score, stars) in [(0, 1), (199_999, 1), (200_000, 2), (800_000, 5), (1_000_000, 5)] {
+        for (score, stars) in [
+            (0, 1),
+            (199_999, 1),
+            (200_000, 2),
+            (800_000, 5),
+            (1_000_000, 5),
+        ] {
             assert_eq!(decide(&BANDS, score, None, day(0)).stars, stars, "{score}");
         }
     }
@@ -137,9 +167,18 @@ mod tests {
 
     #[test]
     fn stars_that_stay_keep_their_date() {
-        let previous = Previous { stars: 3, since: day(1) };
-        assert_eq!(decide(&BANDS, 500_000, Some(previous), day(50)).since, day(1));
-        assert_eq!(decide(&BANDS, 900_000, Some(previous), day(50)).since, day(50));
+        let previous = Previous {
+            stars: 3,
+            since: day(1),
+        };
+        assert_eq!(
+            decide(&BANDS, 500_000, Some(previous), day(50)).since,
+            day(1)
+        );
+        assert_eq!(
+            decide(&BANDS, 900_000, Some(previous), day(50)).since,
+            day(50)
+        );
     }
 
     proptest! {

@@ -23,7 +23,9 @@ impl Grpc {
         let call = || Call::new(METHOD, &request, &request.request_id);
         self.job(call, async {
             let run = rfm::compute(&self.platform, run).await?;
-            Ok(pb::ComputeRfmResponse { run: Some(responses::rfm_run(&run)?) })
+            Ok(pb::ComputeRfmResponse {
+                run: Some(responses::rfm_run(&run)?),
+            })
         })
         .await
     }
@@ -78,7 +80,10 @@ impl Grpc {
         let as_of = requests::rerate(&request, self.platform.now())?;
         let call = || Call::new(METHOD, &request, &request.request_id);
         self.job(call, async {
-            let frozen = self.frozen.get_current(&mut self.platform.reader().await?).await?;
+            let frozen = self
+                .frozen
+                .get_current(&mut self.platform.reader().await?)
+                .await?;
             let summary = rerate_all(&self.platform, &self.frozen, as_of).await?;
             Ok(pb::RerateCustomersResponse {
                 summary: Some(responses::summary(summary)),

@@ -71,9 +71,17 @@ impl SegmentationService for Grpc {
         let request = request.into_inner();
         let of = requests::of_run(&request.run_id, request.as_of, self.platform.now())?;
         let mut snapshot = self.platform.snapshot().await?;
-        let (run, cells) =
-            rfm::grid(&mut snapshot, &of.run_id, of.as_of, request.split_by_monetary).await?;
-        let cells = cells.iter().map(|cell| responses::rfm_cell(cell, &self.currency)).collect();
+        let (run, cells) = rfm::grid(
+            &mut snapshot,
+            &of.run_id,
+            of.as_of,
+            request.split_by_monetary,
+        )
+        .await?;
+        let cells = cells
+            .iter()
+            .map(|cell| responses::rfm_cell(cell, &self.currency))
+            .collect();
         let run = Some(responses::rfm_run(&run)?);
         Ok(Response::new(pb::GetRfmGridResponse { run, cells }))
     }
@@ -92,7 +100,9 @@ impl SegmentationService for Grpc {
         };
         let created = models::create(&self.platform, mutation.tx(), create).await;
         let outcome = created.and_then(|model| {
-            Ok(pb::CreateRatingModelResponse { model: Some(responses::model(&model)?) })
+            Ok(pb::CreateRatingModelResponse {
+                model: Some(responses::model(&model)?),
+            })
         });
         mutation.finish(outcome).await
     }
@@ -136,13 +146,18 @@ impl SegmentationService for Grpc {
         request: Request<pb::GetRatingRequest>,
     ) -> Answer<pb::GetRatingResponse> {
         let request = request.into_inner();
-        let rating = self.rating(&request.customer_id, request.as_of, &request.at_least).await?;
+        let rating = self
+            .rating(&request.customer_id, request.as_of, &request.at_least)
+            .await?;
         let consistency_token = match rating.revision {
             0 => String::new(),
             revision => self.platform.token(&rating.customer_id, revision),
         };
         let rating = Some(responses::rating(&rating));
-        Ok(Response::new(pb::GetRatingResponse { rating, consistency_token }))
+        Ok(Response::new(pb::GetRatingResponse {
+            rating,
+            consistency_token,
+        }))
     }
 
     async fn batch_get_ratings(
@@ -154,8 +169,10 @@ impl SegmentationService for Grpc {
         let existing = store::existing_customers(&mut snapshot, &customers).await?;
         let now = self.platform.now();
         let found = ratings::list(&mut snapshot, &self.frozen, &existing, moment, now).await?;
-        let found: HashMap<_, _> =
-            found.iter().map(|rating| (&rating.customer_id, responses::rating(rating))).collect();
+        let found: HashMap<_, _> = found
+            .iter()
+            .map(|rating| (&rating.customer_id, responses::rating(rating)))
+            .collect();
         let mut response = pb::BatchGetRatingsResponse::default();
         for customer in &customers {
             match found.get(customer) {
@@ -174,7 +191,9 @@ impl SegmentationService for Grpc {
         request: Request<pb::ExplainRatingRequest>,
     ) -> Answer<pb::ExplainRatingResponse> {
         let request = request.into_inner();
-        let rating = self.rating(&request.customer_id, request.as_of, &request.at_least).await?;
+        let rating = self
+            .rating(&request.customer_id, request.as_of, &request.at_least)
+            .await?;
         let mut snapshot = self.platform.snapshot().await?;
         let explained = ratings::explain(&mut snapshot, rating, &self.currency).await?;
         let explanation = Some(responses::explanation(&explained));
@@ -193,7 +212,10 @@ impl SegmentationService for Grpc {
         let mut found = rows::list_history(&mut snapshot, &customer, &page).await?;
         let next_page_token = page.cut(&mut found, |row| row.rating.revision);
         let entries = found.iter().map(responses::history_entry).collect();
-        Ok(Response::new(pb::ListRatingHistoryResponse { entries, next_page_token }))
+        Ok(Response::new(pb::ListRatingHistoryResponse {
+            entries,
+            next_page_token,
+        }))
     }
 
     async fn list_by_star(
@@ -203,10 +225,14 @@ impl SegmentationService for Grpc {
         let (stars, page) = requests::by_star(&request.into_inner())?;
         let mut reader = self.platform.reader().await?;
         let mut found = rows::list_by_star(&mut reader, stars, &page).await?;
-        let next_page_token =
-            page.cut(&mut found, |row| (row.score_ppm, row.customer_id.to_string()));
+        let next_page_token = page.cut(&mut found, |row| {
+            (row.score_ppm, row.customer_id.to_string())
+        });
         let ratings = found.iter().map(responses::rating).collect();
-        Ok(Response::new(pb::ListByStarResponse { ratings, next_page_token }))
+        Ok(Response::new(pb::ListByStarResponse {
+            ratings,
+            next_page_token,
+        }))
     }
 
     async fn get_star_distribution(
@@ -218,7 +244,10 @@ impl SegmentationService for Grpc {
         let now = self.platform.now();
         let found =
             distribution::get(&mut snapshot, &self.frozen, moment, window_days, now).await?;
-        Ok(Response::new(responses::distribution(&found, &self.currency)))
+        Ok(Response::new(responses::distribution(
+            &found,
+            &self.currency,
+        )))
     }
 }
 

@@ -19,13 +19,20 @@ pub fn create_model(request: &pb::CreateRatingModelRequest) -> Result<CreateMode
     let indicators = indicators(&mut v, &request.indicators);
     let bands = bands(&mut v, request);
     let (display_name, indicators, bands) = v.all((display_name, indicators, bands))?;
-    Ok(CreateModel { display_name, definition: Definition { indicators, bands } })
+    Ok(CreateModel {
+        display_name,
+        definition: Definition { indicators, bands },
+    })
 }
 
 fn display_name(v: &mut Violations, raw: &str) -> Option<String> {
     let name = raw.trim();
-    if name.is_empty() || name.chars().count() > NAME_LEN_MAX || name.chars().any(char::is_control) {
-        v.add("display_name", format!("must be 1 to {NAME_LEN_MAX} characters"));
+    if name.is_empty() || name.chars().count() > NAME_LEN_MAX || name.chars().any(char::is_control)
+    {
+        v.add(
+            "display_name",
+            format!("must be 1 to {NAME_LEN_MAX} characters"),
+        );
         return None;
     }
     Some(name.to_owned())
@@ -33,8 +40,12 @@ fn display_name(v: &mut Violations, raw: &str) -> Option<String> {
 
 fn indicators(v: &mut Violations, raw: &[pb::Indicator]) -> Option<Vec<Indicator>> {
     // More than the limit is refused below; naming each of a million would not help.
-    let parsed: Vec<_> =
-        raw.iter().take(11).enumerate().map(|(at, raw)| indicator(v, at, raw)).collect();
+    let parsed: Vec<_> = raw
+        .iter()
+        .take(11)
+        .enumerate()
+        .map(|(at, raw)| indicator(v, at, raw))
+        .collect();
     let indicators: Vec<Indicator> = parsed.into_iter().collect::<Option<_>>()?;
     v.check("indicators", Definition::check_indicators(&indicators))?;
     Some(indicators)
@@ -52,14 +63,22 @@ fn indicator(v: &mut Violations, at: usize, raw: &pb::Indicator) -> Option<Indic
     };
     let window_days = Some(raw.window_days).filter(|days| (1..=DAYS_MAX).contains(days));
     if window_days.is_none() {
-        v.add(format!("indicators[{at}].window_days"), format!("must be 1 to {DAYS_MAX}"));
+        v.add(
+            format!("indicators[{at}].window_days"),
+            format!("must be 1 to {DAYS_MAX}"),
+        );
     }
-    let weight = Some(i64::from(raw.weight_basis_points)).filter(|w| (1..=WEIGHT_TOTAL).contains(w));
+    let weight =
+        Some(i64::from(raw.weight_basis_points)).filter(|w| (1..=WEIGHT_TOTAL).contains(w));
     if weight.is_none() {
         let field = format!("indicators[{at}].weight_basis_points");
         v.add(field, format!("must be 1 to {WEIGHT_TOTAL}"));
     }
-    Some(Indicator { kind: kind?, window_days: window_days?, weight: weight? })
+    Some(Indicator {
+        kind: kind?,
+        window_days: window_days?,
+        weight: weight?,
+    })
 }
 
 fn bands(v: &mut Violations, request: &pb::CreateRatingModelRequest) -> Option<Bands> {
@@ -70,5 +89,9 @@ fn bands(v: &mut Violations, request: &pb::CreateRatingModelRequest) -> Option<B
     if !(0..=DAYS_MAX).contains(&dwell_days) {
         v.add("minimum_dwell_days", format!("must be 0 to {DAYS_MAX}"));
     }
-    Some(Bands { cuts: cuts?, margin: margin?, dwell_days })
+    Some(Bands {
+        cuts: cuts?,
+        margin: margin?,
+        dwell_days,
+    })
 }

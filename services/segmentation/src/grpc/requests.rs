@@ -32,8 +32,11 @@ pub fn of_customer(customer_id: &str, as_of: ProtoTime) -> Result<OfCustomer, Er
 }
 
 fn moment(v: &mut Violations, as_of: ProtoTime) -> Option<Moment> {
-    let Some(as_of) = as_of else { return Some(Moment::Stored) };
-    v.check("as_of", Timestamp::try_from(&as_of)).map(Moment::AsOf)
+    let Some(as_of) = as_of else {
+        return Some(Moment::Stored);
+    };
+    v.check("as_of", Timestamp::try_from(&as_of))
+        .map(Moment::AsOf)
 }
 
 /// A moment that results are stored for: now, or one that has been.
@@ -52,7 +55,10 @@ fn window(v: &mut Violations, window_days: i64) -> Option<i64> {
     if (0..=WINDOW_DAYS_MAX).contains(&window_days) {
         return Some(window_days);
     }
-    v.add("window_days", format!("must be 1 to {WINDOW_DAYS_MAX}, or 0 for the whole history"));
+    v.add(
+        "window_days",
+        format!("must be 1 to {WINDOW_DAYS_MAX}, or 0 for the whole history"),
+    );
     None
 }
 
@@ -83,7 +89,11 @@ pub fn compute_rfm(request: &pb::ComputeRfmRequest, now: Timestamp) -> Result<Co
         }
     };
     let (as_of, window_days, rule) = v.all((as_of, window_days, rule))?;
-    Ok(ComputeRfm { as_of, window_days, rule })
+    Ok(ComputeRfm {
+        as_of,
+        window_days,
+        rule,
+    })
 }
 
 /// A run, by id or by moment.
@@ -112,12 +122,11 @@ pub fn or_now(moment: Moment, now: Timestamp) -> Timestamp {
     }
 }
 
-pub fn get_rfm(
-    request: &pb::GetRfmRequest,
-    now: Timestamp,
-) -> Result<(CustomerId, OfRun), Error> {
+pub fn get_rfm(request: &pb::GetRfmRequest, now: Timestamp) -> Result<(CustomerId, OfRun), Error> {
     let mut v = Violations::new();
-    let customer = v.parse("customer_id", &request.customer_id, |id| CustomerId::parse(id));
+    let customer = v.parse("customer_id", &request.customer_id, |id| {
+        CustomerId::parse(id)
+    });
     let run_id = id(&mut v, "run_id", &request.run_id, false);
     let as_of = moment_or(&mut v, request.as_of, now);
     let (customer, run_id, as_of) = v.all((customer, run_id, as_of))?;
@@ -159,7 +168,10 @@ pub fn batch(request: &pb::BatchGetRatingsRequest) -> Result<(Vec<CustomerId>, M
     let mut v = Violations::new();
     let count = request.customer_ids.len();
     if count == 0 || count > BATCH_MAX {
-        v.add("customer_ids", format!("must have 1 to {BATCH_MAX} entries"));
+        v.add(
+            "customer_ids",
+            format!("must have 1 to {BATCH_MAX} entries"),
+        );
     }
     let mut customers = Vec::new();
     let mut known = std::collections::HashSet::new();
@@ -171,11 +183,11 @@ pub fn batch(request: &pb::BatchGetRatingsRequest) -> Result<(Vec<CustomerId>, M
     v.all((Some(customers), moment))
 }
 
-pub fn history(
-    request: &pb::ListRatingHistoryRequest,
-) -> Result<(CustomerId, PageRequest), Error> {
+pub fn history(request: &pb::ListRatingHistoryRequest) -> Result<(CustomerId, PageRequest), Error> {
     let mut v = Violations::new();
-    let customer = v.parse("customer_id", &request.customer_id, |id| CustomerId::parse(id));
+    let customer = v.parse("customer_id", &request.customer_id, |id| {
+        CustomerId::parse(id)
+    });
     let query = format!("ListRatingHistory|{}", request.customer_id);
     let page = PageRequest::parse(&mut v, request.page_size, &request.page_token, &query);
     v.all((customer, page))

@@ -21,7 +21,13 @@ pub fn small(value: i64) -> i32 {
 }
 
 fn money(currency: &Currency, micros: i64) -> Option<api::r#type::v1::Money> {
-    Some(Money { currency: currency.clone(), micros }.into())
+    Some(
+        Money {
+            currency: currency.clone(),
+            micros,
+        }
+        .into(),
+    )
 }
 
 pub fn rating(row: &RatingRow) -> pb::Rating {
@@ -48,15 +54,30 @@ pub fn history_entry(row: &HistoryRow) -> pb::RatingHistoryEntry {
 }
 
 pub fn explanation(explained: &Explained) -> pb::RatingExplanation {
-    let Explained { rating: row, frozen, scored, explanation, text } = explained;
-    let indicators = frozen.definition.indicators.iter().zip(&scored.parts).zip(&explanation.needed);
+    let Explained {
+        rating: row,
+        frozen,
+        scored,
+        explanation,
+        text,
+    } = explained;
+    let indicators = frozen
+        .definition
+        .indicators
+        .iter()
+        .zip(&scored.parts)
+        .zip(&explanation.needed);
     let score = scored.score;
     pb::RatingExplanation {
         rating: Some(rating(row)),
         indicators: indicators
             .map(|((of, part), needed)| indicator_explanation(*of, part, *needed))
             .collect(),
-        next_stars: if explanation.next_score.is_some() { small(row.stars + 1) } else { 0 },
+        next_stars: if explanation.next_score.is_some() {
+            small(row.stars + 1)
+        } else {
+            0
+        },
         next_star_score_ppm: explanation.next_score.unwrap_or_default(),
         distance_to_next_star_ppm: explanation.next_score.map_or(0, |next| next - score),
         demotion_score_ppm: explanation.demotion_score.unwrap_or_default(),
@@ -121,14 +142,26 @@ pub fn reference(row: &ReferenceRow) -> Result<pb::RatingReference, Error> {
         model_id: row.model_id.clone(),
         as_of: Some(row.as_of.into()),
         customers: row.customers,
-        indicator_populations: row.tables()?.iter().map(|table| table.population()).collect(),
+        indicator_populations: row
+            .tables()?
+            .iter()
+            .map(|table| table.population())
+            .collect(),
         built_at: Some(row.built_at.into()),
     })
 }
 
 pub fn summary(summary: Summary) -> pb::RerateSummary {
-    let Summary { rated, changed, skipped } = summary;
-    pb::RerateSummary { rated, changed, skipped }
+    let Summary {
+        rated,
+        changed,
+        skipped,
+    } = summary;
+    pb::RerateSummary {
+        rated,
+        changed,
+        skipped,
+    }
 }
 
 pub fn features(found: &Features, currency: &Currency) -> pb::Features {
@@ -193,20 +226,25 @@ pub fn rfm_cell(row: &CellRow, currency: &Currency) -> pb::RfmCell {
     }
 }
 
-pub fn distribution(
-    found: &Distribution,
-    currency: &Currency,
-) -> pb::GetStarDistributionResponse {
+pub fn distribution(found: &Distribution, currency: &Currency) -> pb::GetStarDistributionResponse {
     let buckets = found.buckets.iter().map(|bucket| pb::StarBucket {
         stars: small(bucket.row.stars),
         customers: bucket.row.customers,
         spend: money(currency, bucket.row.spend_micros),
         spend_share_basis_points: bucket.share_basis_points,
     });
-    let spend = found.buckets.iter().map(|bucket| bucket.row.spend_micros).sum();
+    let spend = found
+        .buckets
+        .iter()
+        .map(|bucket| bucket.row.spend_micros)
+        .sum();
     pb::GetStarDistributionResponse {
         buckets: buckets.collect(),
-        customers: found.buckets.iter().map(|bucket| bucket.row.customers).sum(),
+        customers: found
+            .buckets
+            .iter()
+            .map(|bucket| bucket.row.customers)
+            .sum(),
         spend: money(currency, spend),
         unrated_customers: found.unrated_customers,
     }

@@ -33,7 +33,11 @@ pub async fn list_now(db: &mut impl Access, span: Span) -> Result<Vec<StarRow>, 
         GROUP BY rated.stars
         ORDER BY rated.stars";
     Ok(on!(db, |conn| {
-        sqlx::query_as(SELECT).bind(span.first).bind(span.last).fetch_all(conn).await
+        sqlx::query_as(SELECT)
+            .bind(span.first)
+            .bind(span.last)
+            .fetch_all(conn)
+            .await
     })?)
 }
 

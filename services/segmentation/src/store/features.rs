@@ -40,7 +40,7 @@ pub async fn bought(
         postgres: "
         SELECT customer_id, CAST(SUM(orders) AS BIGINT), CAST(SUM(spend_micros) AS BIGINT)
         FROM customer_days
-        WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+        WHERE customer_id = ANY (ARRAY(SELECT json_array_elements_text(CAST($1 AS json))))
             AND day >= $2 AND day <= $3 AND orders > 0
         GROUP BY customer_id",
         sqlite: "
@@ -53,11 +53,25 @@ pub async fn bought(
     let ids = id_list(customers);
     let days = DAYS.text(db.dialect());
     let rows: Vec<(CustomerId, i64, i64)> = on!(db, |conn| {
-        sqlx::query_as(days).bind(&ids).bind(span.first).bind(span.last).fetch_all(conn).await
+        sqlx::query_as(days)
+            .bind(&ids)
+            .bind(span.first)
+            .bind(span.last)
+            .fetch_all(conn)
+            .await
     })?;
     let mut bought: HashMap<_, _> = rows
         .into_iter()
-        .map(|(id, orders, spend_micros)| (id, Bought { orders, spend_micros, categories: 0 }))
+        .map(|(id, orders, spend_micros)| {
+            (
+                id,
+                Bought {
+                    orders,
+                    spend_micros,
+                    categories: 0,
+                },
+            )
+        })
         .collect();
     for (id, categories) in list_categories(db, &ids, span).await? {
         bought.entry(id).or_default().categories = categories;
@@ -74,7 +88,7 @@ async fn list_categories(
         postgres: "
         SELECT customer_id, COUNT(DISTINCT category)
         FROM customer_categories
-        WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+        WHERE customer_id = ANY (ARRAY(SELECT json_array_elements_text(CAST($1 AS json))))
             AND day >= $2 AND day <= $3 AND orders > 0
         GROUP BY customer_id",
         sqlite: "
@@ -86,7 +100,12 @@ async fn list_categories(
     };
     let text = CATEGORIES.text(db.dialect());
     Ok(on!(db, |conn| {
-        sqlx::query_as(text).bind(ids).bind(span.first).bind(span.last).fetch_all(conn).await
+        sqlx::query_as(text)
+            .bind(ids)
+            .bind(span.first)
+            .bind(span.last)
+            .fetch_all(conn)
+            .await
     })?)
 }
 
@@ -100,7 +119,10 @@ pub async fn purchase_days(
         SELECT MIN(day), MAX(day)
         FROM customer_days
         WHERE customer_id = $1 AND day <= $2 AND orders > 0";
-    let (first, last): (Option<Day>, Option<Day>) =
-        on!(db, |conn| sqlx::query_as(SELECT).bind(customer).bind(last).fetch_one(conn).await)?;
+    let (first, last): (Option<Day>, Option<Day>) = on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(customer)
+        .bind(last)
+        .fetch_one(conn)
+        .await)?;
     Ok(first.zip(last))
 }

@@ -32,7 +32,11 @@ pub async fn list_customers(
         WHERE NOT deleted AND customer_id > $1
         ORDER BY customer_id
         LIMIT $2";
-    Ok(on!(db, |conn| sqlx::query_scalar(SELECT).bind(after).bind(limit).fetch_all(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_scalar(SELECT)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
 }
 
 /// Which of these customers the base has.
@@ -44,7 +48,7 @@ pub async fn existing_customers(
         postgres: "
         SELECT customer_id
         FROM customers
-        WHERE NOT deleted AND customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+        WHERE NOT deleted AND customer_id = ANY (ARRAY(SELECT json_array_elements_text(CAST($1 AS json))))
         ORDER BY customer_id",
         sqlite: "
         SELECT customer_id
@@ -54,14 +58,19 @@ pub async fn existing_customers(
     };
     let text = SELECT.text(db.dialect());
     Ok(on!(db, |conn| {
-        sqlx::query_scalar(text).bind(id_list(customers)).fetch_all(conn).await
+        sqlx::query_scalar(text)
+            .bind(id_list(customers))
+            .fetch_all(conn)
+            .await
     })?)
 }
 
 /// Customers in the base.
 pub async fn count_customers(db: &mut impl Access) -> Result<i64, Error> {
     const SELECT: &str = "SELECT COUNT(*) FROM customers WHERE NOT deleted";
-    Ok(on!(db, |conn| sqlx::query_scalar(SELECT).fetch_one(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_scalar(SELECT)
+        .fetch_one(conn)
+        .await)?)
 }
 
 /// Refuses a customer that the base does not have.
@@ -70,8 +79,10 @@ pub async fn get_customer(db: &mut impl Access, customer: &CustomerId) -> Result
         SELECT customer_id, ignored_transactions
         FROM customers
         WHERE customer_id = $1 AND NOT deleted";
-    let found: Option<Customer> =
-        on!(db, |conn| sqlx::query_as(SELECT).bind(customer).fetch_optional(conn).await)?;
+    let found: Option<Customer> = on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(customer)
+        .fetch_optional(conn)
+        .await)?;
     found.ok_or_else(|| Error::CustomerNotFound(customer.clone()))
 }
 

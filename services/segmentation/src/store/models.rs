@@ -66,8 +66,10 @@ pub async fn get(db: &mut impl Access, model_id: &str) -> Result<ModelRow, Error
         SELECT model_id, version, display_name, definition, state, reference_id, created_at, activated_at
         FROM rating_models
         WHERE model_id = $1 OR ($1 = '' AND state = 'active')";
-    let found: Option<ModelRow> =
-        on!(db, |conn| sqlx::query_as(SELECT).bind(model_id).fetch_optional(conn).await)?;
+    let found: Option<ModelRow> = on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(model_id)
+        .fetch_optional(conn)
+        .await)?;
     found.ok_or_else(|| Error::RatingModelNotFound(model_id.to_owned()))
 }
 
@@ -77,7 +79,9 @@ pub async fn find_current(db: &mut impl Access) -> Result<Option<(String, String
         SELECT model_id, reference_id
         FROM rating_models
         WHERE state = 'active' AND reference_id IS NOT NULL";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).fetch_optional(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .fetch_optional(conn)
+        .await)?)
 }
 
 /// Makes the changes of models wait for one another.
@@ -129,7 +133,12 @@ pub async fn activate(tx: &mut Tx, model_id: &str) -> Result<(), Error> {
         "UPDATE rating_models SET state = 'active', activated_at = $2 WHERE model_id = $1";
     let now = tx.now();
     on!(tx, |conn| sqlx::query(RETIRE).execute(conn).await.map(drop))?;
-    on!(tx, |conn| sqlx::query(ACTIVATE).bind(model_id).bind(now).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(ACTIVATE)
+        .bind(model_id)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }
 
@@ -142,7 +151,10 @@ pub async fn get_reference(
         SELECT reference_id, model_id, as_of, customers, tables, built_at
         FROM rating_references
         WHERE reference_id = $1";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).bind(reference_id).fetch_one(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(reference_id)
+        .fetch_one(conn)
+        .await)?)
 }
 
 /// Stores a reference as its model's newest.
@@ -163,7 +175,16 @@ pub async fn insert_reference(tx: &mut Tx, reference: &ReferenceRow) -> Result<(
             .await
             .map(drop)
     })?;
-    let ReferenceRow { reference_id, model_id, .. } = reference;
-    on!(tx, |conn| sqlx::query(POINT).bind(model_id).bind(reference_id).execute(conn).await.map(drop))?;
+    let ReferenceRow {
+        reference_id,
+        model_id,
+        ..
+    } = reference;
+    on!(tx, |conn| sqlx::query(POINT)
+        .bind(model_id)
+        .bind(reference_id)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }

@@ -33,8 +33,10 @@ pub async fn lock_customer(tx: &mut Tx, customer: &CustomerId) -> Result<Option<
         VALUES ($1, 0, 0, FALSE)
         ON CONFLICT (customer_id) DO UPDATE SET deleted = customers.deleted
         RETURNING revision, deleted";
-    let (revision, deleted): (i64, bool) =
-        on!(tx, |conn| sqlx::query_as(UPSERT).bind(customer).fetch_one(conn).await)?;
+    let (revision, deleted): (i64, bool) = on!(tx, |conn| sqlx::query_as(UPSERT)
+        .bind(customer)
+        .fetch_one(conn)
+        .await)?;
     Ok((!deleted).then_some(revision))
 }
 
@@ -74,9 +76,15 @@ pub async fn void(
         WHERE customer_id = $1 AND transaction_id = $2 AND NOT voided
         RETURNING day, spend_micros, categories, counted";
     let row: Option<(Day, i64, String, bool)> = on!(tx, |conn| {
-        sqlx::query_as(UPDATE).bind(customer).bind(transaction_id).fetch_optional(conn).await
+        sqlx::query_as(UPDATE)
+            .bind(customer)
+            .bind(transaction_id)
+            .fetch_optional(conn)
+            .await
     })?;
-    let Some((day, spend_micros, categories, counted)) = row else { return Ok(None) };
+    let Some((day, spend_micros, categories, counted)) = row else {
+        return Ok(None);
+    };
     Ok(Some(Purchase {
         transaction_id: transaction_id.to_owned(),
         customer_id: customer.clone(),
@@ -118,7 +126,13 @@ pub async fn update_days(tx: &mut Tx, purchase: &Purchase, way: Direction) -> Re
         VALUES ($1, $2, $3, $4)
         ON CONFLICT (customer_id, day, category) DO UPDATE
         SET orders = customer_categories.orders + EXCLUDED.orders";
-    let Purchase { customer_id, day, spend_micros, categories, .. } = purchase;
+    let Purchase {
+        customer_id,
+        day,
+        spend_micros,
+        categories,
+        ..
+    } = purchase;
     on!(tx, |conn| {
         sqlx::query(DAY)
             .bind(customer_id)
@@ -155,7 +169,12 @@ pub async fn update_ignored(
         SET ignored_transactions = ignored_transactions + $2
         WHERE customer_id = $1";
     on!(tx, |conn| {
-        sqlx::query(UPDATE).bind(customer).bind(way.sign()).execute(conn).await.map(drop)
+        sqlx::query(UPDATE)
+            .bind(customer)
+            .bind(way.sign())
+            .execute(conn)
+            .await
+            .map(drop)
     })?;
     Ok(())
 }
@@ -180,11 +199,19 @@ pub async fn delete_customer(
         WHERE customer_id = $1
         RETURNING revision";
     for delete in DELETES {
-        on!(tx, |conn| sqlx::query(delete).bind(customer).execute(conn).await.map(drop))?;
+        on!(tx, |conn| sqlx::query(delete)
+            .bind(customer)
+            .execute(conn)
+            .await
+            .map(drop))?;
     }
-    let stars: Option<i64> =
-        on!(tx, |conn| sqlx::query_scalar(RATING).bind(customer).fetch_optional(conn).await)?;
-    let revision: i64 =
-        on!(tx, |conn| sqlx::query_scalar(MARK).bind(customer).fetch_one(conn).await)?;
+    let stars: Option<i64> = on!(tx, |conn| sqlx::query_scalar(RATING)
+        .bind(customer)
+        .fetch_optional(conn)
+        .await)?;
+    let revision: i64 = on!(tx, |conn| sqlx::query_scalar(MARK)
+        .bind(customer)
+        .fetch_one(conn)
+        .await)?;
     Ok(stars.map(|stars| (stars, revision)))
 }

@@ -93,17 +93,34 @@ const REVISIONS: Sql = Sql {
 pub async fn upsert(tx: &mut Tx, ratings: &[NewRating]) -> Result<(), Error> {
     let all = json_list(&ratings.iter().map(as_json).collect::<Vec<_>>());
     let sql = RATINGS.text(common::db::Access::dialect(tx));
-    on!(tx, |conn| sqlx::query(sql).bind(all).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(sql)
+        .bind(all)
+        .execute(conn)
+        .await
+        .map(drop))?;
 
-    let changed: Vec<_> = ratings.iter().filter(|rating| rating.is_change()).map(as_json).collect();
+    let changed: Vec<_> = ratings
+        .iter()
+        .filter(|rating| rating.is_change())
+        .map(as_json)
+        .collect();
     if changed.is_empty() {
         return Ok(());
     }
     let (changed, now) = (json_list(&changed), tx.now());
     let sql = HISTORY.text(common::db::Access::dialect(tx));
-    on!(tx, |conn| sqlx::query(sql).bind(&changed).bind(now).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(sql)
+        .bind(&changed)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(drop))?;
     let sql = REVISIONS.text(common::db::Access::dialect(tx));
-    on!(tx, |conn| sqlx::query(sql).bind(&changed).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(sql)
+        .bind(&changed)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }
 

@@ -65,7 +65,7 @@ pub async fn lock_free(
         postgres: "
         SELECT customer_id, revision
         FROM customers
-        WHERE NOT deleted AND customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+        WHERE NOT deleted AND customer_id = ANY (ARRAY(SELECT json_array_elements_text(CAST($1 AS json))))
         ORDER BY customer_id
         FOR UPDATE SKIP LOCKED",
         // The writer is alone.
@@ -77,7 +77,10 @@ pub async fn lock_free(
     };
     let text = LOCK.text(tx.dialect());
     Ok(on!(tx, |conn| {
-        sqlx::query_as(text).bind(id_list(customers)).fetch_all(conn).await
+        sqlx::query_as(text)
+            .bind(id_list(customers))
+            .fetch_all(conn)
+            .await
     })?)
 }
 
@@ -95,20 +98,20 @@ pub async fn lock_one(
         sqlite: "SELECT customer_id, revision FROM customers WHERE NOT deleted AND customer_id = $1",
     };
     let text = LOCK.text(tx.dialect());
-    Ok(on!(tx, |conn| sqlx::query_as(text).bind(customer).fetch_optional(conn).await)?)
+    Ok(on!(tx, |conn| sqlx::query_as(text)
+        .bind(customer)
+        .fetch_optional(conn)
+        .await)?)
 }
 
 /// The stored ratings of customers.
-pub async fn list(
-    db: &mut impl Access,
-    customers: &[CustomerId],
-) -> Result<Vec<RatingRow>, Error> {
+pub async fn list(db: &mut impl Access, customers: &[CustomerId]) -> Result<Vec<RatingRow>, Error> {
     const SELECT: Sql = Sql {
         postgres: "
         SELECT customer_id, revision, stars, raw_stars, held, score_ppm, raw_values, model_id,
             reference_id, as_of, stars_since
         FROM ratings
-        WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+        WHERE customer_id = ANY (ARRAY(SELECT json_array_elements_text(CAST($1 AS json))))
         ORDER BY customer_id",
         sqlite: "
         SELECT customer_id, revision, stars, raw_stars, held, score_ppm, raw_values, model_id,
@@ -118,7 +121,10 @@ pub async fn list(
         ORDER BY customer_id",
     };
     let text = SELECT.text(db.dialect());
-    Ok(on!(db, |conn| sqlx::query_as(text).bind(id_list(customers)).fetch_all(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(text)
+        .bind(id_list(customers))
+        .fetch_all(conn)
+        .await)?)
 }
 
 /// The stars that customers had at a moment, from their history: customer, stars, since when.
@@ -134,7 +140,7 @@ pub async fn list_at(
             SELECT customer_id, stars, stars_since,
                 ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY revision DESC) AS age
             FROM rating_history
-            WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json))) AND as_of <= $2
+            WHERE customer_id = ANY (ARRAY(SELECT json_array_elements_text(CAST($1 AS json)))) AND as_of <= $2
         ) AS history
         WHERE age = 1
         ORDER BY customer_id",
@@ -151,7 +157,11 @@ pub async fn list_at(
     };
     let text = SELECT.text(db.dialect());
     Ok(on!(db, |conn| {
-        sqlx::query_as(text).bind(id_list(customers)).bind(as_of).fetch_all(conn).await
+        sqlx::query_as(text)
+            .bind(id_list(customers))
+            .bind(as_of)
+            .fetch_all(conn)
+            .await
     })?)
 }
 

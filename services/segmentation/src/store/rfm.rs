@@ -146,7 +146,12 @@ pub async fn insert_scores(tx: &mut Tx, run_id: &str, scores: &[ScoreRow]) -> Re
         .collect();
     let text = INSERT.text(tx.dialect());
     on!(tx, |conn| {
-        sqlx::query(text).bind(run_id).bind(json_list(&rows)).execute(conn).await.map(drop)
+        sqlx::query(text)
+            .bind(run_id)
+            .bind(json_list(&rows))
+            .execute(conn)
+            .await
+            .map(drop)
     })?;
     Ok(())
 }
@@ -189,11 +194,23 @@ pub async fn get_run(
         ORDER BY as_of DESC, run_id DESC
         LIMIT 1";
     let found: Option<RunRow> = if run_id.is_empty() {
-        on!(db, |conn| sqlx::query_as(NEWEST).bind(as_of).fetch_optional(conn).await)?
+        on!(db, |conn| sqlx::query_as(NEWEST)
+            .bind(as_of)
+            .fetch_optional(conn)
+            .await)?
     } else {
-        on!(db, |conn| sqlx::query_as(BY_ID).bind(run_id).fetch_optional(conn).await)?
+        on!(db, |conn| sqlx::query_as(BY_ID)
+            .bind(run_id)
+            .fetch_optional(conn)
+            .await)?
     };
-    let which = || if run_id.is_empty() { format!("as of {as_of}") } else { run_id.to_owned() };
+    let which = || {
+        if run_id.is_empty() {
+            format!("as of {as_of}")
+        } else {
+            run_id.to_owned()
+        }
+    };
     found.ok_or_else(|| Error::RfmRunNotFound(which()))
 }
 
@@ -209,7 +226,11 @@ pub async fn find_score(
         FROM rfm_scores
         WHERE run_id = $1 AND customer_id = $2";
     Ok(on!(db, |conn| {
-        sqlx::query_as(SELECT).bind(run_id).bind(customer).fetch_optional(conn).await
+        sqlx::query_as(SELECT)
+            .bind(run_id)
+            .bind(customer)
+            .fetch_optional(conn)
+            .await
     })?)
 }
 
@@ -222,5 +243,8 @@ pub async fn list_cells(db: &mut impl Access, run_id: &str) -> Result<Vec<CellRo
         WHERE run_id = $1
         GROUP BY recency_score, frequency_score, monetary_score
         ORDER BY recency_score, frequency_score, monetary_score";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).bind(run_id).fetch_all(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(run_id)
+        .fetch_all(conn)
+        .await)?)
 }

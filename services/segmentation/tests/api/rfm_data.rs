@@ -27,13 +27,18 @@ fn folder() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: {} is missing, so the RFM figures are not verified", folder.display());
+    eprintln!(
+        "SKIPPED: {} is missing, so the RFM figures are not verified",
+        folder.display()
+    );
     None
 }
 
 /// Names are no customer ids: spaces and apostrophes become dots.
 fn id_of(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '.' }).collect()
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '.' })
+        .collect()
 }
 
 fn orders(folder: &std::path::Path) -> Vec<Order> {
@@ -51,13 +56,26 @@ fn orders(folder: &std::path::Path) -> Vec<Order> {
 
 /// Applies the orders as the consumer would, 500 to a transaction.
 async fn apply(world: &mut World, orders: &[Order]) {
+    apply_n(world, orders, "t").await
+}
+async fn apply_n(world: &mut World, orders: &[Order], p: &str) {
     let projection = Purchases::new(Currency::parse("USD").unwrap());
     for (batch, orders) in orders.chunks(500).enumerate() {
         let mut tx = world.server.platform.tx().await.unwrap();
         for (index, order) in orders.iter().enumerate() {
-            let id = format!("t{batch}-{index}");
-            let Order { customer, day, revenue } = order;
-            let buy = Buy { customer, id: &id, on: day, micros: revenue * USD, ..Buy::default() };
+            let id = format!("{p}{batch}-{index}");
+            let Order {
+                customer,
+                day,
+                revenue,
+            } = order;
+            let buy = Buy {
+                customer,
+                id: &id,
+                on: day,
+                micros: revenue * USD,
+                ..Buy::default()
+            };
             let recorded = TransactionRecorded {
                 customer_id: customer.clone(),
                 transaction: Some(buy.transaction()),
@@ -85,13 +103,44 @@ async fn the_published_figures_come_out(
     let Some(folder) = folder() else { return };
     let mut world = World::start(backend).await;
     let orders = orders(&folder);
+    let t0 = std::time::Instant::now();
     apply(&mut world, &orders).await;
+    eprintln!("PERF {backend:?} apply {:?}", t0.elapsed());
+    world
+        .server
+        .clock
+        .set(testkit::time("2006-12-31T00:00:00Z"));
+    let t0 = std::time::Instant::now();
+    world.builds_reference().await;
+    eprintln!("PERF {backend:?} reference {:?}", t0.elapsed());
+    let t0 = std::time::Instant::now();
+    world.rerates().await;
+    eprintln!("PERF {backend:?} rerate {:?}", t0.elapsed());
+    let more: Vec<_> = orders
+        .iter()
+        .map(|o| Order {
+            customer: o.customer.clone(),
+            day: "2006-12-30".into(),
+            revenue: 1,
+        })
+        .collect();
+    let t0 = std::time::Instant::now();
+    apply_n(&mut world, &more, "z").await;
+    eprintln!("PERF {backend:?} apply with rating {:?}", t0.elapsed());
+    return;
     let request = pb::ComputeRfmRequest {
         as_of: at("2006-12-31"),
         rule: pb::QuintileRule::RRfm.into(),
         ..Default::default()
     };
-    let run = world.client.compute_rfm(request).await.unwrap().into_inner().run.unwrap();
+    let run = world
+        .client
+        .compute_rfm(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .run
+        .unwrap();
     assert_eq!(run.customers, 995);
     assert_eq!(run.recency_cuts, [115.0, 181.0, 297.4, 482.0]);
     assert_eq!(run.frequency_cuts, [4.0, 5.0, 6.0, 8.0]);
@@ -100,20 +149,45 @@ async fn the_published_figures_come_out(
     let examples = std::fs::read_to_string(folder.join("examples.csv")).unwrap();
     for line in examples.lines().skip(1) {
         let fields: Vec<_> = line.split(',').collect();
-        let request = pb::GetRfmRequest { customer_id: id_of(fields[0]), ..Default::default() };
-        let got = world.client.get_rfm(request).await.unwrap().into_inner().score.unwrap();
-        let numbers: Vec<i64> = fields[1..8].iter().map(|field| field.parse().unwrap()).collect();
+        let request = pb::GetRfmRequest {
+            customer_id: id_of(fields[0]),
+            ..Default::default()
+        };
+        let got = world
+            .client
+            .get_rfm(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .score
+            .unwrap();
+        let numbers: Vec<i64> = fields[1..8]
+            .iter()
+            .map(|field| field.parse().unwrap())
+            .collect();
         let monetary = got.monetary.unwrap().micros / USD;
-        let scores = [got.recency_score, got.frequency_score, got.monetary_score, got.rfm_score];
+        let scores = [
+            got.recency_score,
+            got.frequency_score,
+            got.monetary_score,
+            got.rfm_score,
+        ];
         let mut all = vec![got.recency_days, got.frequency, monetary];
         all.extend(scores.map(i64::from));
         assert_eq!(all, numbers, "{line}");
     }
 
-    let grid = pb::GetRfmGridRequest { split_by_monetary: true, ..Default::default() };
+    let grid = pb::GetRfmGridRequest {
+        split_by_monetary: true,
+        ..Default::default()
+    };
     let grid = world.client.get_rfm_grid(grid).await.unwrap().into_inner();
     let customers: i64 = grid.cells.iter().map(|cell| cell.customers).sum();
-    let spend: i64 = grid.cells.iter().map(|cell| cell.spend.as_ref().unwrap().micros).sum();
+    let spend: i64 = grid
+        .cells
+        .iter()
+        .map(|cell| cell.spend.as_ref().unwrap().micros)
+        .sum();
     assert_eq!((customers, spend), (995, 464_158 * USD));
     champions(&folder, &grid.cells);
 }
@@ -123,7 +197,10 @@ fn champions(folder: &std::path::Path, cells: &[pb::RfmCell]) {
     let text = std::fs::read_to_string(folder.join("segment_rules.json")).unwrap();
     let schemes: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
     let rules = schemes["upstream_test"].as_array().unwrap();
-    let rule = rules.iter().find(|rule| rule["segment"] == "Champions").unwrap();
+    let rule = rules
+        .iter()
+        .find(|rule| rule["segment"] == "Champions")
+        .unwrap();
     let inside = |component: &str, score: i32| {
         let range = &rule[component];
         (range[0].as_i64().unwrap()..=range[1].as_i64().unwrap()).contains(&i64::from(score))
@@ -137,6 +214,9 @@ fn champions(folder: &std::path::Path, cells: &[pb::RfmCell]) {
         })
         .collect();
     let customers: i64 = chosen.iter().map(|cell| cell.customers).sum();
-    let spend: i64 = chosen.iter().map(|cell| cell.spend.as_ref().unwrap().micros).sum();
+    let spend: i64 = chosen
+        .iter()
+        .map(|cell| cell.spend.as_ref().unwrap().micros)
+        .sum();
     assert_eq!((customers, spend), (158, 120_178 * USD));
 }

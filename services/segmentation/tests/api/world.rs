@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use api::customer::v1 as customer;
 use api::feed::v1::ReadChangesRequest;
 use api::feed::v1::change_feed_service_client::ChangeFeedServiceClient;
-use api::r#type::v1::Money;
 use api::segmentation::v1 as pb;
 use api::segmentation::v1::segmentation_service_client::SegmentationServiceClient;
+use api::r#type::v1::Money;
 use prost::Name as _;
 use prost_types::Timestamp;
 use segmentation::Segmentation;
@@ -52,7 +52,12 @@ impl Default for Buy<'_> {
 
 impl Buy<'_> {
     pub fn transaction(&self) -> customer::Transaction {
-        let money = |micros| Some(Money { currency_code: self.currency.to_owned(), micros });
+        let money = |micros| {
+            Some(Money {
+                currency_code: self.currency.to_owned(),
+                micros,
+            })
+        };
         let line = |category: &&str| customer::TransactionLine {
             category: (*category).to_owned(),
             quantity: 1,
@@ -72,7 +77,11 @@ impl Buy<'_> {
 
 /// Midnight of a day, or an instant.
 pub fn at(day: &str) -> Option<Timestamp> {
-    let text = if day.contains('T') { day.to_owned() } else { format!("{day}T00:00:00Z") };
+    let text = if day.contains('T') {
+        day.to_owned()
+    } else {
+        format!("{day}T00:00:00Z")
+    };
     Some(testkit::time(&text).into())
 }
 
@@ -82,7 +91,12 @@ impl World {
         let server = TestServer::<Segmentation>::start_with(backend, &[&customers]).await;
         server.clock.set(testkit::time(NOW));
         let client = SegmentationServiceClient::new(server.channel());
-        Self { customers, server, client, revisions: HashMap::new() }
+        Self {
+            customers,
+            server,
+            client,
+            revisions: HashMap::new(),
+        }
     }
 
     pub fn next_revision(&mut self, customer: &str) -> i64 {
@@ -93,9 +107,13 @@ impl World {
 
     pub async fn creates(&mut self, customer: &str) {
         let revision = self.next_revision(customer);
-        let facts =
-            customer::CustomerFacts { customer_id: customer.to_owned(), ..Default::default() };
-        let event = customer::CustomerCreated { customer: Some(facts) };
+        let facts = customer::CustomerFacts {
+            customer_id: customer.to_owned(),
+            ..Default::default()
+        };
+        let event = customer::CustomerCreated {
+            customer: Some(facts),
+        };
         self.customers.emit(customer, revision, &event).await;
     }
 
@@ -120,7 +138,9 @@ impl World {
 
     pub async fn deletes(&mut self, customer: &str) {
         let revision = self.next_revision(customer);
-        let event = customer::CustomerDeleted { customer_id: customer.to_owned() };
+        let event = customer::CustomerDeleted {
+            customer_id: customer.to_owned(),
+        };
         self.customers.emit(customer, revision, &event).await;
     }
 
@@ -135,14 +155,22 @@ impl World {
             self.creates(&customer).await;
             for order in 1..=n {
                 let id = format!("t{order}");
-                self.buys(Buy { customer: &customer, id: &id, ..Buy::default() }).await;
+                self.buys(Buy {
+                    customer: &customer,
+                    id: &id,
+                    ..Buy::default()
+                })
+                .await;
             }
         }
         self.caught_up().await;
     }
 
     pub async fn builds_reference(&mut self) -> pb::BuildReferenceResponse {
-        let response = self.client.build_reference(pb::BuildReferenceRequest::default()).await;
+        let response = self
+            .client
+            .build_reference(pb::BuildReferenceRequest::default())
+            .await;
         response.unwrap().into_inner()
     }
 
@@ -152,17 +180,34 @@ impl World {
             as_of: at(as_of),
             ..Default::default()
         };
-        self.client.get_features(request).await.unwrap().into_inner().features.unwrap()
+        self.client
+            .get_features(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .features
+            .unwrap()
     }
 
     pub async fn rating(&mut self, customer: &str) -> pb::Rating {
-        let request =
-            pb::GetRatingRequest { customer_id: customer.to_owned(), ..Default::default() };
-        self.client.get_rating(request).await.unwrap().into_inner().rating.unwrap()
+        let request = pb::GetRatingRequest {
+            customer_id: customer.to_owned(),
+            ..Default::default()
+        };
+        self.client
+            .get_rating(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .rating
+            .unwrap()
     }
 
     pub async fn rerates(&mut self) -> pb::RerateSummary {
-        let response = self.client.rerate_customers(pb::RerateCustomersRequest::default()).await;
+        let response = self
+            .client
+            .rerate_customers(pb::RerateCustomersRequest::default())
+            .await;
         response.unwrap().into_inner().summary.unwrap()
     }
 
@@ -178,18 +223,33 @@ impl World {
         let mut told = Vec::new();
         // The sequencer of PostgreSQL needs a moment: read until the newest stored change is there.
         for _ in 0..200 {
-            let read = feed.read_changes(request.clone()).await.unwrap().into_inner();
+            let read = feed
+                .read_changes(request.clone())
+                .await
+                .unwrap()
+                .into_inner();
             told = read
                 .events
                 .into_iter()
                 .filter(|event| event.customer_id == customer)
-                .map(|event| event.payload.unwrap().to_msg::<pb::RatingChanged>().unwrap())
+                .map(|event| {
+                    event
+                        .payload
+                        .unwrap()
+                        .to_msg::<pb::RatingChanged>()
+                        .unwrap()
+                })
                 .collect();
             let stored = self.history(customer).await;
             let newest = |told: &Vec<pb::RatingChanged>| {
-                told.last().and_then(|changed| changed.rating.as_ref().map(|r| r.revision))
+                told.last()
+                    .and_then(|changed| changed.rating.as_ref().map(|r| r.revision))
             };
-            if newest(&told) == stored.first().and_then(|e| e.rating.as_ref().map(|r| r.revision)) {
+            if newest(&told)
+                == stored
+                    .first()
+                    .and_then(|e| e.rating.as_ref().map(|r| r.revision))
+            {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -203,6 +263,11 @@ impl World {
             ..Default::default()
         };
         let mut client = self.client.clone();
-        client.list_rating_history(request).await.unwrap().into_inner().entries
+        client
+            .list_rating_history(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .entries
     }
 }

@@ -102,12 +102,14 @@ async fn example(clients: &Clients, customer_id: String) -> Result<String, Statu
             day(summary.last_purchase_at.as_ref()),
         ),
         format!(
-            "  loyalty   {} with {} points in the window, {} available, {} to {}",
+            "  loyalty   {} with {} points in the window, {} available, {}",
             tier.tier,
             grouped(tier.qualifying_points),
             grouped(balance.available),
-            grouped(tier.points_to_next_tier),
-            if tier.next_tier.is_empty() { "a higher tier: none" } else { &tier.next_tier },
+            match tier.next_tier.as_str() {
+                "" => "the highest tier".to_owned(),
+                next => format!("{} more for {next}", grouped(tier.points_to_next_tier)),
+            },
         ),
         format!(
             "  RFM       {}{}{} ({} days since, {} purchase days, {} dollars)",

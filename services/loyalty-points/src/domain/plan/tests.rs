@@ -26,14 +26,26 @@ fn earning(lot_id: &str, of: i64) -> Earn {
 
 #[test]
 fn overdraft_is_refused_with_what_is_available() {
-    let lots = vec![lot("a", 5), Lot { activates_at: at(9), ..lot("pending", 50) }];
+    let lots = vec![
+        lot("a", 5),
+        Lot {
+            activates_at: at(9),
+            ..lot("pending", 50)
+        },
+    ];
     let refused = redeem(held(55, 0), lots, points(6), at(1));
     assert_eq!(refused, Err(Refused::Insufficient { available: 5 }));
 }
 
 #[test]
 fn expired_points_are_written_off_when_others_are_spent() {
-    let lots = vec![lot("a", 5), Lot { expires_at: Some(at(1)), ..lot("old", 50) }];
+    let lots = vec![
+        lot("a", 5),
+        Lot {
+            expires_at: Some(at(1)),
+            ..lot("old", 50)
+        },
+    ];
     let plan = redeem(held(55, 0), lots, points(5), at(1)).unwrap();
     assert_eq!(plan.expiry.unwrap().points(), -50);
     assert_eq!(plan.after, held(0, 0));
@@ -43,22 +55,37 @@ fn expired_points_are_written_off_when_others_are_spent() {
 fn debt_is_repaid_before_anything_can_be_spent() {
     let plan = earn(held(0, 30), earning("a", 100), at(1)).unwrap();
     let lot = plan.created.unwrap();
-    assert_eq!((lot.remaining, lot.consumed, plan.after), (70, 30, held(70, 0)));
+    assert_eq!(
+        (lot.remaining, lot.consumed, plan.after),
+        (70, 30, held(70, 0))
+    );
     assert_eq!(plan.posting.points(), 100);
 }
 
 #[test]
 fn a_reversal_takes_its_own_lot_then_other_lots_then_makes_debt() {
-    let spent = Lot { remaining: 10, consumed: 90, ..lot("a", 100) };
+    let spent = Lot {
+        remaining: 10,
+        consumed: 90,
+        ..lot("a", 100)
+    };
     let plan = reverse(held(40, 0), vec![spent, lot("b", 30)], "a", at(1)).unwrap();
     assert_eq!(plan.after, held(0, 60));
     assert_eq!(plan.posting.points(), -100);
-    assert_eq!(plan.taken.iter().map(|a| a.points).collect::<Vec<_>>(), [30]);
+    assert_eq!(
+        plan.taken.iter().map(|a| a.points).collect::<Vec<_>>(),
+        [30]
+    );
 }
 
 #[test]
 fn a_reversal_of_an_expired_earning_owes_only_what_was_spent() {
-    let lots = vec![Lot { remaining: 60, consumed: 40, expires_at: Some(at(1)), ..lot("a", 100) }];
+    let lots = vec![Lot {
+        remaining: 60,
+        consumed: 40,
+        expires_at: Some(at(1)),
+        ..lot("a", 100)
+    }];
     let plan = reverse(held(60, 0), lots, "a", at(2)).unwrap();
     assert_eq!(plan.after, held(0, 40));
     assert_eq!((plan.changed[0].reversed, plan.changed[0].expired), (60, 0));
@@ -73,10 +100,21 @@ fn nobody_holds_more_than_the_limit() {
 /// One random step; the numbers choose lots and amounts.
 #[derive(Debug, Clone)]
 enum Step {
-    Earn { points: i64, activates_in: i64, lasts: Option<i64>, backdated: i64 },
-    Redeem { points: i64 },
-    Reverse { pick: usize },
-    Wait { days: i64 },
+    Earn {
+        points: i64,
+        activates_in: i64,
+        lasts: Option<i64>,
+        backdated: i64,
+    },
+    Redeem {
+        points: i64,
+    },
+    Reverse {
+        pick: usize,
+    },
+    Wait {
+        days: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -103,33 +141,52 @@ struct Ledger {
 
 impl Ledger {
     fn open_lots(&self) -> Vec<Lot> {
-        self.lots.iter().filter(|lot| lot.remaining > 0).cloned().collect()
+        self.lots
+            .iter()
+            .filter(|lot| lot.remaining > 0)
+            .cloned()
+            .collect()
     }
 
     fn write(&mut self, plan: Plan) {
         for changed in plan.changed {
-            *self.lots.iter_mut().find(|lot| lot.lot_id == changed.lot_id).unwrap() = changed;
+            let stored = self.lots.iter_mut().find(|lot| lot.lot_id == changed.lot_id);
+            *stored.expect("lots that change exist") = changed;
         }
         self.lots.extend(plan.created);
-        self.postings.extend(plan.expiry.into_iter().chain([plan.posting]));
+        self.postings
+            .extend(plan.expiry.into_iter().chain([plan.posting]));
         (self.points, self.debt) = (plan.after.points, plan.after.debt);
     }
 
     fn total(&self, account: Account) -> i64 {
         let entries = self.postings.iter().flat_map(|posting| &posting.entries);
-        entries.filter(|entry| entry.account == account).map(|entry| entry.points).sum()
+        entries
+            .filter(|entry| entry.account == account)
+            .map(|entry| entry.points)
+            .sum()
     }
 
     fn check(&self, now: Timestamp) -> Result<(), TestCaseError> {
         for posting in &self.postings {
-            prop_assert_eq!(posting.entries.iter().map(|entry| entry.points).sum::<i64>(), 0);
+            prop_assert_eq!(
+                posting
+                    .entries
+                    .iter()
+                    .map(|entry| entry.points)
+                    .sum::<i64>(),
+                0
+            );
         }
         for lot in &self.lots {
             let parts = [lot.remaining, lot.consumed, lot.expired, lot.reversed];
             prop_assert!(parts.iter().all(|part| *part >= 0), "{:?}", lot);
             prop_assert_eq!(parts.iter().sum::<i64>(), lot.original);
         }
-        prop_assert_eq!(self.lots.iter().map(|lot| lot.remaining).sum::<i64>(), self.points);
+        prop_assert_eq!(
+            self.lots.iter().map(|lot| lot.remaining).sum::<i64>(),
+            self.points
+        );
         prop_assert_eq!(self.total(Account::Member), self.points);
         prop_assert_eq!(self.total(Account::Debt), -self.debt);
         prop_assert!(self.debt >= 0 && (self.debt == 0 || self.points == 0));
@@ -202,7 +259,11 @@ fn fefo(
     for lot in before.iter().filter(|lot| lot.state(now) == State::Active) {
         if lot.spending_order() < last.spending_order() {
             let after = changed.iter().find(|changed| changed.lot_id == lot.lot_id);
-            prop_assert!(after.is_some_and(|after| after.remaining == 0), "{:?} was left", lot);
+            prop_assert!(
+                after.is_some_and(|after| after.remaining == 0),
+                "{:?} was left",
+                lot
+            );
         }
     }
     Ok(())

@@ -1,0 +1,140 @@
+//! Calls to other services: one channel that carries trace, deadline and token along.
+
+mod call;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use tonic::body::Body;
+use tonic::transport::{Channel, Endpoint};
+use tower::{Service, ServiceExt as _};
+use tracing::Instrument as _;
+
+use crate::config::Reread;
+use crate::deadline;
+use crate::error::Error;
+use crate::telemetry;
+use call::Call;
+
+/// How to call another service.
+#[derive(Clone, Debug, Default)]
+pub struct ClientConfig {
+    /// File with the bearer token. It is read again when it changes.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Another service. It is the inner service of every generated client: `FeedClient::new(peer)`.
+/// Cheap to clone.
+///
+/// Trouble on the way is UNAVAILABLE with reason `CONNECTION_LOST`. Reads are then tried once more,
+/// since a connection that the server retires may take the call that is being sent with it.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    channel: Channel,
+    token: Option<Arc<Reread<HeaderValue>>>,
+}
+
+/// A service at an address like `http://loyalty-points:50051` or `loyalty-points:50051`. The
+/// connection is made with the first call and made again whenever it breaks. Call it within the
+/// runtime.
+pub fn connect(address: &str, config: &ClientConfig) -> Result<Peer, Error> {
+    let scheme = if address.contains("://") { "" } else { "http://" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}{address}"))
+        .map_err(|error| Error::Config(format!("address {address:?}: {error}")))?
+        .user_agent(concat!("asterism/", env!("CARGO_PKG_VERSION")))
+        .map_err(|error| Error::Internal(error.to_string()))?
+        .connect_timeout(Duration::from_secs(5))
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .keep_alive_while_idle(true);
+    let token = config.token_file.clone().map(|file| Reread::open(file, bearer)).transpose()?;
+    Ok(Peer { channel: endpoint.connect_lazy(), token: token.map(Arc::new) })
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, String> {
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+        .map_err(|_| "does not hold a token".to_owned())?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+impl Service<Request<Body>> for Peer {
+    type Response = Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.channel.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let call = Call::begin(request.uri().path());
+        telemetry::inject(&call.span, request.headers_mut());
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, token.get());
+        }
+        if pass_deadline_on(request.headers_mut()) == Some(Duration::ZERO) {
+            return Box::pin(async move { Ok(call.expired()) });
+        }
+        // The channel that was made ready is the one to call.
+        let spare = self.channel.clone();
+        let channel = std::mem::replace(&mut self.channel, spare);
+        let span = call.span.clone();
+        let work = async move {
+            let answer = if is_read(request.uri().path()) {
+                send_twice(channel, request).await
+            } else {
+                send(channel, request).await
+            };
+            Ok(call.end(answer))
+        };
+        Box::pin(work.instrument(span))
+    }
+}
+
+/// Sends what is left of our own caller's time, unless the call has a shorter deadline already.
+fn pass_deadline_on(headers: &mut HeaderMap) -> Option<Duration> {
+    let left = deadline::remaining()?;
+    let own = deadline::from_headers(headers);
+    if own.is_some_and(|own| own <= left) {
+        return own;
+    }
+    headers.insert("grpc-timeout", deadline::to_header(left));
+    Some(left)
+}
+
+/// Whether calling it twice is the same as calling it once, as its scope says.
+fn is_read(path: &str) -> bool {
+    api::method(path).is_some_and(|method| {
+        !method.client_streaming && method.scope.is_some_and(|scope| scope.ends_with(".read"))
+    })
+}
+
+type Answer = Result<Response<Body>, tonic::transport::Error>;
+
+async fn send(mut channel: Channel, request: Request<Body>) -> Answer {
+    channel.ready().await?.call(request).await
+}
+
+async fn send_twice(channel: Channel, request: Request<Body>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let Ok(message) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+        // The message cannot be encoded; sending it says why.
+        return send(channel, Request::from_parts(parts, Body::empty())).await;
+    };
+    let body = || Body::new(Full::new(message.clone()));
+    let first = send(channel.clone(), Request::from_parts(parts.clone(), body())).await;
+    match first {
+        Err(error) if !call::is_timeout(&error) => {
+            send(channel, Request::from_parts(parts, body())).await
+        }
+        answer => answer,
+    }
+}

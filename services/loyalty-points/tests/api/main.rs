@@ -1,0 +1,10 @@
+//! The loyalty service over gRPC, on both databases, fed by a real change feed.
+
+mod feed;
+mod ledger;
+mod members;
+mod programs;
+mod refusals;
+mod shop;
+mod storage;
+mod tiers;
