@@ -9,6 +9,7 @@ use asterism::demo::{TODAY, cdnow, load, report, survey};
 use common::config::{DatabaseConfig, ServerConfig};
 use common::time::StartedAt;
 use journeys::process::Process;
+use tokio::sync::OnceCell;
 use tonic::Code;
 
 use crate::suite::Suite;
@@ -36,8 +37,13 @@ async fn tables(clients: &Clients) -> String {
     report[start..].to_owned()
 }
 
-/// The tables of the all-in-one with its SQLite files: what the demo prints.
-async fn demo_tables() -> String {
+/// The tables of the all-in-one with its SQLite files, made once: what the demo prints.
+async fn demo_tables() -> &'static str {
+    static TABLES: OnceCell<String> = OnceCell::const_new();
+    TABLES.get_or_init(make_demo_tables).await
+}
+
+async fn make_demo_tables() -> String {
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let config = asterism::suite::SuiteConfig {
         server: ServerConfig::on_free_ports(),
@@ -66,7 +72,7 @@ async fn four_processes_come_to_the_figures_of_the_demo() {
     for figure in ["2,357", "6,919", "244,091.94"] {
         assert!(figures.contains(figure), "{figure} is missing:\n{figures}");
     }
-    assert_same_lines(&figures, &demo_tables().await);
+    assert_same_lines(&figures, demo_tables().await);
 
     assert_eq!(
         tables(&clients).await,
@@ -92,7 +98,7 @@ async fn services_killed_during_the_import_lose_and_double_nothing() {
     consumers.iter_mut().for_each(Process::kill);
     consumers.iter_mut().for_each(Process::start_again);
     let figures = import.await.expect("the import outlives the kills");
-    assert_same_lines(&figures, &demo_tables().await);
+    assert_same_lines(&figures, demo_tables().await);
 }
 
 /// Returns once so many customers have become members.

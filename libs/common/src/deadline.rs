@@ -89,7 +89,14 @@ mod tests {
 
     #[test]
     fn what_is_sent_on_is_what_is_left() {
-        for left in [0, 1, 99_999_999, 100_000_000, 90_000_000_000, 99_999_999_000_000] {
+        for left in [
+            0,
+            1,
+            99_999_999,
+            100_000_000,
+            90_000_000_000,
+            99_999_999_000_000,
+        ] {
             let left = Duration::from_micros(left);
             assert_eq!(parse(to_header(left).to_str().unwrap()), Some(left));
         }

@@ -30,12 +30,18 @@ impl Identity {
     /// A caller with exactly these scopes.
     pub fn new(subject: &str, scopes: impl IntoIterator<Item = String>) -> Self {
         let scopes = Scopes::Only(Arc::new(scopes.into_iter().collect()));
-        Self { subject: subject.into(), scopes }
+        Self {
+            subject: subject.into(),
+            scopes,
+        }
     }
 
     /// The caller of a server without authentication.
     pub fn unchecked() -> Self {
-        Self { subject: "anonymous".into(), scopes: Scopes::All }
+        Self {
+            subject: "anonymous".into(),
+            scopes: Scopes::All,
+        }
     }
 
     /// Whether the caller may do what `scope` stands for.
@@ -49,7 +55,9 @@ impl Identity {
 
 /// The caller of the current call; outside of calls `anonymous`, who may do nothing.
 pub fn current() -> Identity {
-    IDENTITY.try_with(Clone::clone).unwrap_or_else(|_| Identity::new("anonymous", []))
+    IDENTITY
+        .try_with(Clone::clone)
+        .unwrap_or_else(|_| Identity::new("anonymous", []))
 }
 
 /// Runs `work` as part of a call by `identity`. Spawned tasks do not inherit it: carry [`current`]

@@ -26,7 +26,10 @@ const BAD_CONFIG: u8 = 64;
 
 /// Settings of a service that runs as a process of its own.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about = "One service of the Asterism suite, as a process of its own.")]
+#[command(
+    version,
+    about = "One service of the Asterism suite, as a process of its own."
+)]
 struct Cli<C: clap::Args> {
     #[command(flatten)]
     server: ServerConfig,
@@ -65,13 +68,16 @@ pub fn main<S: Service>() -> ExitCode {
 
 fn instant(text: &str) -> Result<Timestamp, String> {
     let time = chrono::DateTime::parse_from_rfc3339(text);
-    let time = time.map_err(|_| format!("{text:?} is not a time: write it like 1998-07-01T00:00:00Z"))?;
+    let time =
+        time.map_err(|_| format!("{text:?} is not a time: write it like 1998-07-01T00:00:00Z"))?;
     Ok(time.to_utc().into())
 }
 
 /// Tells the user what went wrong, and the parent process whether the settings were to blame.
 pub fn exit_code(outcome: Result<(), Error>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
     eprintln!("error: {error}");
     match error {
         Error::Config(_) => ExitCode::from(BAD_CONFIG),
@@ -179,7 +185,10 @@ mod tests {
     fn the_command_line_is_sound() {
         Cli::<NoSettings>::command().debug_assert();
         assert!(parse(&[]).unwrap().command.is_none());
-        assert!(matches!(parse(&["migrate"]).unwrap().command, Some(Command::Migrate)));
+        assert!(matches!(
+            parse(&["migrate"]).unwrap().command,
+            Some(Command::Migrate)
+        ));
     }
 
     #[test]
@@ -200,7 +209,12 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show() {
-        let args = ["--database-url", "postgres://u:hunter2@db/x", "--redis-url", "redis://:hunter2@r"];
+        let args = [
+            "--database-url",
+            "postgres://u:hunter2@db/x",
+            "--redis-url",
+            "redis://:hunter2@r",
+        ];
         let shown = format!("{:?}", parse(&args).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
     }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use common::Error;
 use common::config::{TelemetryConfig, refuse_unknown};
+use common::process::{exit_code, stopped};
 use common::telemetry;
 use common::time::SystemClock;
 
 use crate::demo::{self, DemoConfig};
 use crate::suite::{Suite, SuiteConfig};
-
-/// Exit code for settings that make no sense (EX_USAGE).
-const BAD_CONFIG: u8 = 64;
 
 /// Manages an enterprise's customers: profiles, segments, points and feedback over gRPC.
 #[derive(Debug, Parser)]
@@ -46,18 +44,8 @@ enum Command {
 /// Parses, runs, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let variables = std::env::vars().map(|(name, _)| name);
-    let outcome = refuse_unknown(&Cli::command(), variables).and_then(|()| run(cli));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            match error {
-                Error::Config(_) => ExitCode::from(BAD_CONFIG),
-                _ => ExitCode::FAILURE,
-            }
-        }
-    }
+    let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    exit_code(refuse_unknown(&Cli::command(), variables).and_then(|()| run(cli)))
 }
 
 #[tokio::main]
@@ -81,12 +69,12 @@ async fn serve(config: &SuiteConfig) -> Result<(), Error> {
     suite.stop().await
 }
 
-/// Returns on Ctrl-C or SIGTERM.
-pub(crate) async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
     }
 }

@@ -14,37 +14,27 @@ use common::validate::Violations;
 use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
-use crate::domain::lots::{Allocation, Lot};
 use crate::domain::plan::{self, Plan};
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
-use crate::store::entries::EntryRow;
 use crate::store::lots;
 use crate::store::members::{self, Lock, Standing};
 use crate::store::postings::{self, PostingRow, SourceKey};
 
-pub use write::{Origin, Source};
+pub use write::{Origin, Source, Written};
 
 /// Source type of purchases that the customer service recorded.
 pub const PURCHASE: &str = "transaction";
 /// The rule of earnings that callers post.
 const CALL_RULE: &str = "direct";
 
-/// A posting that was written.
+/// A posting that was made for a caller.
 #[derive(Debug)]
 pub struct Posted {
-    /// The posting.
-    pub posting: PostingRow,
-    /// Its lines.
-    pub entries: Vec<EntryRow>,
-    /// The lot of an earning.
-    pub lot: Option<Lot>,
-    /// Points taken from lots.
-    pub taken: Vec<Allocation>,
-    /// Points that became debt.
-    pub debt_incurred: i64,
-    /// The customer's revision afterwards.
-    pub revision: i64,
+    /// What was written.
+    pub written: Written,
+    /// What the member can spend now.
+    pub balance: Balance,
 }
 
 /// Whose ledger to post to.
@@ -183,18 +173,6 @@ pub async fn reverse(
     commit(state, tx, &mut lock, change).await
 }
 
-/// What a member can spend after a posting, read in its transaction.
-pub async fn balance_after(tx: &mut Tx, posting: &PostingRow) -> Result<Balance, Error> {
-    let PostingRow {
-        customer_id,
-        program_id,
-        ..
-    } = posting;
-    let lots = lots::list_open(tx, customer_id, program_id, "").await?;
-    let debt = members::get_debt(tx, customer_id, program_id).await?;
-    Ok(Balance::of(&lots, debt, tx.now()))
-}
-
 /// A decided change of one member's ledger.
 struct Change<'a> {
     program: &'a Program,
@@ -231,15 +209,24 @@ async fn open(
     Ok((program, lock, standing))
 }
 
+/// Writes the change and reads the balance that it leaves.
 async fn commit(
     state: &State,
     tx: &mut Tx,
     lock: &mut Lock,
     change: Change<'_>,
 ) -> Result<Posted, Error> {
-    let posted = write::write(state, tx, lock, change).await?;
+    let written = write::write(state, tx, lock, change).await?;
     members::settle(tx, lock).await?;
-    Ok(posted)
+    let PostingRow {
+        customer_id,
+        program_id,
+        ..
+    } = &written.posting;
+    let lots = lots::list_open(tx, customer_id, program_id, "").await?;
+    let debt = members::get_debt(tx, customer_id, program_id).await?;
+    let balance = Balance::of(&lots, debt, tx.now());
+    Ok(Posted { written, balance })
 }
 
 struct Reversal {

@@ -2,6 +2,7 @@
 
 use common::db::{Access, Tx};
 use common::ids::CustomerId;
+use common::page::PageRequest;
 
 use crate::State;
 use crate::domain::program::ProgramId;
@@ -85,6 +86,20 @@ pub async fn get(
         program_id: program_id.clone(),
         customer_id: customer_id.clone(),
     })
+}
+
+/// A page of a program's members by customer, and the token of the next one.
+pub async fn list(
+    state: &State,
+    program_id: &ProgramId,
+    page: &PageRequest,
+) -> Result<(Vec<Member>, String), Error> {
+    let mut db = state.platform.snapshot().await?;
+    state.programs.get(&mut db, program_id).await?;
+    let after: String = page.after().unwrap_or_default();
+    let mut rows = members::list(&mut db, program_id.as_str(), &after, page.size + 1).await?;
+    let next = page.cut(&mut rows, |row| row.customer_id.to_string());
+    Ok((rows, next))
 }
 
 async fn insert(

@@ -1,6 +1,7 @@
 //! Features: what customers bought within windows, as of a day.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use common::db::Access;
 use common::ids::CustomerId;
@@ -32,10 +33,9 @@ impl Windows {
             .iter()
             .map(|indicator| indicator.window_days)
         {
-            if !windows.contains_key(&window_days) {
-                let bought =
-                    store::features::bought(db, customers, span(as_of, window_days)).await?;
-                windows.insert(window_days, bought);
+            if let Entry::Vacant(window) = windows.entry(window_days) {
+                let span = span(as_of, window_days);
+                window.insert(store::features::bought(db, customers, span).await?);
             }
         }
         Ok(Self(windows))

@@ -107,14 +107,12 @@ impl Purchases {
         let Some(revision) = purchases::lock_customer(tx, customer_id).await? else {
             return Ok(());
         };
-        match purchases::void(tx, customer_id, transaction_id).await? {
-            Some(taken_in) => self.count(tx, &taken_in, Direction::Out, revision).await,
-            None => {
-                // Its record was parked: the mark keeps a replay from counting what is voided.
-                purchases::insert(tx, purchase, true).await?;
-                Ok(())
-            }
+        if let Some(taken_in) = purchases::void(tx, customer_id, transaction_id).await? {
+            return self.count(tx, &taken_in, Direction::Out, revision).await;
         }
+        // Its record was parked: the mark keeps a replay from counting what is voided.
+        purchases::insert(tx, purchase, true).await?;
+        Ok(())
     }
 
     async fn count(

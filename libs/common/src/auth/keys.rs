@@ -39,7 +39,9 @@ impl Keys {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Key")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -53,5 +55,9 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         _ => return None,
     };
     let verifier = DecodingKey::from_jwk(jwk).ok()?;
-    Some(Key { id: jwk.common.key_id.clone(), algorithm, verifier })
+    Some(Key {
+        id: jwk.common.key_id.clone(),
+        algorithm,
+        verifier,
+    })
 }

@@ -1,12 +1,14 @@
 //! Who calls: bearer tokens (JWT) checked against keys from a file.
 
 mod keys;
+mod memory;
 mod rejection;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header, get_current_timestamp};
 use serde::Deserialize;
 
 pub use rejection::Rejection;
@@ -15,6 +17,7 @@ use crate::config::{AuthConfig, Reread};
 use crate::error::Error;
 use crate::identity::Identity;
 use keys::Keys;
+use memory::Memory;
 
 /// Longest token that is looked at. Verifying costs time that strangers must not be able to spend.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -29,12 +32,14 @@ struct Inner {
     issuer: String,
     audience: String,
     algorithms: Vec<Algorithm>,
+    verified: Memory,
 }
 
 /// The claims that matter here; issuer, audience and times are checked while decoding.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    exp: u64,
     /// Scopes separated by spaces (RFC 8693, 4.2).
     #[serde(default)]
     scope: String,
@@ -46,7 +51,9 @@ struct Claims {
 impl Authenticator {
     /// As configured; `None` where nobody has to prove who they are.
     pub fn from_config(config: &AuthConfig) -> Result<Option<Self>, Error> {
-        let Some(file) = &config.jwks_file else { return Ok(None) };
+        let Some(file) = &config.jwks_file else {
+            return Ok(None);
+        };
         let (Some(issuer), Some(audience)) = (&config.issuer, &config.audience) else {
             let missing = "--auth-jwks-file needs --auth-issuer and --auth-audience";
             return Err(Error::Config(missing.to_owned()));
@@ -56,6 +63,7 @@ impl Authenticator {
             issuer: issuer.clone(),
             audience: audience.clone(),
             algorithms: config.algorithms.clone(),
+            verified: Memory::default(),
         }))))
     }
 
@@ -64,15 +72,24 @@ impl Authenticator {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Rejection::Malformed);
         }
+        let keys = self.0.keys.get();
+        if let Some(identity) = self.0.verified.find(token, &keys) {
+            return Ok(identity);
+        }
         let header = decode_header(token).map_err(|_| Rejection::Malformed)?;
         if !self.0.algorithms.contains(&header.alg) {
             return Err(Rejection::Algorithm);
         }
-        let keys = self.0.keys.get();
         let mut rejection = Rejection::UnknownKey;
         for key in keys.matching(header.kid.as_deref(), header.alg) {
             match decode::<Claims>(token, &key.verifier, &self.validation(key.algorithm)) {
-                Ok(token) => return Ok(identity(token.claims)),
+                Ok(decoded) => {
+                    let left = decoded.claims.exp.saturating_sub(get_current_timestamp());
+                    let identity = identity(decoded.claims);
+                    let left = Duration::from_secs(left);
+                    self.0.verified.insert(token, &keys, identity.clone(), left);
+                    return Ok(identity);
+                }
                 Err(error) => rejection = Rejection::from(error.kind()),
             }
         }

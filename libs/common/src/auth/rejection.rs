@@ -45,9 +45,15 @@ impl Rejection {
     pub fn into_status(self) -> Status {
         let (reason, message) = match self {
             Self::Missing => ("TOKEN_MISSING", "send a token: authorization: Bearer …"),
-            Self::Malformed => ("TOKEN_MALFORMED", "the token is not a JWT with sub, iss, aud and exp"),
+            Self::Malformed => (
+                "TOKEN_MALFORMED",
+                "the token is not a JWT with sub, iss, aud and exp",
+            ),
             Self::Algorithm => ("TOKEN_ALGORITHM", "the token's algorithm is not accepted"),
-            Self::UnknownKey => ("TOKEN_KEY_UNKNOWN", "the token is signed with an unknown key"),
+            Self::UnknownKey => (
+                "TOKEN_KEY_UNKNOWN",
+                "the token is signed with an unknown key",
+            ),
             Self::Signature => ("TOKEN_SIGNATURE", "the token's signature is wrong"),
             Self::Expired => ("TOKEN_EXPIRED", "the token is not valid at this time"),
             Self::Issuer => ("TOKEN_ISSUER", "the token comes from another issuer"),

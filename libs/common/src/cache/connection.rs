@@ -65,9 +65,11 @@ impl Target {
                 .build()?;
             return client.get_async_connection().await.map(Connection::Cluster);
         }
-        let client = Client::open(self.first().clone())?;
-        let connection = client.get_multiplexed_async_connection_with_config(&self.config());
-        connection.await.map(Connection::Single)
+        let (client, config) = (Client::open(self.first().clone())?, self.config());
+        let connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        Ok(Connection::Single(connection))
     }
 
     /// A RESP3 connection to one server, which hands pushes to `on_push`.

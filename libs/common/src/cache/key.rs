@@ -1,6 +1,6 @@
 //! Names of cached values.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use crate::ids::CustomerId;
@@ -41,8 +41,7 @@ fn push_escaped(text: &mut String, part: &str) {
     for character in part.chars() {
         match character {
             ':' | '{' | '}' | '%' => {
-                text.push('%');
-                text.push_str(&format!("{:02x}", u32::from(character)));
+                write!(text, "%{:02x}", u32::from(character)).expect("a String takes all text");
             }
             other => text.push(other),
         }

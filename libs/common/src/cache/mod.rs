@@ -76,7 +76,7 @@ impl Default for Options {
         Self {
             l1_capacity: 100_000,
             l1_ttl: Duration::from_secs(5),
-            l2_ttl: Duration::from_secs(600),
+            l2_ttl: Duration::from_mins(10),
         }
     }
 }

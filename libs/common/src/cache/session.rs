@@ -39,7 +39,7 @@ impl Session {
         let mut trackers = Vec::new();
         for master in &masters {
             let (tracking, lost) = (Arc::clone(tracking), lost.clone());
-            let on_push = move |push| heed(push, id, &tracking, &lost);
+            let on_push = move |push| heed(&push, id, &tracking, &lost);
             let mut tracker = target.connect_tracker(master.clone(), on_push).await?;
             redis::cmd("CLIENT")
                 .arg(&["TRACKING", "ON", "BCAST", "PREFIX", PREFIX])
@@ -105,7 +105,7 @@ pub(super) async fn resend(remote: &Remote) {
 }
 
 /// Runs in the connection's own task, so that a change is known before anything later is read.
-fn heed(push: PushInfo, id: SessionId, tracking: &Tracking, lost: &CancellationToken) {
+fn heed(push: &PushInfo, id: SessionId, tracking: &Tracking, lost: &CancellationToken) {
     match push.kind {
         PushKind::Invalidate => match push.data.first() {
             Some(Value::Array(keys)) => {

@@ -23,11 +23,14 @@ pub(super) trait Listener: Send + Sync {
     fn all_changed(&self);
 }
 
+/// An L1 cache and the prefix of its keys in Redis.
+type Subscriber = (Arc<str>, Weak<dyn Listener>);
+
 /// Spreads invalidations to all caches of a backend.
 pub(super) struct Tracking {
     /// Session in the upper half, flushes seen by it (from 1) in the lower; 0 while off.
     stamp: AtomicU64,
-    listeners: RwLock<Vec<(Arc<str>, Weak<dyn Listener>)>>,
+    listeners: RwLock<Vec<Subscriber>>,
     online: watch::Sender<bool>,
 }
 

@@ -29,7 +29,11 @@ impl Call {
             rpc.method = rpc,
             rpc.response.status_code = field::Empty,
         );
-        Self { rpc, span, began: Instant::now() }
+        Self {
+            rpc,
+            span,
+            began: Instant::now(),
+        }
     }
 
     /// The deadline passed before anything was sent.

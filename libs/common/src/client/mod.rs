@@ -44,7 +44,11 @@ pub struct Peer {
 /// connection is made with the first call and made again whenever it breaks. Call it within the
 /// runtime.
 pub fn connect(address: &str, config: &ClientConfig) -> Result<Peer, Error> {
-    let scheme = if address.contains("://") { "" } else { "http://" };
+    let scheme = if address.contains("://") {
+        ""
+    } else {
+        "http://"
+    };
     let endpoint = Endpoint::from_shared(format!("{scheme}{address}"))
         .map_err(|error| Error::Config(format!("address {address:?}: {error}")))?
         .user_agent(concat!("asterism/", env!("CARGO_PKG_VERSION")))
@@ -54,8 +58,15 @@ pub fn connect(address: &str, config: &ClientConfig) -> Result<Peer, Error> {
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .keep_alive_while_idle(true);
-    let token = config.token_file.clone().map(|file| Reread::open(file, bearer)).transpose()?;
-    Ok(Peer { channel: endpoint.connect_lazy(), token: token.map(Arc::new) })
+    let token = config
+        .token_file
+        .clone()
+        .map(|file| Reread::open(file, bearer))
+        .transpose()?;
+    Ok(Peer {
+        channel: endpoint.connect_lazy(),
+        token: token.map(Arc::new),
+    })
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, String> {
@@ -113,7 +124,10 @@ fn pass_deadline_on(headers: &mut HeaderMap) -> Option<Duration> {
 /// Whether calling it twice is the same as calling it once, as its scope says.
 fn is_read(path: &str) -> bool {
     api::method(path).is_some_and(|method| {
-        !method.client_streaming && method.scope.is_some_and(|scope| scope.ends_with(".read"))
+        !method.client_streaming
+            && method
+                .scope
+                .is_some_and(|scope| scope.rsplit('.').next() == Some("read"))
     })
 }
 
@@ -125,7 +139,11 @@ async fn send(mut channel: Channel, request: Request<Body>) -> Answer {
 
 async fn send_twice(channel: Channel, request: Request<Body>) -> Answer {
     let (parts, body) = request.into_parts();
-    let Ok(message) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+    let Ok(message) = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+    else {
         // The message cannot be encoded; sending it says why.
         return send(channel, Request::from_parts(parts, Body::empty())).await;
     };

@@ -23,7 +23,9 @@ pub fn refuse_unknown(
         return Ok(());
     }
     let unknown = unknown.join(", ");
-    Err(Error::Config(format!("unknown variable: {unknown}; --help lists those that exist")))
+    Err(Error::Config(format!(
+        "unknown variable: {unknown}; --help lists those that exist"
+    )))
 }
 
 fn collect(command: &Command, known: &mut BTreeSet<String>) {

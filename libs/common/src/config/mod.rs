@@ -25,17 +25,26 @@ pub use telemetry::{LogFormat, TelemetryConfig};
 /// The settings as they are when neither flag nor variable says otherwise.
 pub fn defaults<A: clap::Args>() -> A {
     let command = A::augment_args(clap::Command::new("defaults"));
-    let names: Vec<_> = command.get_arguments().map(|arg| arg.get_id().clone()).collect();
+    let names: Vec<_> = command
+        .get_arguments()
+        .map(|arg| arg.get_id().clone())
+        .collect();
     let command = names.iter().fold(command, |command, name| {
-        command.mut_arg(name.as_str(), |arg| arg.env(clap::builder::Resettable::Reset))
+        command.mut_arg(name.as_str(), |arg| {
+            arg.env(clap::builder::Resettable::Reset)
+        })
     });
-    let matches = command.try_get_matches_from(["defaults"]).expect("every setting has a default");
+    let matches = command
+        .try_get_matches_from(["defaults"])
+        .expect("every setting has a default");
     A::from_arg_matches(&matches).expect("every default is valid")
 }
 
 /// Parses `30s`, `250ms`, `5m`, `2h`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let count: u64 = text[..digits].parse().map_err(|_| hint(text))?;
     match &text[digits..] {
         "ms" => Ok(Duration::from_millis(count)),
@@ -73,7 +82,10 @@ mod tests {
 
     #[test]
     fn every_concern_has_defaults() {
-        assert_eq!(ServerConfig::default().listen, "127.0.0.1:50051".parse().unwrap());
+        assert_eq!(
+            ServerConfig::default().listen,
+            "127.0.0.1:50051".parse().unwrap()
+        );
         assert!(!AuthConfig::default().is_enabled());
         assert_eq!(PeersConfig::default().address("customer"), None);
         assert!(DatabaseConfig::default().pool_max > 0);

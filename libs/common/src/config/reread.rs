@@ -29,7 +29,15 @@ impl<T: Clone> Reread<T> {
     pub fn open(path: PathBuf, parse: fn(&str) -> Result<T, String>) -> Result<Self, Error> {
         let modified = modified(&path);
         let value = read(&path, parse).map_err(Error::Config)?;
-        Ok(Self { path, parse, state: Mutex::new(State { value, modified, looked: Instant::now() }) })
+        Ok(Self {
+            path,
+            parse,
+            state: Mutex::new(State {
+                value,
+                modified,
+                looked: Instant::now(),
+            }),
+        })
     }
 
     /// The value as the file has it, or had it while it was last whole.
@@ -61,7 +69,9 @@ impl<T: Clone> Reread<T> {
 /// What the file holds is secret.
 impl<T> fmt::Debug for Reread<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reread").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Reread")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,7 +81,8 @@ fn modified(path: &Path) -> Option<SystemTime> {
 
 fn read<T>(path: &Path, parse: fn(&str) -> Result<T, String>) -> Result<T, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string());
-    text.and_then(|text| parse(&text)).map_err(|error| format!("{}: {error}", path.display()))
+    text.and_then(|text| parse(&text))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -95,7 +106,10 @@ mod tests {
         fs::write(file.path(), "1").unwrap();
         let value = Reread::open(file.path().to_owned(), number).unwrap();
         fs::write(file.path(), "2").unwrap();
-        fs::File::open(file.path()).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        fs::File::open(file.path())
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
         assert_eq!(value.get(), 1);
         assert_eq!(get_later(&value), 2);
         fs::write(file.path(), "half writ").unwrap();

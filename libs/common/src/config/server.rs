@@ -22,7 +22,11 @@ pub struct ServerConfig {
     #[arg(long, env = "ASTERISM_CALLS_MAX", default_value_t = 1024)]
     pub calls_max: usize,
     /// Streams that one connection may have open.
-    #[arg(long, env = "ASTERISM_STREAMS_PER_CONNECTION_MAX", default_value_t = 1024)]
+    #[arg(
+        long,
+        env = "ASTERISM_STREAMS_PER_CONNECTION_MAX",
+        default_value_t = 1024
+    )]
     pub streams_per_connection_max: u32,
     /// Connections are asked to reconnect at about this age, so that load spreads over new replicas.
     #[arg(long, env = "ASTERISM_CONNECTION_AGE_MAX", value_parser = duration, default_value = "5m")]
@@ -46,7 +50,11 @@ impl ServerConfig {
     /// Defaults on free ports of loopback, for tests and embedded servers.
     pub fn on_free_ports() -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { listen: free, ops_listen: free, ..Self::default() }
+        Self {
+            listen: free,
+            ops_listen: free,
+            ..Self::default()
+        }
     }
 }
 

@@ -17,7 +17,12 @@ pub struct DatabaseConfig {
     #[arg(long, env = "ASTERISM_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
     /// Folder for SQLite files; made when missing.
-    #[arg(long, env = "ASTERISM_DATA", value_name = "FOLDER", default_value = "data")]
+    #[arg(
+        long,
+        env = "ASTERISM_DATA",
+        value_name = "FOLDER",
+        default_value = "data"
+    )]
     pub data: PathBuf,
     /// Connections at most.
     #[arg(long, env = "ASTERISM_DATABASE_POOL_MAX", default_value_t = 16)]
@@ -37,7 +42,10 @@ impl DatabaseConfig {
             return Ok(self.database_url.clone());
         };
         let url = std::fs::read_to_string(file).map_err(|error| {
-            crate::Error::Config(format!("cannot read the database URL: {}: {error}", file.display()))
+            crate::Error::Config(format!(
+                "cannot read the database URL: {}: {error}",
+                file.display()
+            ))
         })?;
         Ok(Some(Secret::from(url.trim().to_owned())))
     }

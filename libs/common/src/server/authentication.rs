@@ -26,7 +26,10 @@ pub(super) async fn layer(
 
 /// The scheme's name is case-insensitive (RFC 9110, 11.1).
 fn bearer(request: &Request) -> Result<&str, Rejection> {
-    let value = request.headers().get(AUTHORIZATION).ok_or(Rejection::Missing)?;
+    let value = request
+        .headers()
+        .get(AUTHORIZATION)
+        .ok_or(Rejection::Missing)?;
     let value = value.to_str().map_err(|_| Rejection::Malformed)?;
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),

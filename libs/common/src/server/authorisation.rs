@@ -27,14 +27,22 @@ fn denial(method: &api::Method) -> Option<Status> {
 }
 
 fn missing(scope: &str) -> Status {
-    Refusal::new(Code::PermissionDenied, "MISSING_SCOPE", format!("scope {scope} is required"))
-        .with("scope", scope)
-        .into_status()
+    Refusal::new(
+        Code::PermissionDenied,
+        "MISSING_SCOPE",
+        format!("scope {scope} is required"),
+    )
+    .with("scope", scope)
+    .into_status()
 }
 
 /// The answer to a method that this server does not have.
 pub(super) fn unknown(path: &str) -> Status {
-    Refusal::new(Code::Unimplemented, "METHOD_UNKNOWN", format!("{path} is not served here"))
-        .with("method", path)
-        .into_status()
+    Refusal::new(
+        Code::Unimplemented,
+        "METHOD_UNKNOWN",
+        format!("{path} is not served here"),
+    )
+    .with("method", path)
+    .into_status()
 }

@@ -13,7 +13,9 @@ pub(super) type Ending = Pin<Box<dyn Future<Output = Status> + Send>>;
 
 /// Code of a response without a body, or of trailers. `None` when the status is yet to come.
 pub(super) fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
+    headers
+        .get(Status::GRPC_STATUS)
+        .map(|status| Code::from_bytes(status.as_bytes()))
 }
 
 /// Calls `on_status` with the code in the trailers. A body that is dropped before its trailers drops

@@ -25,7 +25,10 @@ pub(super) async fn layer(
     next: Next,
 ) -> Response {
     let unary = method::is_unary(request.uri().path());
-    let arrived = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
+    let arrived = request
+        .extensions()
+        .get()
+        .map_or_else(Instant::now, |Arrived(at)| *at);
     let asked = crate::deadline::from_headers(request.headers());
     let budget = asked.or(unary.then_some(unary_default));
     // A budget beyond what the clock can express is no limit at all.

@@ -59,9 +59,14 @@ fn too_large() -> Status {
 }
 
 fn is_malformed(message: &str) -> bool {
-    ["failed to decode Protobuf", "Missing request message", "Unexpected EOF", "protocol error"]
-        .iter()
-        .any(|known| message.contains(known))
+    [
+        "failed to decode Protobuf",
+        "Missing request message",
+        "Unexpected EOF",
+        "protocol error",
+    ]
+    .iter()
+    .any(|known| message.contains(known))
         || message.starts_with("Error decompressing")
 }
 

@@ -59,9 +59,13 @@ impl Drain {
 
 /// The status with which calls and streams end when the server goes: call or resume elsewhere.
 pub fn draining() -> Status {
-    Refusal::new(Code::Unavailable, "SERVER_DRAINING", "the server is shutting down, call again")
-        .retry_after(Duration::from_millis(100))
-        .into_status()
+    Refusal::new(
+        Code::Unavailable,
+        "SERVER_DRAINING",
+        "the server is shutting down, call again",
+    )
+    .retry_after(Duration::from_millis(100))
+    .into_status()
 }
 
 /// Layer: cuts calls and streams that outlive the grace period. The streams of health and reflection

@@ -37,7 +37,11 @@ impl Health {
     /// Tells load balancers whether to send calls here.
     pub async fn set_serving(&self, serving: bool) {
         self.serving.store(serving, Ordering::Relaxed);
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
         for name in std::iter::once("").chain(self.names.iter().map(String::as_str)) {
             self.reporter.set_service_status(name, status).await;
         }

@@ -17,12 +17,19 @@ pub(crate) fn label(path: &str) -> &'static str {
         return &method.path[1..];
     }
     let name = path.strip_prefix('/').unwrap_or(path);
-    KIT_METHODS.into_iter().find(|known| *known == name).unwrap_or("_OTHER")
+    KIT_METHODS
+        .into_iter()
+        .find(|known| *known == name)
+        .unwrap_or("_OTHER")
 }
 
 /// Whether the method is known to take and give one message. Streams live as long as they like.
 pub(super) fn is_unary(path: &str) -> bool {
-    api::method(path).is_some_and(|Method { client_streaming, server_streaming, .. }| {
-        !client_streaming && !server_streaming
-    })
+    api::method(path).is_some_and(
+        |Method {
+             client_streaming,
+             server_streaming,
+             ..
+         }| { !client_streaming && !server_streaming },
+    )
 }

@@ -83,12 +83,16 @@ pub async fn bind(config: ServerConfig, authenticated: bool) -> Result<Bound, Er
 impl Bound {
     /// Where the services are reached.
     pub fn api_addr(&self) -> SocketAddr {
-        self.api.local_addr().expect("a bound socket has an address")
+        self.api
+            .local_addr()
+            .expect("a bound socket has an address")
     }
 
     /// Where health and metrics are reached.
     pub fn ops_addr(&self) -> SocketAddr {
-        self.ops.local_addr().expect("a bound socket has an address")
+        self.ops
+            .local_addr()
+            .expect("a bound socket has an address")
     }
 
     /// Answers until `shutdown`, then drains: unready, wait for load balancers to notice, end streams,
@@ -106,7 +110,10 @@ impl Bound {
             places: Arc::new(Semaphore::new(config.calls_max)),
             authenticator: serve.authenticator,
             drain: drain.clone(),
-            running: completion::Running { tasks: tasks.clone(), drain: drain.clone() },
+            running: completion::Running {
+                tasks: tasks.clone(),
+                drain: drain.clone(),
+            },
         };
         let stack = stack::stack(open, services, parts);
         let draining = drain.clone().begun_owned();
@@ -151,7 +158,9 @@ fn refuse_open(address: SocketAddr, authenticated: bool) -> Result<(), Error> {
 
 async fn listen(flag: &str, address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|error| {
-        Error::Config(format!("cannot listen on {address}: {error}; choose another with {flag}"))
+        Error::Config(format!(
+            "cannot listen on {address}: {error}; choose another with {flag}"
+        ))
     })
 }
 

@@ -14,7 +14,12 @@ use crate::telemetry::{self, metrics};
 pub(super) async fn layer(request: Request, next: Next) -> Response {
     let rpc = method::label(request.uri().path());
     let span = span(rpc, &request);
-    let call = Call { rpc, span: span.clone(), began: Instant::now(), code: None };
+    let call = Call {
+        rpc,
+        span: span.clone(),
+        began: Instant::now(),
+        code: None,
+    };
     let response = next.run(request).instrument(span).await;
     if let Some(code) = body::code_in(response.headers()) {
         call.ended(code);
@@ -66,6 +71,7 @@ impl Drop for Call {
         if metrics::is_server_fault(code) {
             self.span.record("otel.status_code", "ERROR");
         }
-        self.span.in_scope(|| tracing::debug!(rpc.status = status, ?elapsed, "call ended"));
+        self.span
+            .in_scope(|| tracing::debug!(rpc.status = status, ?elapsed, "call ended"));
     }
 }

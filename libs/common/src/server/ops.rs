@@ -22,7 +22,10 @@ pub(super) fn routes(health: &Health) -> Router {
 }
 
 async fn prometheus() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::text())
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        metrics::text(),
+    )
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {

@@ -18,7 +18,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// A place among the calls that are worked on. It travels in the request's extensions, to be held
 /// until the handler is done, also when its caller has gone.
 #[derive(Clone)]
-pub(super) struct Place(#[expect(dead_code, reason = "held, never read")] Arc<OwnedSemaphorePermit>);
+pub(super) struct Place(
+    #[expect(dead_code, reason = "held, never read")] Arc<OwnedSemaphorePermit>,
+);
 
 pub(super) async fn layer(
     State(places): State<Arc<Semaphore>>,
@@ -27,10 +29,14 @@ pub(super) async fn layer(
 ) -> Response {
     let Ok(permit) = places.try_acquire_owned() else {
         metrics::call_shed();
-        return Refusal::new(Code::ResourceExhausted, "SERVER_OVERLOADED", "too many calls at once")
-            .retry_after(RETRY_AFTER)
-            .into_status()
-            .into_http();
+        return Refusal::new(
+            Code::ResourceExhausted,
+            "SERVER_OVERLOADED",
+            "too many calls at once",
+        )
+        .retry_after(RETRY_AFTER)
+        .into_status()
+        .into_http();
     };
     request.extensions_mut().insert(Place(Arc::new(permit)));
     next.run(request).await

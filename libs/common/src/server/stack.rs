@@ -1,5 +1,6 @@
 //! The life of a request, as a list.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
-use std::convert::Infallible;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::ServiceBuilder;
@@ -16,7 +16,8 @@ use tower::util::BoxCloneSyncService;
 use super::completion::Running;
 use super::deadline::Arrived;
 use super::{
-    Drain, authentication, authorisation, completion, deadline, details, drain, observe, panic, shed,
+    Drain, authentication, authorisation, completion, deadline, details, drain, observe, panic,
+    shed,
 };
 use crate::auth::Authenticator;
 
@@ -36,7 +37,10 @@ pub(super) fn stack(open: Router, services: Router, parts: Parts) -> Stack {
     let guarded = ServiceBuilder::new()
         // Before any work is done for the call, checking its token included.
         .layer(from_fn_with_state(parts.places, shed::layer))
-        .layer(from_fn_with_state(parts.authenticator, authentication::layer))
+        .layer(from_fn_with_state(
+            parts.authenticator,
+            authentication::layer,
+        ))
         // Needs to know who calls.
         .layer(from_fn(authorisation::layer))
         // Innermost: what it spawns carries identity, deadline and span of the layers above.

@@ -18,14 +18,19 @@ impl Spans {
     /// Names of the spans of a trace that have ended, in the order in which they ended.
     pub fn of_trace(&self, trace_id: &str) -> Vec<String> {
         let spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_trace = spans.iter().filter(|s| s.span_context.trace_id().to_string() == trace_id);
+        let of_trace = spans
+            .iter()
+            .filter(|s| s.span_context.trace_id().to_string() == trace_id);
         of_trace.map(|span| span.name.to_string()).collect()
     }
 }
 
 impl SpanExporter for Spans {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(batch);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(batch);
         Ok(())
     }
 }
@@ -33,7 +38,9 @@ impl SpanExporter for Spans {
 static SPANS: LazyLock<Spans> = LazyLock::new(|| {
     super::metrics::install();
     let spans = Spans::default();
-    let tracer = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
+    let tracer = SdkTracerProvider::builder()
+        .with_simple_exporter(spans.clone())
+        .build();
     let traces = tracing_opentelemetry::layer()
         .with_tracer(tracer.tracer("asterism"))
         .with_filter(LevelFilter::INFO);

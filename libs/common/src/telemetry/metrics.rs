@@ -52,7 +52,10 @@ impl Instruments {
         Self {
             rpc_server: seconds(&meter, "rpc.server.call.duration", "Calls answered."),
             rpc_client: seconds(&meter, "rpc.client.call.duration", "Calls made."),
-            shed: counter("asterism.server.shed", "Calls refused because the server was full."),
+            shed: counter(
+                "asterism.server.shed",
+                "Calls refused because the server was full.",
+            ),
             pool_connections: gauge("asterism.db.pool.connections", "Connections by state."),
             pool_wait: seconds(&meter, "asterism.db.pool.wait", "Waits for a connection."),
             feed_events: counter("asterism.feed.events", "Events that got their position."),
@@ -60,12 +63,19 @@ impl Instruments {
             consumer_lag: gauge("asterism.consumer.lag", "Events yet to be applied."),
             consumer_parked: gauge("asterism.consumer.parked", "Events set aside."),
             consumer_leases: counter("asterism.consumer.leases", "Leases taken."),
-            cache_lookups: counter("asterism.cache.lookups", "Lookups by where they were answered."),
+            cache_lookups: counter(
+                "asterism.cache.lookups",
+                "Lookups by where they were answered.",
+            ),
             cache_invalidations: counter("asterism.cache.invalidations", "Changed keys heard of."),
             batch_items: meter
                 .u64_histogram("asterism.batch.items")
                 .with_description("Items committed together.")
-                .with_boundaries([1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map(f64::from).to_vec())
+                .with_boundaries(
+                    [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+                        .map(f64::from)
+                        .to_vec(),
+                )
                 .build(),
             registry,
             provider,
@@ -94,18 +104,26 @@ pub(super) fn install() {
 /// All metrics in the text format of Prometheus.
 pub fn text() -> String {
     // Gathering cannot fail; encoding fails for families without a metric only, which are not gathered.
-    TextEncoder::new().encode_to_string(&INSTRUMENTS.registry.gather()).unwrap_or_default()
+    TextEncoder::new()
+        .encode_to_string(&INSTRUMENTS.registry.gather())
+        .unwrap_or_default()
 }
 
 /// A call was answered with this code (as [`code_name`] writes it).
 pub fn rpc_served(method: &'static str, code: &'static str, took: Duration) {
-    let labels = [label("rpc.method", method), label("rpc.response.status_code", code)];
+    let labels = [
+        label("rpc.method", method),
+        label("rpc.response.status_code", code),
+    ];
     INSTRUMENTS.rpc_server.record(took.as_secs_f64(), &labels);
 }
 
 /// A call to another service ended.
 pub fn rpc_called(method: &'static str, code: &'static str, took: Duration) {
-    let labels = [label("rpc.method", method), label("rpc.response.status_code", code)];
+    let labels = [
+        label("rpc.method", method),
+        label("rpc.response.status_code", code),
+    ];
     INSTRUMENTS.rpc_client.record(took.as_secs_f64(), &labels);
 }
 
@@ -117,7 +135,9 @@ pub fn call_shed() {
 /// State of a connection pool, for example `loyalty`.
 pub fn pool(name: &'static str, in_use: u64, idle: u64) {
     let set = |state, count| {
-        INSTRUMENTS.pool_connections.record(count, &[label("pool", name), label("state", state)]);
+        INSTRUMENTS
+            .pool_connections
+            .record(count, &[label("pool", name), label("state", state)]);
     };
     set("in_use", in_use);
     set("idle", idle);
@@ -125,48 +145,66 @@ pub fn pool(name: &'static str, in_use: u64, idle: u64) {
 
 /// A call waited for a connection.
 pub fn pool_waited(name: &'static str, waited: Duration) {
-    INSTRUMENTS.pool_wait.record(waited.as_secs_f64(), &[label("pool", name)]);
+    INSTRUMENTS
+        .pool_wait
+        .record(waited.as_secs_f64(), &[label("pool", name)]);
 }
 
 /// Events of a service got their positions in its feed.
 pub fn feed_events(source: &'static str, count: u64) {
-    INSTRUMENTS.feed_events.add(count, &[label("source", source)]);
+    INSTRUMENTS
+        .feed_events
+        .add(count, &[label("source", source)]);
 }
 
 /// A consumer applied events.
 pub fn consumer_applied(consumer: &str, count: u64) {
-    INSTRUMENTS.consumer_applied.add(count, &[KeyValue::new("consumer", consumer.to_owned())]);
+    INSTRUMENTS
+        .consumer_applied
+        .add(count, &[KeyValue::new("consumer", consumer.to_owned())]);
 }
 
 /// How far a consumer is behind.
 pub fn consumer_lag(consumer: &str, events: u64) {
-    INSTRUMENTS.consumer_lag.record(events, &[KeyValue::new("consumer", consumer.to_owned())]);
+    INSTRUMENTS
+        .consumer_lag
+        .record(events, &[KeyValue::new("consumer", consumer.to_owned())]);
 }
 
 /// How many events a consumer has set aside.
 pub fn consumer_parked(consumer: &str, events: u64) {
-    INSTRUMENTS.consumer_parked.record(events, &[KeyValue::new("consumer", consumer.to_owned())]);
+    INSTRUMENTS
+        .consumer_parked
+        .record(events, &[KeyValue::new("consumer", consumer.to_owned())]);
 }
 
 /// A consumer's lease changed hands.
 pub fn consumer_lease_taken(consumer: &str) {
-    INSTRUMENTS.consumer_leases.add(1, &[KeyValue::new("consumer", consumer.to_owned())]);
+    INSTRUMENTS
+        .consumer_leases
+        .add(1, &[KeyValue::new("consumer", consumer.to_owned())]);
 }
 
 /// A cache was asked; `answered` is one of `l1`, `l2`, `database`, `bypass` (the database, because
 /// Redis is out of reach).
 pub fn cache_lookups(cache: &'static str, answered: &'static str, count: u64) {
-    INSTRUMENTS.cache_lookups.add(count, &[label("cache", cache), label("answered", answered)]);
+    INSTRUMENTS
+        .cache_lookups
+        .add(count, &[label("cache", cache), label("answered", answered)]);
 }
 
 /// This process was told of a changed key, or changed it itself.
 pub fn cache_invalidated(cache: &'static str) {
-    INSTRUMENTS.cache_invalidations.add(1, &[label("cache", cache)]);
+    INSTRUMENTS
+        .cache_invalidations
+        .add(1, &[label("cache", cache)]);
 }
 
 /// Items were committed together.
 pub fn batch(name: &'static str, items: u64) {
-    INSTRUMENTS.batch_items.record(items, &[label("batch", name)]);
+    INSTRUMENTS
+        .batch_items
+        .record(items, &[label("batch", name)]);
 }
 
 /// A status code as specifications write it.

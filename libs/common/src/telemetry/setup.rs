@@ -59,16 +59,20 @@ fn log(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
     match format {
         LogFormat::Json => fmt::layer().json().with_writer(stderr).boxed(),
         LogFormat::Auto if !terminal => fmt::layer().json().with_writer(stderr).boxed(),
-        LogFormat::Auto | LogFormat::Text => {
-            fmt::layer().compact().with_ansi(terminal).with_writer(stderr).boxed()
-        }
+        LogFormat::Auto | LogFormat::Text => fmt::layer()
+            .compact()
+            .with_ansi(terminal)
+            .with_writer(stderr)
+            .boxed(),
     }
 }
 
 /// Without an endpoint nothing is recorded, yet every call has its trace id, in logs and across
 /// services.
 fn tracer(config: &TelemetryConfig, service: &str) -> Result<SdkTracerProvider, Error> {
-    let resource = Resource::builder().with_service_name(service.to_owned()).build();
+    let resource = Resource::builder()
+        .with_service_name(service.to_owned())
+        .build();
     let provider = SdkTracerProvider::builder().with_resource(resource);
     let Some(endpoint) = &config.otlp_endpoint else {
         let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
@@ -93,7 +97,9 @@ mod tests {
 
     #[test]
     fn calls_have_trace_ids_even_where_no_trace_is_recorded() {
-        let tracer = tracer(&TelemetryConfig::default(), "test").unwrap().tracer("test");
+        let tracer = tracer(&TelemetryConfig::default(), "test")
+            .unwrap()
+            .tracer("test");
         let traces = tracing_opentelemetry::layer().with_tracer(tracer);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(traces), || {
             let span = tracing::info_span!("rpc");

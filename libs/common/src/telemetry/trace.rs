@@ -11,15 +11,22 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 pub fn traceparent() -> String {
     let mut carrier = HeaderMap::new();
     inject(&Span::current(), &mut carrier);
-    let value = carrier.get("traceparent").and_then(|value| value.to_str().ok());
+    let value = carrier
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok());
     value.unwrap_or_default().to_owned()
 }
 
 /// Makes `span` a child of the span that `traceparent` names. Call it before the span is entered:
 /// afterwards it has no effect. An empty or malformed context leaves the span a root.
 pub fn set_parent(span: &Span, traceparent: &str) {
-    let Ok(value) = HeaderValue::from_str(traceparent) else { return };
-    set_parent_from(span, &HeaderMap::from_iter([(HeaderName::from_static("traceparent"), value)]));
+    let Ok(value) = HeaderValue::from_str(traceparent) else {
+        return;
+    };
+    set_parent_from(
+        span,
+        &HeaderMap::from_iter([(HeaderName::from_static("traceparent"), value)]),
+    );
 }
 
 /// As [`set_parent`], with the context in the headers of a request.

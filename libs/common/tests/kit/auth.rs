@@ -37,7 +37,9 @@ fn config(keys: &tempfile::NamedTempFile) -> AuthConfig {
 }
 
 fn authenticator() -> Authenticator {
-    Authenticator::from_config(&config(&keys())).unwrap().unwrap()
+    Authenticator::from_config(&config(&keys()))
+        .unwrap()
+        .unwrap()
 }
 
 fn now() -> i64 {
@@ -67,7 +69,10 @@ fn signed(algorithm: Algorithm, kid: &str, claims: &Value) -> String {
         Algorithm::EdDSA => EncodingKey::from_ed_pem(ED25519).unwrap(),
         _ => EncodingKey::from_secret(SHARED),
     };
-    let header = Header { kid: Some(kid.to_owned()), ..Header::new(algorithm) };
+    let header = Header {
+        kid: Some(kid.to_owned()),
+        ..Header::new(algorithm)
+    };
     encode(&header, claims, &key).unwrap()
 }
 
@@ -76,7 +81,9 @@ fn signed(algorithm: Algorithm, kid: &str, claims: &Value) -> String {
 #[case(Algorithm::RS256, "rsa")]
 #[case(Algorithm::EdDSA, "ed")]
 fn accepted_algorithms(#[case] algorithm: Algorithm, #[case] kid: &str) {
-    let identity = authenticator().verify(&signed(algorithm, kid, &claims())).unwrap();
+    let identity = authenticator()
+        .verify(&signed(algorithm, kid, &claims()))
+        .unwrap();
     assert_eq!(&*identity.subject, "team-a");
     assert!(identity.may("feed.read") && identity.may("feed.admin"));
     assert!(!identity.may("feed") && !identity.may("loyalty.points.write"));
@@ -136,11 +143,21 @@ fn a_changed_token_has_a_wrong_signature() {
 
 #[test]
 fn algorithms_can_be_narrowed() {
-    let config = AuthConfig { algorithms: vec![Algorithm::EdDSA], ..config(&keys()) };
+    let config = AuthConfig {
+        algorithms: vec![Algorithm::EdDSA],
+        ..config(&keys())
+    };
     let file = keys();
-    let config = AuthConfig { jwks_file: Some(file.path().to_owned()), ..config };
+    let config = AuthConfig {
+        jwks_file: Some(file.path().to_owned()),
+        ..config
+    };
     let narrow = Authenticator::from_config(&config).unwrap().unwrap();
-    assert!(narrow.verify(&signed(Algorithm::EdDSA, "ed", &claims())).is_ok());
+    assert!(
+        narrow
+            .verify(&signed(Algorithm::EdDSA, "ed", &claims()))
+            .is_ok()
+    );
     let token = signed(Algorithm::HS256, "shared", &claims());
     assert_eq!(narrow.verify(&token), Err(Rejection::Algorithm));
 }
@@ -156,7 +173,12 @@ fn keys_that_cannot_be_used_stop_the_start(#[case] text: &str) {
 
 async fn guarded() -> Server {
     let subject = subject(async |_| Ok(common::identity::current().subject.to_string()));
-    Server::start_with(ServerConfig::on_free_ports(), Some(authenticator()), subject).await
+    Server::start_with(
+        ServerConfig::on_free_ports(),
+        Some(authenticator()),
+        subject,
+    )
+    .await
 }
 
 fn bearing<M>(message: M, token: &str) -> Request<M> {
@@ -170,7 +192,11 @@ fn bearing<M>(message: M, token: &str) -> Request<M> {
 async fn callers_are_known_to_handlers() {
     let server = guarded().await;
     let token = signed(Algorithm::RS256, "rsa", &claims());
-    let answer = server.consumers().await_position(bearing(ask("c"), &token)).await.unwrap();
+    let answer = server
+        .consumers()
+        .await_position(bearing(ask("c"), &token))
+        .await
+        .unwrap();
     assert_eq!(answer.get_ref().position, "team-a");
 }
 
@@ -179,24 +205,51 @@ async fn calls_without_a_good_token_are_unauthenticated() {
     let server = guarded().await;
     let mut client = server.consumers();
     let missing = client.await_position(ask("c")).await.unwrap_err();
-    assert_eq!(reason(&missing), (Code::Unauthenticated, "TOKEN_MISSING".to_owned()));
+    assert_eq!(
+        reason(&missing),
+        (Code::Unauthenticated, "TOKEN_MISSING".to_owned())
+    );
     let expired = signed(Algorithm::HS256, "shared", &with("exp", json!(now() - 300)));
-    let expired = client.await_position(bearing(ask("c"), &expired)).await.unwrap_err();
-    assert_eq!(reason(&expired), (Code::Unauthenticated, "TOKEN_EXPIRED".to_owned()));
+    let expired = client
+        .await_position(bearing(ask("c"), &expired))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        reason(&expired),
+        (Code::Unauthenticated, "TOKEN_EXPIRED".to_owned())
+    );
     let mut basic = Request::new(ask("c"));
-    basic.metadata_mut().insert("authorization", MetadataValue::from_static("Basic dTpw"));
+    basic
+        .metadata_mut()
+        .insert("authorization", MetadataValue::from_static("Basic dTpw"));
     let basic = client.await_position(basic).await.unwrap_err();
-    assert_eq!(reason(&basic), (Code::Unauthenticated, "TOKEN_MALFORMED".to_owned()));
+    assert_eq!(
+        reason(&basic),
+        (Code::Unauthenticated, "TOKEN_MALFORMED".to_owned())
+    );
 }
 
 #[tokio::test]
 async fn calls_beyond_the_scopes_are_denied() {
     let server = guarded().await;
-    let token = signed(Algorithm::HS256, "shared", &with("scope", json!("feed.read")));
-    let denied =
-        server.consumers().await_position(bearing(ask("c"), &token)).await.unwrap_err();
-    assert_eq!(reason(&denied), (Code::PermissionDenied, "MISSING_SCOPE".to_owned()));
-    assert_eq!(details(&denied).error_info().unwrap().metadata["scope"], "feed.admin");
+    let token = signed(
+        Algorithm::HS256,
+        "shared",
+        &with("scope", json!("feed.read")),
+    );
+    let denied = server
+        .consumers()
+        .await_position(bearing(ask("c"), &token))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        reason(&denied),
+        (Code::PermissionDenied, "MISSING_SCOPE".to_owned())
+    );
+    assert_eq!(
+        details(&denied).error_info().unwrap().metadata["scope"],
+        "feed.admin"
+    );
     let head = bearing(api::feed::v1::GetHeadRequest::default(), &token);
     assert!(server.feed().get_head(head).await.is_ok());
 }
@@ -211,9 +264,23 @@ async fn probes_need_no_token() {
 async fn peers_send_the_token_from_their_file() {
     let server = guarded().await;
     let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), signed(Algorithm::EdDSA, "ed", &claims()) + "\n").unwrap();
-    let config = ClientConfig { token_file: Some(file.path().to_owned()) };
+    fs::write(
+        file.path(),
+        signed(Algorithm::EdDSA, "ed", &claims()) + "\n",
+    )
+    .unwrap();
+    let config = ClientConfig {
+        token_file: Some(file.path().to_owned()),
+    };
     let peer = connect(&server.api.to_string(), &config).unwrap();
     let mut client = api::feed::v1::consumer_service_client::ConsumerServiceClient::new(peer);
-    assert_eq!(client.await_position(ask("c")).await.unwrap().get_ref().position, "team-a");
+    assert_eq!(
+        client
+            .await_position(ask("c"))
+            .await
+            .unwrap()
+            .get_ref()
+            .position,
+        "team-a"
+    );
 }

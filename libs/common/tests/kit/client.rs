@@ -19,7 +19,9 @@ fn dial(server: &Server) -> ConsumerServiceClient<Peer> {
 #[tokio::test]
 async fn what_is_left_of_the_deadline_is_sent_on() {
     let subject = subject(async |_| {
-        Ok(common::deadline::remaining().map_or(0, |left| left.as_millis()).to_string())
+        Ok(common::deadline::remaining()
+            .map_or(0, |left| left.as_millis())
+            .to_string())
     });
     let server = Server::start(subject).await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(3);
@@ -37,8 +39,13 @@ async fn a_deadline_that_passes_on_our_side_is_called_by_its_name() {
     for left in [Duration::ZERO, Duration::from_millis(30)] {
         let deadline = tokio::time::Instant::now() + left;
         let call = client.await_position(ask("c"));
-        let refused = common::deadline::scope(Some(deadline), call).await.unwrap_err();
-        assert_eq!(reason(&refused), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
+        let refused = common::deadline::scope(Some(deadline), call)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            reason(&refused),
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned())
+        );
     }
 }
 
@@ -50,9 +57,15 @@ async fn a_peer_that_comes_back_is_called_again() {
     client.await_position(ask("c")).await.unwrap();
     server.stop().await;
     let lost = client.await_position(ask("c")).await.unwrap_err();
-    assert_eq!(reason(&lost), (Code::Unavailable, "CONNECTION_LOST".to_owned()));
+    assert_eq!(
+        reason(&lost),
+        (Code::Unavailable, "CONNECTION_LOST".to_owned())
+    );
 
-    let config = ServerConfig { listen: address, ..ServerConfig::on_free_ports() };
+    let config = ServerConfig {
+        listen: address,
+        ..ServerConfig::on_free_ports()
+    };
     let _server = Server::start_with(config, None, echo()).await;
     client.await_position(ask("c")).await.unwrap();
 }
@@ -61,7 +74,10 @@ async fn a_peer_that_comes_back_is_called_again() {
 async fn addresses_need_no_scheme_and_nonsense_is_refused() {
     let server = Server::start(echo()).await;
     let peer = connect(&server.api.to_string(), &ClientConfig::default()).unwrap();
-    ConsumerServiceClient::new(peer).await_position(ask("c")).await.unwrap();
+    ConsumerServiceClient::new(peer)
+        .await_position(ask("c"))
+        .await
+        .unwrap();
     assert!(connect("not an address", &ClientConfig::default()).is_err());
 }
 
@@ -74,7 +90,10 @@ async fn call_on<F: Future>(mut call: impl FnMut() -> F, mut check: impl FnMut(F
 }
 
 fn retiring() -> ServerConfig {
-    ServerConfig { connection_age_max: Duration::from_millis(5), ..ServerConfig::on_free_ports() }
+    ServerConfig {
+        connection_age_max: Duration::from_millis(5),
+        ..ServerConfig::on_free_ports()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +118,10 @@ async fn other_calls_see_at_worst_that_they_may_call_again() {
     };
     let check = |answer: Result<_, tonic::Status>| {
         if let Err(lost) = answer {
-            assert_eq!(reason(&lost), (Code::Unavailable, "CONNECTION_LOST".to_owned()));
+            assert_eq!(
+                reason(&lost),
+                (Code::Unavailable, "CONNECTION_LOST".to_owned())
+            );
         }
     };
     call_on(other, check).await;

@@ -23,10 +23,16 @@ async fn a_handler_outlives_its_caller() {
 #[tokio::test]
 async fn a_handler_outlives_its_deadline() {
     let held = Held::default();
-    let config =
-        ServerConfig { deadline: Duration::from_millis(20), ..ServerConfig::on_free_ports() };
+    let config = ServerConfig {
+        deadline: Duration::from_millis(20),
+        ..ServerConfig::on_free_ports()
+    };
     let server = Server::start_with(config, None, held.subject()).await;
-    let refused = server.consumers().await_position(ask("c")).await.unwrap_err();
+    let refused = server
+        .consumers()
+        .await_position(ask("c"))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::DeadlineExceeded);
     held.let_go();
     held.ended().await;
@@ -43,7 +49,15 @@ async fn a_panic_is_an_internal_error_and_the_server_lives_on() {
     let refused = client.await_position(ask("bad")).await.unwrap_err();
     assert_eq!(reason(&refused), (Code::Internal, "INTERNAL".to_owned()));
     assert_eq!(refused.message(), "internal error");
-    assert_eq!(client.await_position(ask("good")).await.unwrap().get_ref().position, "good");
+    assert_eq!(
+        client
+            .await_position(ask("good"))
+            .await
+            .unwrap()
+            .get_ref()
+            .position,
+        "good"
+    );
 }
 
 #[tokio::test]

@@ -13,12 +13,17 @@ use tonic::{Code, Request};
 use crate::subject::{Held, Server, ask, reason, subject};
 
 fn short() -> ServerConfig {
-    ServerConfig { deadline: Duration::from_millis(40), ..ServerConfig::on_free_ports() }
+    ServerConfig {
+        deadline: Duration::from_millis(40),
+        ..ServerConfig::on_free_ports()
+    }
 }
 
 /// A client that keeps no time itself, unlike tonic's: what it gets is the server's answer.
 fn timeless(server: &Server) -> ConsumerServiceClient<Client<HttpConnector, tonic::body::Body>> {
-    let http = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let http = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http();
     let origin = format!("http://{}", server.api).parse().unwrap();
     ConsumerServiceClient::with_origin(http, origin)
 }
@@ -26,8 +31,15 @@ fn timeless(server: &Server) -> ConsumerServiceClient<Client<HttpConnector, toni
 #[tokio::test]
 async fn unary_calls_without_a_deadline_get_the_servers() {
     let server = Server::start_with(short(), None, Held::default().subject()).await;
-    let refused = server.consumers().await_position(ask("c")).await.unwrap_err();
-    assert_eq!(reason(&refused), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
+    let refused = server
+        .consumers()
+        .await_position(ask("c"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        reason(&refused),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,19 +55,29 @@ async fn the_callers_deadline_is_never_answered_with_cancelled() {
         }
     });
     for refused in join_all(calls).await {
-        assert_eq!(refused, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
+        assert_eq!(
+            refused,
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned())
+        );
     }
 }
 
 #[tokio::test]
 async fn handlers_see_how_much_time_is_left() {
     let subject = subject(async |_| {
-        Ok(common::deadline::remaining().map_or(0, |left| left.as_millis()).to_string())
+        Ok(common::deadline::remaining()
+            .map_or(0, |left| left.as_millis())
+            .to_string())
     });
     let server = Server::start(subject).await;
     let mut request = Request::new(ask("c"));
     request.set_timeout(Duration::from_secs(7));
-    let answer = server.consumers().await_position(request).await.unwrap().into_inner();
+    let answer = server
+        .consumers()
+        .await_position(request)
+        .await
+        .unwrap()
+        .into_inner();
     let left: u64 = answer.position.parse().unwrap();
     assert!((1..=7000).contains(&left), "{left}");
 }
@@ -64,10 +86,20 @@ async fn handlers_see_how_much_time_is_left() {
 async fn streams_live_beyond_the_default_deadline() {
     let (subject, events) = Held::default().subject().watched();
     let server = Server::start_with(short(), None, subject).await;
-    let mut stream = server.feed().watch(api::feed::v1::WatchRequest::default()).await.unwrap();
-    let unary = server.consumers().await_position(ask("c")).await.unwrap_err();
+    let mut stream = server
+        .feed()
+        .watch(api::feed::v1::WatchRequest::default())
+        .await
+        .unwrap();
+    let unary = server
+        .consumers()
+        .await_position(ask("c"))
+        .await
+        .unwrap_err();
     assert_eq!(unary.code(), Code::DeadlineExceeded);
-    events.send(Ok(api::feed::v1::WatchResponse::default())).unwrap();
+    events
+        .send(Ok(api::feed::v1::WatchResponse::default()))
+        .unwrap();
     assert!(stream.get_mut().message().await.unwrap().is_some());
 }
 
@@ -75,15 +107,19 @@ async fn streams_live_beyond_the_default_deadline() {
 async fn streams_end_at_the_deadline_they_bring() {
     let (subject, _events) = Held::default().subject().watched();
     let server = Server::start(subject).await;
-    let http = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let http = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http();
     let origin = format!("http://{}", server.api).parse().unwrap();
-    let mut feed =
-        api::feed::v1::change_feed_service_client::ChangeFeedServiceClient::<
-            Client<HttpConnector, tonic::body::Body>,
-        >::with_origin(http, origin);
+    let mut feed = api::feed::v1::change_feed_service_client::ChangeFeedServiceClient::<
+        Client<HttpConnector, tonic::body::Body>,
+    >::with_origin(http, origin);
     let mut request = Request::new(api::feed::v1::WatchRequest::default());
     request.set_timeout(Duration::from_millis(400));
     let mut stream = feed.watch(request).await.unwrap().into_inner();
     let ended = stream.message().await.unwrap_err();
-    assert_eq!(reason(&ended), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
+    assert_eq!(
+        reason(&ended),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned())
+    );
 }

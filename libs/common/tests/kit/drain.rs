@@ -10,7 +10,10 @@ use tonic_health::ServingStatus;
 use crate::subject::{Held, Server, anything, ask, echo, endpoint, reason};
 
 fn impatient() -> ServerConfig {
-    ServerConfig { drain_timeout: Duration::from_millis(50), ..ServerConfig::on_free_ports() }
+    ServerConfig {
+        drain_timeout: Duration::from_millis(50),
+        ..ServerConfig::on_free_ports()
+    }
 }
 
 /// Completes when the API port accepts no more. The ops port still answers then.
@@ -67,7 +70,10 @@ async fn a_stuck_call_is_cut_after_the_grace_period() {
     held.begun().await;
     server.stop().await;
     let refused = call.await.unwrap().unwrap_err();
-    assert_eq!(reason(&refused), (Code::Unavailable, "SERVER_DRAINING".to_owned()));
+    assert_eq!(
+        reason(&refused),
+        (Code::Unavailable, "SERVER_DRAINING".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -78,14 +84,22 @@ async fn a_stream_that_does_not_end_is_cut_with_a_resumable_status() {
     let mut stream = server.feed().watch(watch).await.unwrap().into_inner();
     server.stop().await;
     let ended = stream.message().await.unwrap_err();
-    assert_eq!(reason(&ended), (Code::Unavailable, "SERVER_DRAINING".to_owned()));
+    assert_eq!(
+        reason(&ended),
+        (Code::Unavailable, "SERVER_DRAINING".to_owned())
+    );
     drop(events);
 }
 
 #[tokio::test]
 async fn watchers_of_health_learn_of_the_drain_and_do_not_hold_it_up() {
     let server = Server::start(echo()).await;
-    let mut health = server.health().watch(anything()).await.unwrap().into_inner();
+    let mut health = server
+        .health()
+        .watch(anything())
+        .await
+        .unwrap()
+        .into_inner();
     let mut statuses = Vec::new();
     while statuses.last() != Some(&(ServingStatus::Serving as i32)) {
         statuses.push(health.message().await.unwrap().unwrap().status);

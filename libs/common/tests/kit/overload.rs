@@ -9,7 +9,10 @@ use tonic_health::ServingStatus;
 use crate::subject::{Held, Server, anything, ask, details, reason, subject};
 
 fn one_at_a_time() -> ServerConfig {
-    ServerConfig { calls_max: 1, ..ServerConfig::on_free_ports() }
+    ServerConfig {
+        calls_max: 1,
+        ..ServerConfig::on_free_ports()
+    }
 }
 
 #[tokio::test]
@@ -20,9 +23,21 @@ async fn calls_beyond_the_limit_are_told_when_to_come_back() {
     let first = tokio::spawn(async move { client.await_position(ask("first")).await });
     held.begun().await;
 
-    let refused = server.consumers().await_position(ask("second")).await.unwrap_err();
-    assert_eq!(reason(&refused), (Code::ResourceExhausted, "SERVER_OVERLOADED".to_owned()));
-    assert!(details(&refused).retry_info().and_then(|retry| retry.retry_delay).is_some());
+    let refused = server
+        .consumers()
+        .await_position(ask("second"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        reason(&refused),
+        (Code::ResourceExhausted, "SERVER_OVERLOADED".to_owned())
+    );
+    assert!(
+        details(&refused)
+            .retry_info()
+            .and_then(|retry| retry.retry_delay)
+            .is_some()
+    );
     for mut health in [server.health(), server.ops_health()] {
         let answer = health.check(anything()).await.unwrap();
         assert_eq!(answer.get_ref().status, ServingStatus::Serving as i32);
@@ -42,7 +57,11 @@ async fn a_place_is_taken_until_the_handler_is_done() {
     first.abort();
     first.await.unwrap_err();
 
-    let refused = server.consumers().await_position(ask("second")).await.unwrap_err();
+    let refused = server
+        .consumers()
+        .await_position(ask("second"))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     held.let_go();
     held.ended().await;
@@ -87,5 +106,13 @@ async fn a_storm_of_cancelled_calls_leaves_the_connection_and_all_places() {
         }
     }
     let mut calls = client.clone();
-    assert_eq!(calls.await_position(ask("after")).await.unwrap().get_ref().position, "after");
+    assert_eq!(
+        calls
+            .await_position(ask("after"))
+            .await
+            .unwrap()
+            .get_ref()
+            .position,
+        "after"
+    );
 }

@@ -42,7 +42,10 @@ pub fn subject<F>(handler: impl Fn(String) -> F + Send + Sync + 'static) -> Subj
 where
     F: Future<Output = Result<String, Status>> + Send + 'static,
 {
-    Subject { handler: Arc::new(move |name| Box::pin(handler(name))), watch: Arc::default() }
+    Subject {
+        handler: Arc::new(move |name| Box::pin(handler(name))),
+        watch: Arc::default(),
+    }
 }
 
 /// A subject that answers at once.
@@ -123,7 +126,12 @@ impl Server {
             drain: Drain::new(),
         };
         let done = tokio::spawn(bound.serve(serve, shutdown.clone()));
-        Self { api, ops, shutdown, done }
+        Self {
+            api,
+            ops,
+            shutdown,
+            done,
+        }
     }
 
     pub fn channel(&self) -> Channel {
@@ -160,7 +168,10 @@ pub fn endpoint(address: SocketAddr) -> Endpoint {
 
 /// A call of the test's handler.
 pub fn ask(name: &str) -> pb::AwaitPositionRequest {
-    pb::AwaitPositionRequest { consumer: name.to_owned(), position: String::new() }
+    pb::AwaitPositionRequest {
+        consumer: name.to_owned(),
+        position: String::new(),
+    }
 }
 
 /// The question whether the server as a whole is serving.
@@ -228,7 +239,9 @@ impl ChangeFeedService for Subject {
         _: Request<pb::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let receiver = self.watch.lock().unwrap().take().expect("one watcher");
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).fuse())))
+        Ok(Response::new(Box::pin(
+            UnboundedReceiverStream::new(receiver).fuse(),
+        )))
     }
 
     async fn read_changes(

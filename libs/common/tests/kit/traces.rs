@@ -14,7 +14,9 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 fn traced(trace: &str) -> Request<api::feed::v1::AwaitPositionRequest> {
     let mut request = Request::new(ask("c"));
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
-    request.metadata_mut().insert("traceparent", parent.parse().unwrap());
+    request
+        .metadata_mut()
+        .insert("traceparent", parent.parse().unwrap());
     request
 }
 
@@ -34,14 +36,26 @@ async fn the_callers_trace_goes_on_through_downstream_calls() {
     }))
     .await;
 
-    let answer = outer.consumers().await_position(traced(TRACE)).await.unwrap().into_inner();
+    let answer = outer
+        .consumers()
+        .await_position(traced(TRACE))
+        .await
+        .unwrap()
+        .into_inner();
     let seen: Vec<_> = answer.position.split(' ').collect();
-    assert!(seen.iter().all(|parent| parent.starts_with(&format!("00-{TRACE}-"))), "{seen:?}");
+    assert!(
+        seen.iter()
+            .all(|parent| parent.starts_with(&format!("00-{TRACE}-"))),
+        "{seen:?}"
+    );
     assert_ne!(seen[0], seen[1]);
     inner.stop().await;
     outer.stop().await;
     // Server there, client here, server here: three spans of one trace.
-    assert_eq!(spans.of_trace(TRACE), ["asterism.feed.v1.ConsumerService/AwaitPosition"; 3]);
+    assert_eq!(
+        spans.of_trace(TRACE),
+        ["asterism.feed.v1.ConsumerService/AwaitPosition"; 3]
+    );
 }
 
 #[tokio::test]
@@ -53,7 +67,11 @@ async fn a_stored_context_becomes_the_parent_of_later_work() {
     let inside = span.in_scope(telemetry::traceparent);
     assert!(inside.starts_with(&format!("00-{trace}-")), "{inside}");
     // Malformed or absent contexts make a root.
-    for none in ["", "nonsense", "00-00000000000000000000000000000000-0000000000000000-01"] {
+    for none in [
+        "",
+        "nonsense",
+        "00-00000000000000000000000000000000-0000000000000000-01",
+    ] {
         let span = tracing::info_span!("apply");
         telemetry::set_parent(&span, none);
         assert!(!span.in_scope(telemetry::traceparent).contains(trace));

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use common::Error;
+use common::process::stopped;
 use common::time::{StartedAt, Timestamp};
 
-use crate::cli;
 use crate::suite::{Suite, SuiteConfig};
 use client::Clients;
 
@@ -60,7 +60,7 @@ pub async fn run(config: &DemoConfig, suite: SuiteConfig) -> Result<(), Error> {
     }
     if !config.exit {
         println!("{}", hints::text(running.api, running.ops));
-        cli::stopped().await;
+        stopped().await;
     }
     running.stop().await
 }

@@ -1,6 +1,6 @@
-//! Customers, their personal data and their external ids.
+//! Customers and their personal data.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::db::{Access, Sql, Tx};
 use common::ids::CustomerId;
@@ -8,38 +8,10 @@ use common::on;
 use common::time::Timestamp;
 use serde::Serialize;
 
-use super::{execute, json, rows};
-use crate::domain::{Customer, Gender, Key, Personal, Profile};
+use super::customer_row::Row;
+use super::{execute, external_ids, json, rows};
+use crate::domain::Customer;
 use crate::error::Error;
-
-/// A customer's columns in `customer` and `personal_data`.
-#[derive(Debug, Serialize, sqlx::FromRow)]
-struct Row {
-    customer_id: String,
-    revision: i64,
-    profile_revision: i64,
-    created_at: i64,
-    updated_at: i64,
-    changed_at: i64,
-    industry: String,
-    source: String,
-    tags: String,
-    attributes: String,
-    display_name: String,
-    given_name: String,
-    family_name: String,
-    contacts: String,
-    address: String,
-    birth_date: Option<String>,
-    gender: Gender,
-}
-
-#[derive(Debug, Clone, Serialize, sqlx::FromRow)]
-struct ExternalIdRow {
-    source: String,
-    external_id: String,
-    customer_id: String,
-}
 
 macro_rules! select {
     ($from:expr) => {
@@ -116,34 +88,6 @@ pub async fn list(db: &mut impl Access, after: &str, limit: i64) -> Result<Vec<C
     with_external_ids(db, rows).await
 }
 
-/// Who has each of the external ids.
-pub async fn owners(
-    db: &mut impl Access,
-    keys: &BTreeSet<Key>,
-) -> Result<HashMap<Key, CustomerId>, Error> {
-    const SELECT: Sql = rows!([source text, external_id text]
-        "SELECT e.source, e.external_id, e.customer_id
-        FROM r
-        JOIN external_id AS e ON e.source = r.source AND e.external_id = r.external_id
-        ORDER BY e.source, e.external_id");
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (sql, keys) = (SELECT.text(db.dialect()), json(keys));
-    let rows: Vec<ExternalIdRow> = on!(db, |conn| sqlx::query_as(sql)
-        .bind(&keys)
-        .fetch_all(conn)
-        .await)?;
-    let owner = |row: ExternalIdRow| {
-        let key = Key {
-            source: row.source,
-            external_id: row.external_id,
-        };
-        Ok((key, stored_id(&row.customer_id)?))
-    };
-    rows.into_iter().map(owner).collect()
-}
-
 /// Those of the ids that belonged to customers who were deleted.
 pub async fn retired(
     db: &mut impl Access,
@@ -195,7 +139,7 @@ pub async fn insert(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
         return Err(Error::KeyRaced);
     }
     execute(tx, PERSONAL, &rows).await?;
-    insert_external_ids(tx, customers).await
+    external_ids::insert(tx, customers).await
 }
 
 /// Writes the state of locked customers; `KeyRaced` as for `insert`.
@@ -230,7 +174,7 @@ pub async fn update(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
     execute(tx, CUSTOMERS, &rows).await?;
     execute(tx, PERSONAL, &rows).await?;
     execute(tx, CLEAR, &rows).await?;
-    insert_external_ids(tx, customers).await
+    external_ids::insert(tx, customers).await
 }
 
 /// Writes the revisions of locked customers.
@@ -290,66 +234,6 @@ pub async fn retire(
     Ok(())
 }
 
-async fn insert_external_ids(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
-    const INSERT: Sql = rows!([source text, external_id text, customer_id text]
-        "INSERT INTO external_id (source, external_id, customer_id)
-        SELECT source, external_id, customer_id
-        FROM r
-        WHERE TRUE
-        ON CONFLICT (source, external_id) DO NOTHING");
-    let mut rows: Vec<_> = customers
-        .iter()
-        .flat_map(|customer| {
-            customer.profile.external_keys().map(|key| ExternalIdRow {
-                source: key.source,
-                external_id: key.external_id,
-                customer_id: customer.id.to_string(),
-            })
-        })
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    rows.sort_by(|a, b| (&a.source, &a.external_id).cmp(&(&b.source, &b.external_id)));
-    if execute(tx, INSERT, &rows).await? != rows.len() as u64 {
-        return Err(Error::KeyRaced);
-    }
-    Ok(())
-}
-
-async fn with_external_ids(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<Customer>, Error> {
-    const SELECT: Sql = rows!([customer_id text]
-        "SELECT e.source, e.external_id, e.customer_id
-        FROM external_id AS e
-        WHERE e.customer_id IN (SELECT r.customer_id FROM r)
-        ORDER BY e.customer_id, e.source");
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<_> = rows
-        .iter()
-        .map(|row| BTreeMap::from([("customer_id", &row.customer_id)]))
-        .collect();
-    let (sql, ids) = (SELECT.text(db.dialect()), json(&ids));
-    let found: Vec<ExternalIdRow> = on!(db, |conn| sqlx::query_as(sql)
-        .bind(&ids)
-        .fetch_all(conn)
-        .await)?;
-    let mut external_ids: HashMap<String, BTreeMap<String, String>> = HashMap::new();
-    for row in found {
-        external_ids
-            .entry(row.customer_id)
-            .or_default()
-            .insert(row.source, row.external_id);
-    }
-    rows.into_iter()
-        .map(|row| {
-            let external_ids = external_ids.remove(&row.customer_id).unwrap_or_default();
-            row.customer(external_ids)
-        })
-        .collect()
-}
-
 fn id_rows(ids: &BTreeSet<CustomerId>) -> String {
     let ids: Vec<_> = ids
         .iter()
@@ -358,79 +242,15 @@ fn id_rows(ids: &BTreeSet<CustomerId>) -> String {
     json(&ids)
 }
 
-/// An id that was checked before it was stored.
-pub(super) fn stored_id(text: &str) -> Result<CustomerId, Error> {
-    CustomerId::parse(text).map_err(|_| corrupt("customer_id", text))
-}
-
-pub(super) fn corrupt(column: &str, value: &str) -> Error {
-    common::Error::Internal(format!("column {column} holds {value:?}")).into()
-}
-
-impl From<&Customer> for Row {
-    fn from(customer: &Customer) -> Self {
-        let Profile {
-            personal,
-            industry,
-            source,
-            tags,
-            attributes,
-            external_ids: _,
-        } = &customer.profile;
-        Self {
-            customer_id: customer.id.to_string(),
-            revision: customer.revision,
-            profile_revision: customer.profile_revision,
-            created_at: customer.created_at.micros(),
-            updated_at: customer.updated_at.micros(),
-            changed_at: customer.changed_at.micros(),
-            industry: industry.clone(),
-            source: source.clone(),
-            tags: json(tags),
-            attributes: json(attributes),
-            display_name: personal.display_name.clone(),
-            given_name: personal.given_name.clone(),
-            family_name: personal.family_name.clone(),
-            contacts: json(&personal.contacts),
-            address: json(&personal.address),
-            birth_date: personal.birth_date.map(|date| date.to_string()),
-            gender: personal.gender,
-        }
+async fn with_external_ids(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<Customer>, Error> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
-}
-
-impl Row {
-    fn customer(self, external_ids: BTreeMap<String, String>) -> Result<Customer, Error> {
-        fn parsed<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T, Error> {
-            // The value may be personal: it stays out of the error.
-            serde_json::from_str(text).map_err(|_| corrupt(column, "no JSON of its form"))
-        }
-        let birth_date = self
-            .birth_date
-            .map(|date| date.parse().map_err(|_| corrupt("birth_date", "no date")));
-        Ok(Customer {
-            id: stored_id(&self.customer_id)?,
-            revision: self.revision,
-            profile_revision: self.profile_revision,
-            created_at: Timestamp::from_micros(self.created_at),
-            updated_at: Timestamp::from_micros(self.updated_at),
-            changed_at: Timestamp::from_micros(self.changed_at),
-            profile: Profile {
-                personal: Personal {
-                    display_name: self.display_name,
-                    given_name: self.given_name,
-                    family_name: self.family_name,
-                    contacts: parsed("contacts", &self.contacts)?,
-                    address: parsed("address", &self.address)?,
-                    birth_date: birth_date.transpose()?,
-                    gender: self.gender,
-                },
-                industry: self.industry,
-                source: self.source,
-                tags: parsed("tags", &self.tags)?,
-                attributes: parsed("attributes", &self.attributes)?,
-                external_ids,
-            },
-        })
-    }
+    let ids: Vec<_> = rows.iter().map(|row| row.customer_id.as_str()).collect();
+    let mut found = external_ids::by_customer(db, &ids).await?;
+    let customer = |row: Row| {
+        let external_ids = found.remove(&row.customer_id).unwrap_or_default();
+        row.customer(external_ids)
+    };
+    rows.into_iter().map(customer).collect()
 }

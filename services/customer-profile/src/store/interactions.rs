@@ -5,7 +5,7 @@ use common::on;
 use common::time::Timestamp;
 use serde::Serialize;
 
-use super::customers::stored_id;
+use super::customer_row::stored_id;
 use super::{Stretch, execute, json, rows};
 use crate::domain::{Channel, Interaction, Key};
 use crate::error::Error;

@@ -1,6 +1,8 @@
 //! All SQL of this service. Batches travel as one JSON parameter, whatever their size.
 
+mod customer_row;
 mod customers;
+mod external_ids;
 use common::ids::CustomerId;
 use common::time::Timestamp;
 
@@ -9,8 +11,9 @@ mod summary;
 pub mod transactions;
 
 pub use customers::{
-    delete, find, insert, list, load, lock, owners, retire, retired, update, update_revisions,
+    delete, find, insert, list, load, lock, retire, retired, update, update_revisions,
 };
+pub use external_ids::owners;
 pub use summary::{InteractionStats, SpendStats, interaction_stats, spend_stats, voided_count};
 
 /// A stretch of one customer's timeline, newest first.

@@ -8,7 +8,7 @@ use common::on;
 use common::time::Timestamp;
 use serde::Serialize;
 
-use super::customers::{corrupt, stored_id};
+use super::customer_row::{corrupt, stored_id};
 use super::{Stretch, execute, json, rows};
 use crate::domain::{Key, Line, Transaction, Voided};
 use crate::error::Error;

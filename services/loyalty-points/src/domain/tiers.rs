@@ -95,7 +95,7 @@ impl TierPolicy {
 /// What counts for the tier at one instant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Qualification {
-    /// Points earned in (as_of - window, as_of], less those reversed.
+    /// Points earned in `(as_of - window, as_of]`, less those reversed.
     pub points: i64,
     /// When the oldest of them were earned: they leave the window first.
     pub oldest: Option<Timestamp>,

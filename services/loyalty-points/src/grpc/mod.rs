@@ -12,10 +12,8 @@ use tonic::{Request, Response, Status};
 
 use self::parse::{RawOf, RawPage};
 use crate::domain::lots::Lot;
-use crate::error::Error;
-use crate::ledger::{self, EarnPoints, Posted, RedeemPoints, ReverseTransaction, reads};
+use crate::ledger::{self, EarnPoints, RedeemPoints, ReverseTransaction, reads};
 use crate::members::{self, Enroll};
-use crate::store;
 use crate::tiers::{self, Wanted};
 use crate::{State, programs};
 
@@ -28,12 +26,6 @@ impl Grpc {
     /// Shares the state of the service.
     pub fn new(state: State) -> Self {
         Self { state }
-    }
-
-    fn token(&self, posted: &Posted) -> String {
-        self.state
-            .platform
-            .token(&posted.posting.customer_id, posted.revision)
     }
 }
 
@@ -106,7 +98,7 @@ impl LoyaltyService for Grpc {
         let mut v = Violations::new();
         let program_id = parse::program_id(&mut v, &request.program_id);
         let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
-        let (program_id, as_of) = v.all((program_id, as_of))?;
+        let (program_id,) = v.all((program_id,))?;
         let as_of = as_of.unwrap_or_else(|| self.state.platform.now());
         let summary = programs::summarise(&self.state, program_id, as_of).await?;
         Ok(Response::new(present::summary(summary)))
@@ -169,12 +161,7 @@ impl LoyaltyService for Grpc {
             },
         );
         let (program_id, page) = v.all((program_id, page))?;
-        let mut db = self.state.platform.snapshot().await?;
-        self.state.programs.get(&mut db, &program_id).await?;
-        let after: String = page.after().unwrap_or_default();
-        let rows = store::members::list(&mut db, program_id.as_str(), &after, page.size + 1).await;
-        let mut rows = rows?;
-        let next_page_token = page.cut(&mut rows, |row| row.customer_id.to_string());
+        let (rows, next_page_token) = members::list(&self.state, &program_id, &page).await?;
         let members = rows.iter().map(present::member).collect();
         Ok(Response::new(pb::ListMembersResponse {
             members,
@@ -195,18 +182,8 @@ impl LoyaltyService for Grpc {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let outcome = async {
-            let posted = ledger::earn(&self.state, mutation.tx(), earn).await?;
-            let balance = ledger::balance_after(mutation.tx(), &posted.posting).await?;
-            let lot = posted.lot.as_ref();
-            Ok::<_, Error>(pb::EarnPointsResponse {
-                transaction: Some(present::transaction(&posted.posting, &posted.entries)),
-                lot: lot.map(|lot| present_lot(lot, &posted)),
-                balance: Some(present::balance(balance)),
-                consistency_token: self.token(&posted),
-            })
-        };
-        let outcome = outcome.await;
+        let posted = ledger::earn(&self.state, mutation.tx(), earn).await;
+        let outcome = posted.map(|posted| present::earned(&self.state.platform, posted));
         mutation.finish(outcome).await
     }
 
@@ -226,17 +203,8 @@ impl LoyaltyService for Grpc {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let outcome = async {
-            let posted = ledger::redeem(&self.state, mutation.tx(), redeem).await?;
-            let balance = ledger::balance_after(mutation.tx(), &posted.posting).await?;
-            Ok::<_, Error>(pb::RedeemPointsResponse {
-                transaction: Some(present::transaction(&posted.posting, &posted.entries)),
-                consistency_token: self.token(&posted),
-                allocations: present::allocations(posted.taken),
-                balance: Some(present::balance(balance)),
-            })
-        };
-        let outcome = outcome.await;
+        let posted = ledger::redeem(&self.state, mutation.tx(), redeem).await;
+        let outcome = posted.map(|posted| present::redeemed(&self.state.platform, posted));
         mutation.finish(outcome).await
     }
 
@@ -256,18 +224,8 @@ impl LoyaltyService for Grpc {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let outcome = async {
-            let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await?;
-            let balance = ledger::balance_after(mutation.tx(), &posted.posting).await?;
-            Ok::<_, Error>(pb::ReverseTransactionResponse {
-                transaction: Some(present::transaction(&posted.posting, &posted.entries)),
-                consistency_token: self.token(&posted),
-                recovered: present::allocations(posted.taken),
-                debt_incurred: posted.debt_incurred,
-                balance: Some(present::balance(balance)),
-            })
-        };
-        let outcome = outcome.await;
+        let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await;
+        let outcome = posted.map(|posted| present::reversed(&self.state.platform, posted));
         mutation.finish(outcome).await
     }
 
@@ -280,7 +238,7 @@ impl LoyaltyService for Grpc {
         let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
         let of = parse::of(&mut v, &raw);
         let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
-        let (of, as_of) = v.all((of, as_of))?;
+        let (of,) = v.all((of,))?;
         self.state.platform.at_least(&of.at_least).await?;
         let balance = reads::balance(&self.state, &of, as_of).await?;
         Ok(Response::new(pb::GetBalanceResponse {
@@ -330,7 +288,7 @@ impl LoyaltyService for Grpc {
             },
         );
         let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
-        let (of, page, as_of) = v.all((of, page, as_of))?;
+        let (of, page) = v.all((of, page))?;
         self.state.platform.at_least(&of.at_least).await?;
         let (rows, next_page_token) = reads::lots(&self.state, &of, &page).await?;
         let as_of = as_of.unwrap_or_else(|| self.state.platform.now());
@@ -338,7 +296,7 @@ impl LoyaltyService for Grpc {
             let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
             present::lot(
                 lot,
-                present::LotOf {
+                &present::LotOf {
                     program_id,
                     customer_id,
                     posting_id,
@@ -411,15 +369,4 @@ fn raw_of<'a>(program_id: &'a str, customer_id: &'a str, at_least: &'a str) -> R
         customer_id,
         at_least,
     }
-}
-
-fn present_lot(lot: &Lot, posted: &Posted) -> pb::Lot {
-    let posting = &posted.posting;
-    let of = present::LotOf {
-        program_id: &posting.program_id,
-        customer_id: &posting.customer_id,
-        posting_id: &posting.posting_id,
-        as_of: posting.posted_at,
-    };
-    present::lot(lot, of)
 }

@@ -23,16 +23,13 @@ const DAYS_MAX: i32 = 36_500;
 const TIERS_MAX: usize = 100;
 const REASON_MAX: usize = 500;
 
-/// An optional instant: absent, or one that must be well formed.
+/// An optional instant. One that is malformed reads as absent and is recorded.
 pub fn instant(
     v: &mut Violations,
     field: &str,
     raw: Option<&prost_types::Timestamp>,
-) -> Option<Option<Timestamp>> {
-    match raw {
-        None => Some(None),
-        Some(raw) => v.check(field, Timestamp::try_from(raw)).map(Some),
-    }
+) -> Option<Timestamp> {
+    raw.and_then(|raw| v.check(field, Timestamp::try_from(raw)))
 }
 
 /// A program's id; empty means the default one.
@@ -100,22 +97,12 @@ impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
         let occurred_at = instant(&mut v, "occurred_at", request.occurred_at.as_ref());
         let activates_at = instant(&mut v, "activates_at", request.activates_at.as_ref());
         let expires_at = instant(&mut v, "expires_at", request.expires_at.as_ref());
-        if let (Some(Some(occurred)), Some(Some(activates))) = (occurred_at, activates_at)
+        if let (Some(occurred), Some(activates)) = (occurred_at, activates_at)
             && activates < occurred
         {
             v.add("activates_at", "must not be before occurred_at");
         }
-        let parsed = (
-            account,
-            points,
-            source,
-            reason,
-            occurred_at,
-            activates_at,
-            expires_at,
-        );
-        let (account, points, source, reason, occurred_at, activates_at, expires_at) =
-            v.all(parsed)?;
+        let (account, points, source, reason) = v.all((account, points, source, reason))?;
         Ok(Self {
             account,
             points,
@@ -203,7 +190,7 @@ impl TryFrom<pb::GetTierRequest> for Wanted {
             CustomerId::parse(id)
         });
         let as_of = instant(&mut v, "as_of", request.as_of.as_ref());
-        let (program_id, customer_id, as_of) = v.all((program_id, customer_id, as_of))?;
+        let (program_id, customer_id) = v.all((program_id, customer_id))?;
         Ok(Self {
             program_id,
             customer_id,
@@ -233,7 +220,8 @@ pub fn batch(
         );
         customer_ids.extend(parsed.filter(|id| seen.insert(id.clone())));
     }
-    v.all((program_id, Some(customer_ids), as_of))
+    let (program_id,) = v.all((program_id,))?;
+    Ok((program_id, customer_ids, as_of))
 }
 
 /// A program to create.

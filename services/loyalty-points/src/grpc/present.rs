@@ -3,11 +3,13 @@
 use api::loyalty::v1 as pb;
 use common::cache::Versioned;
 use common::ids::CustomerId;
+use common::platform::Platform;
 use common::time::Timestamp;
 
 use crate::domain::balance::Balance;
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
+use crate::ledger::Posted;
 use crate::programs::Summary;
 use crate::store::entries::EntryRow;
 use crate::store::members::Member;
@@ -121,7 +123,7 @@ pub struct LotOf<'a> {
     pub as_of: Timestamp,
 }
 
-pub fn lot(lot: &Lot, of: LotOf<'_>) -> pb::Lot {
+pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
     let state = match lot.state(of.as_of) {
         State::Pending => pb::LotState::Pending,
         State::Active => pb::LotState::Active,
@@ -146,7 +148,57 @@ pub fn lot(lot: &Lot, of: LotOf<'_>) -> pb::Lot {
     }
 }
 
-pub fn allocations(taken: Vec<Allocation>) -> Vec<pb::LotAllocation> {
+pub fn earned(platform: &Platform, posted: Posted) -> pb::EarnPointsResponse {
+    let token = token(platform, &posted);
+    let Posted {
+        written,
+        balance: after,
+    } = posted;
+    let posting = &written.posting;
+    let of = LotOf {
+        program_id: &posting.program_id,
+        customer_id: &posting.customer_id,
+        posting_id: &posting.posting_id,
+        as_of: posting.posted_at,
+    };
+    pb::EarnPointsResponse {
+        transaction: Some(transaction(posting, &written.entries)),
+        lot: written.lot.as_ref().map(|made| lot(made, &of)),
+        balance: Some(balance(after)),
+        consistency_token: token,
+    }
+}
+
+pub fn redeemed(platform: &Platform, posted: Posted) -> pb::RedeemPointsResponse {
+    pb::RedeemPointsResponse {
+        consistency_token: token(platform, &posted),
+        transaction: Some(transaction(
+            &posted.written.posting,
+            &posted.written.entries,
+        )),
+        allocations: allocations(posted.written.taken),
+        balance: Some(balance(posted.balance)),
+    }
+}
+
+pub fn reversed(platform: &Platform, posted: Posted) -> pb::ReverseTransactionResponse {
+    pb::ReverseTransactionResponse {
+        consistency_token: token(platform, &posted),
+        transaction: Some(transaction(
+            &posted.written.posting,
+            &posted.written.entries,
+        )),
+        recovered: allocations(posted.written.taken),
+        debt_incurred: posted.written.debt_incurred,
+        balance: Some(balance(posted.balance)),
+    }
+}
+
+fn token(platform: &Platform, posted: &Posted) -> String {
+    platform.token(&posted.written.posting.customer_id, posted.written.revision)
+}
+
+fn allocations(taken: Vec<Allocation>) -> Vec<pb::LotAllocation> {
     let allocation = |taken: Allocation| pb::LotAllocation {
         lot_id: taken.lot_id,
         points: taken.points,

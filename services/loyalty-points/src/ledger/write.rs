@@ -2,8 +2,9 @@
 
 use common::db::Tx;
 
-use super::{Change, Posted};
+use super::Change;
 use crate::State;
+use crate::domain::lots::{Allocation, Lot};
 use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
 use crate::domain::tiers::Instant;
 use crate::error::Error;
@@ -36,13 +37,30 @@ pub struct Origin {
     pub reverses: Option<String>,
 }
 
+/// A change that was written.
+#[derive(Debug)]
+pub struct Written {
+    /// The posting asked for.
+    pub posting: PostingRow,
+    /// Its lines.
+    pub entries: Vec<EntryRow>,
+    /// The lot of an earning.
+    pub lot: Option<Lot>,
+    /// Points taken from lots.
+    pub taken: Vec<Allocation>,
+    /// Points that became debt.
+    pub debt_incurred: i64,
+    /// The customer's revision afterwards.
+    pub revision: i64,
+}
+
 /// Writes a change under the customer's lock.
 pub(super) async fn write(
     state: &State,
     tx: &mut Tx,
     lock: &mut Lock,
     change: Change<'_>,
-) -> Result<Posted, Error> {
+) -> Result<Written, Error> {
     let Change {
         program,
         mut standing,
@@ -111,7 +129,7 @@ pub(super) async fn write(
             window: policy.window(),
         };
         let known = standing.qualification();
-        let with = |lot: &crate::domain::lots::Lot| known.with(lot.qualifying, lot.earned_at, at);
+        let with = |lot: &Lot| known.with(lot.qualifying, lot.earned_at, at);
         (plan.created.as_ref().map_or(known, with), Cause::Usual)
     };
     standing.points = plan.after.points;
@@ -129,7 +147,7 @@ pub(super) async fn write(
     .await?;
     members::update(tx, &standing).await?;
     tiers::announce(state, tx, lock, &standing);
-    Ok(Posted {
+    Ok(Written {
         posting,
         entries: posted_entries,
         lot: plan.created,

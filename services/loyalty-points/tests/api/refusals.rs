@@ -134,16 +134,13 @@ async fn nobody_holds_more_points_than_the_limit(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let mut shop = Shop::with_member(backend, "c1").await;
-    for n in 0..1000 {
-        shop.earn("c1", 1_000_000_000_000, &format!("s{n}")).await;
-    }
-    let refused = shop.try_earn(earn("c1", 1, "one more")).await;
+    shop.execute("UPDATE members SET points = 999999999999990")
+        .await
+        .unwrap();
+    let refused = shop.try_earn(earn("c1", 11, "s1")).await;
     assert_refused(refused, Code::OutOfRange, "POINTS_LIMIT");
-    assert_eq!(shop.balance("c1").await, (1_000_000_000_000_000, 0, 0));
-    assert_eq!(
-        shop.summary().await.points_outstanding,
-        1_000_000_000_000_000
-    );
+    assert!(shop.transactions("c1").await.is_empty());
+    shop.earn("c1", 10, "s1").await;
 }
 
 #[rstest]

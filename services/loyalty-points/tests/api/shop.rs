@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use api::customer::v1 as customer;
 use api::loyalty::v1 as pb;
 use api::r#type::v1::Money;
+use common::on;
 use common::time::Timestamp;
 use loyalty_points::Loyalty;
 use pb::loyalty_service_client::LoyaltyServiceClient;
-use testkit::{Backend, FeedSource, TestServer};
+use testkit::{Backend, FeedSource, Setup, TestServer};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -24,8 +25,12 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open(backend: Backend) -> Self {
+        Self::open_as(backend, Setup::default()).await
+    }
+
+    pub async fn open_as(backend: Backend, setup: Setup<Loyalty>) -> Self {
         let customers = FeedSource::start("customer", backend).await;
-        let server = TestServer::<Loyalty>::start_with(backend, &[&customers]).await;
+        let server = TestServer::start_as(backend, &[&customers], setup).await;
         server.clock.set(testkit::time(NOW));
         let client = LoyaltyServiceClient::new(server.channel());
         Self {
@@ -212,6 +217,17 @@ impl Shop {
             .into_inner()
     }
 
+    /// Runs a statement that the API would not.
+    pub async fn execute(&self, statement: &'static str) -> Result<(), sqlx::Error> {
+        let mut tx = self.server.platform.tx().await.unwrap();
+        on!(&mut tx, |conn| sqlx::query(statement)
+            .execute(conn)
+            .await
+            .map(drop))?;
+        tx.commit().await.unwrap();
+        Ok(())
+    }
+
     fn next(&self) -> i64 {
         self.revision.fetch_add(1, Ordering::SeqCst) + 1
     }
@@ -277,6 +293,8 @@ pub fn tier(customer_id: &str) -> pb::GetTierRequest {
     }
 }
 
+/// An optional field of a request or response.
+#[expect(clippy::unnecessary_wraps, reason = "goes into optional fields")]
 pub fn at(rfc3339: &str) -> Option<prost_types::Timestamp> {
     Some(testkit::time(rfc3339).into())
 }

@@ -1,6 +1,5 @@
 //! What the database itself refuses.
 
-use common::on;
 use rstest::rstest;
 use testkit::Backend;
 
@@ -21,7 +20,7 @@ async fn the_ledger_can_only_be_appended_to(
         "UPDATE tier_changes SET to_tier = 'Gold'",
         "DELETE FROM tier_changes",
     ] {
-        let refused = execute(&shop, statement).await.unwrap_err();
+        let refused = shop.execute(statement).await.unwrap_err();
         assert!(
             refused.to_string().contains("append-only"),
             "{statement}: {refused}"
@@ -46,15 +45,7 @@ async fn amounts_that_do_not_add_up_are_refused(
         "UPDATE members SET debt = 1",
         "UPDATE members SET state = 'unheard of'",
     ] {
-        execute(&shop, statement).await.expect_err(statement);
+        shop.execute(statement).await.expect_err(statement);
     }
     assert_eq!(shop.balance("c1").await, (10, 0, 0));
-}
-
-async fn execute(shop: &Shop, statement: &'static str) -> Result<(), sqlx::Error> {
-    let mut tx = shop.server.platform.tx().await.unwrap();
-    on!(&mut tx, |conn| sqlx::query(statement)
-        .execute(conn)
-        .await
-        .map(drop))
 }

@@ -2,7 +2,7 @@
 
 use api::loyalty::v1 as pb;
 use rstest::rstest;
-use testkit::{Backend, assert_refused, time};
+use testkit::{Backend, Setup, assert_refused, time};
 use tonic::Code;
 
 use crate::shop::{Purchase, Shop, at, earn, tier};
@@ -85,7 +85,7 @@ async fn points_that_leave_the_window_lower_the_tier_without_a_sweeper(
     );
     assert_eq!(change.revision, silver.revision);
     assert_eq!(shop.tier("c1").await, silver);
-    assert_eq!(shop.tier_history("c1").await.len(), 3);
+    assert_eq!(shop.tier_history("c1").await.len(), 4);
 }
 
 #[rstest]
@@ -155,7 +155,7 @@ async fn a_token_of_the_customer_service_is_waited_for(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_another_program_is_honoured(
+async fn a_token_of_this_service_is_never_answered_with_something_older(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let mut shop = Shop::with_member(backend, "c1").await;
@@ -240,4 +240,42 @@ async fn points_dated_ahead_count_when_their_time_comes(
     shop.server.clock.set(time("1998-07-02T00:00:00Z"));
     assert_eq!(shop.tier("c1").await.tier, "Silver");
     assert_eq!(shop.balance("c1").await, (100, 0, 0));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn tiers_stay_right_when_redis_is_flushed_and_stopped(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let redis = testkit::redis().await;
+    let setup = Setup {
+        redis: Some(redis.url.clone()),
+        ..Setup::default()
+    };
+    let mut shop = Shop::open_as(backend, setup).await;
+    shop.created("c1").await;
+    shop.caught_up().await;
+    for n in 1..=40 {
+        match n {
+            10 => redis.flush(),
+            20 => redis.stop(),
+            30 => redis.start(),
+            _ => {}
+        }
+        let earned = shop.earn("c1", 10, &format!("s{n}")).await;
+        let request = pb::GetTierRequest {
+            at_least: earned.consistency_token,
+            ..tier("c1")
+        };
+        let told = shop
+            .client
+            .get_tier(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .tier
+            .unwrap();
+        assert_eq!(told.qualifying_points, n * 10);
+        shop.tier("c1").await;
+    }
 }

@@ -26,6 +26,7 @@ impl Day {
     }
 
     /// First day of the window of `window_days` that ends with this one; 0 reaches back to the beginning.
+    #[must_use]
     pub fn window_start(self, window_days: i64) -> Self {
         if window_days == 0 {
             Self(i64::MIN)

@@ -14,7 +14,6 @@ use common::mutation::{Begun, Call};
 use common::platform::Platform;
 use tonic::{Request, Response, Status};
 
-use crate::error::Error;
 use crate::frozen::FrozenCache;
 use crate::ratings;
 use crate::store::{self, ratings as rows};
@@ -263,6 +262,6 @@ impl Grpc {
         let mut snapshot = self.platform.snapshot().await?;
         let now = self.platform.now();
         let rating = ratings::get(&mut snapshot, &self.frozen, &of.customer, of.moment, now).await;
-        Ok(rating.map_err(Error::from)?)
+        Ok(rating?)
     }
 }

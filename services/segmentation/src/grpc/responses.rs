@@ -6,6 +6,7 @@ use common::money::{Currency, Money};
 use crate::distribution::Distribution;
 use crate::domain::day::Day;
 use crate::domain::model::{Indicator, Kind};
+use crate::domain::reference::QuantileTable;
 use crate::domain::score::Part;
 use crate::error::Error;
 use crate::features::Features;
@@ -20,14 +21,12 @@ pub fn small(value: i64) -> i32 {
     i32::try_from(value).expect("stars, scores and codes are small")
 }
 
-fn money(currency: &Currency, micros: i64) -> Option<api::r#type::v1::Money> {
-    Some(
-        Money {
-            currency: currency.clone(),
-            micros,
-        }
-        .into(),
-    )
+fn money(currency: &Currency, micros: i64) -> api::r#type::v1::Money {
+    Money {
+        currency: currency.clone(),
+        micros,
+    }
+    .into()
 }
 
 pub fn rating(row: &RatingRow) -> pb::Rating {
@@ -145,7 +144,7 @@ pub fn reference(row: &ReferenceRow) -> Result<pb::RatingReference, Error> {
         indicator_populations: row
             .tables()?
             .iter()
-            .map(|table| table.population())
+            .map(QuantileTable::population)
             .collect(),
         built_at: Some(row.built_at.into()),
     })
@@ -168,7 +167,7 @@ pub fn features(found: &Features, currency: &Currency) -> pb::Features {
     let window = |&(window_days, bought): &(i64, Bought)| pb::WindowFeatures {
         window_days,
         orders: bought.orders,
-        spend: money(currency, bought.spend_micros),
+        spend: Some(money(currency, bought.spend_micros)),
         categories: bought.categories,
     };
     let day = |day: Day| day.start().into();
@@ -208,7 +207,7 @@ pub fn rfm_score(run_id: &str, row: &ScoreRow, currency: &Currency) -> pb::RfmSc
         run_id: run_id.to_owned(),
         recency_days: row.recency_days,
         frequency: row.frequency,
-        monetary: money(currency, row.monetary_micros),
+        monetary: Some(money(currency, row.monetary_micros)),
         recency_score: small(r),
         frequency_score: small(f),
         monetary_score: small(m),
@@ -222,7 +221,7 @@ pub fn rfm_cell(row: &CellRow, currency: &Currency) -> pb::RfmCell {
         frequency_score: small(row.frequency_score),
         monetary_score: small(row.monetary_score),
         customers: row.customers,
-        spend: money(currency, row.monetary_micros),
+        spend: Some(money(currency, row.monetary_micros)),
     }
 }
 
@@ -230,7 +229,7 @@ pub fn distribution(found: &Distribution, currency: &Currency) -> pb::GetStarDis
     let buckets = found.buckets.iter().map(|bucket| pb::StarBucket {
         stars: small(bucket.row.stars),
         customers: bucket.row.customers,
-        spend: money(currency, bucket.row.spend_micros),
+        spend: Some(money(currency, bucket.row.spend_micros)),
         spend_share_basis_points: bucket.share_basis_points,
     });
     let spend = found
@@ -245,7 +244,7 @@ pub fn distribution(found: &Distribution, currency: &Currency) -> pb::GetStarDis
             .iter()
             .map(|bucket| bucket.row.customers)
             .sum(),
-        spend: money(currency, spend),
+        spend: Some(money(currency, spend)),
         unrated_customers: found.unrated_customers,
     }
 }

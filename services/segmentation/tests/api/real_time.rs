@@ -223,3 +223,44 @@ async fn after_any_history_real_time_equals_batch_to_the_last_digit(
         }
     }
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn re_rating_while_purchases_arrive_loses_none(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut world = World::start(backend).await;
+    world.ten_customers().await;
+    world.builds_reference().await;
+    let mut client = world.client.clone();
+    let batches = tokio::spawn(async move {
+        for _ in 0..15 {
+            let request = pb::RerateCustomersRequest::default();
+            let done = client.rerate_customers(request).await.unwrap().into_inner();
+            assert_eq!(done.summary.unwrap().rated, 10);
+        }
+    });
+    history(&mut world, &mut Lots(11), 1).await;
+    batches.await.unwrap();
+    for n in 1..=10 {
+        let customer_id = format!("c{n:02}");
+        let stored = world.rating(&customer_id).await;
+        let told = world.changes_told(&customer_id).await;
+        let revisions: Vec<_> = told
+            .iter()
+            .map(|t| t.rating.as_ref().unwrap().revision)
+            .collect();
+        assert_eq!(
+            revisions,
+            (1..=stored.revision).collect::<Vec<_>>(),
+            "no gap, no repetition"
+        );
+        let request = pb::GetRatingRequest {
+            customer_id,
+            as_of: at(NOW),
+            ..Default::default()
+        };
+        let computed = world.client.get_rating(request).await.unwrap().into_inner();
+        assert_eq!(computed.rating.unwrap().score_ppm, stored.score_ppm);
+    }
+}

@@ -56,14 +56,11 @@ fn orders(folder: &std::path::Path) -> Vec<Order> {
 
 /// Applies the orders as the consumer would, 500 to a transaction.
 async fn apply(world: &mut World, orders: &[Order]) {
-    apply_n(world, orders, "t").await
-}
-async fn apply_n(world: &mut World, orders: &[Order], p: &str) {
     let projection = Purchases::new(Currency::parse("USD").unwrap());
     for (batch, orders) in orders.chunks(500).enumerate() {
         let mut tx = world.server.platform.tx().await.unwrap();
         for (index, order) in orders.iter().enumerate() {
-            let id = format!("{p}{batch}-{index}");
+            let id = format!("t{batch}-{index}");
             let Order {
                 customer,
                 day,
@@ -103,31 +100,7 @@ async fn the_published_figures_come_out(
     let Some(folder) = folder() else { return };
     let mut world = World::start(backend).await;
     let orders = orders(&folder);
-    let t0 = std::time::Instant::now();
     apply(&mut world, &orders).await;
-    eprintln!("PERF {backend:?} apply {:?}", t0.elapsed());
-    world
-        .server
-        .clock
-        .set(testkit::time("2006-12-31T00:00:00Z"));
-    let t0 = std::time::Instant::now();
-    world.builds_reference().await;
-    eprintln!("PERF {backend:?} reference {:?}", t0.elapsed());
-    let t0 = std::time::Instant::now();
-    world.rerates().await;
-    eprintln!("PERF {backend:?} rerate {:?}", t0.elapsed());
-    let more: Vec<_> = orders
-        .iter()
-        .map(|o| Order {
-            customer: o.customer.clone(),
-            day: "2006-12-30".into(),
-            revenue: 1,
-        })
-        .collect();
-    let t0 = std::time::Instant::now();
-    apply_n(&mut world, &more, "z").await;
-    eprintln!("PERF {backend:?} apply with rating {:?}", t0.elapsed());
-    return;
     let request = pb::ComputeRfmRequest {
         as_of: at("2006-12-31"),
         rule: pb::QuintileRule::RRfm.into(),

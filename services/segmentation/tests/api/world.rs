@@ -76,6 +76,7 @@ impl Buy<'_> {
 }
 
 /// Midnight of a day, or an instant.
+#[expect(clippy::unnecessary_wraps, reason = "every field it is for is optional")]
 pub fn at(day: &str) -> Option<Timestamp> {
     let text = if day.contains('T') {
         day.to_owned()
@@ -211,7 +212,7 @@ impl World {
         response.unwrap().into_inner().summary.unwrap()
     }
 
-    /// The RatingChanged events of a customer so far.
+    /// The `RatingChanged` events of a customer so far.
     pub async fn changes_told(&self, customer: &str) -> Vec<pb::RatingChanged> {
         let mut feed = ChangeFeedServiceClient::new(self.server.channel());
         let request = ReadChangesRequest {

@@ -150,7 +150,10 @@ impl Ledger {
 
     fn write(&mut self, plan: Plan) {
         for changed in plan.changed {
-            let stored = self.lots.iter_mut().find(|lot| lot.lot_id == changed.lot_id);
+            let stored = self
+                .lots
+                .iter_mut()
+                .find(|lot| lot.lot_id == changed.lot_id);
             *stored.expect("lots that change exist") = changed;
         }
         self.lots.extend(plan.created);
