@@ -19,7 +19,7 @@ const OLDEST_SUPPORTED: u32 = 15;
 /// Durability ends where the machine stops: tests kill processes, not the machine.
 const SETTINGS: &str = "
 listen_addresses = ''
-max_connections = 400
+max_connections = 800
 shared_buffers = 64MB
 fsync = off
 full_page_writes = off

@@ -165,8 +165,9 @@ impl<V: Value> VersionedCache<V> {
             .flights
             .join(key, guard, || self.load_and_store(key, guard, load.take()))
             .await?;
+        let answers = shared.as_ref().map_or(at_least <= 0, &fresh);
         match load {
-            Some(load) if !shared.as_ref().is_some_and(&fresh) => {
+            Some(load) if !answers => {
                 no_older_than(at_least, self.load_and_store(key, guard, Some(load)).await?)
             }
             _ => no_older_than(at_least, shared),

@@ -118,7 +118,8 @@ impl Bound {
         let stack = stack::stack(open, services, parts);
         let draining = drain.clone().begun_owned();
         let api = grpc(&config).serve_with_incoming_shutdown(stack, incoming(self.api), draining);
-        let mut api = tokio::spawn(api);
+        // Tracked like the handlers: it is done when its last connection is.
+        let api = tasks.spawn(api);
         // The ops port answers to the very end: probes must be able to see a server drain.
         let ops = tonic::transport::Server::builder()
             .accept_http1(true)
@@ -132,12 +133,11 @@ impl Bound {
         tokio::time::sleep(config.drain_delay).await;
         drain.begin();
         tasks.close();
-        let finished = async { tokio::join!(&mut api, tasks.wait()).0 };
-        if timeout(config.drain_timeout, finished).await.is_err() {
+        if timeout(config.drain_timeout, tasks.wait()).await.is_err() {
             tracing::warn!(drain_timeout = ?config.drain_timeout, "cutting what still runs");
             drain.cut_now();
             // Not for ever: a peer that never completes its handshake never closes (hyper #4170).
-            let _ = timeout(GOODBYE, async { tokio::join!(&mut api, tasks.wait()) }).await;
+            let _ = timeout(GOODBYE, tasks.wait()).await;
             api.abort();
         }
         ops.abort();
@@ -192,6 +192,8 @@ fn reflection() -> Router {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(api::DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // Error details, so that a client that knows our API by reflection can read them.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let why = "the build wrote a descriptor set";
     Routes::new(builder().build_v1().expect(why))

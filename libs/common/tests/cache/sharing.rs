@@ -31,6 +31,26 @@ async fn concurrent_misses_of_one_key_load_once() {
 }
 
 #[tokio::test]
+async fn an_absence_is_shared_unless_the_caller_knows_better() {
+    let (cache, rows) = (cache(), Rows::default());
+    let slow = async || {
+        tokio::task::yield_now().await;
+        rows.load(0)
+    };
+    let name = key(0);
+    let (first, second) = tokio::join!(cache.get(&name, 0, slow), cache.get(&name, 0, slow));
+    assert_eq!(
+        (first.unwrap(), second.unwrap(), rows.loads()),
+        (None, None, 1)
+    );
+    let (first, second) = tokio::join!(cache.get(&name, 0, slow), cache.get(&name, 1, slow));
+    assert_eq!(
+        (first.unwrap(), second.unwrap(), rows.loads()),
+        (None, None, 3)
+    );
+}
+
+#[tokio::test]
 async fn a_failed_load_fails_its_own_caller_only() {
     let (cache, rows) = (cache(), Rows::with(1));
     let name = key(0);

@@ -34,7 +34,7 @@ pub fn redis_key(number: usize) -> String {
 /// L1 entries outlive the test, so that only invalidations can remove them.
 pub fn options() -> Options {
     Options {
-        l1_ttl: Duration::from_secs(600),
+        l1_ttl: Duration::from_mins(10),
         ..Options::default()
     }
 }
@@ -104,6 +104,7 @@ impl Rows {
             .map(versioned)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is what a loader returns")]
     pub fn load(&self, number: usize) -> Loaded {
         self.loads.fetch_add(1, Ordering::SeqCst);
         Ok(self.current(number))

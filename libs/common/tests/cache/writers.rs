@@ -80,12 +80,10 @@ async fn the_process_never_goes_back_under_eight_writers_without_redis() {
     let mut seen = 0;
     let mut running = true;
     while running {
-        running = writers.len() > 0 && {
-            while let Some(done) = writers.try_join_next() {
-                done.unwrap();
-            }
-            true
-        };
+        running = !writers.is_empty();
+        while let Some(done) = writers.try_join_next() {
+            done.unwrap();
+        }
         let found = rows.get(&cache, 0).await;
         assert!(found >= seen, "{found} after {seen}");
         seen = found;

@@ -77,6 +77,18 @@ async fn a_stuck_call_is_cut_after_the_grace_period() {
 }
 
 #[tokio::test]
+async fn a_stuck_handler_without_a_caller_is_cut_too() {
+    let held = Held::default();
+    let server = Server::start_with(impatient(), None, held.subject()).await;
+    let mut client = server.consumers();
+    let call = tokio::spawn(async move { client.await_position(ask("gone")).await });
+    held.begun().await;
+    call.abort();
+    call.await.unwrap_err();
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_that_does_not_end_is_cut_with_a_resumable_status() {
     let (subject, events) = echo().watched();
     let server = Server::start_with(impatient(), None, subject).await;

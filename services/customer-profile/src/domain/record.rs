@@ -6,7 +6,7 @@ use common::ids::CustomerId;
 use serde::Serialize;
 
 /// A thing's id in the system it comes from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Key {
     /// The system.
     pub source: String,

@@ -36,7 +36,8 @@ macro_rules! rows {
     ([$first:ident $first_type:ident $(, $column:ident $type:ident)*] $body:expr $(, lock: $lock:expr)?) => {
         common::db::Sql {
             postgres: concat!(
-                "WITH r AS (SELECT * FROM json_to_recordset(CAST($1 AS json)) AS r(",
+                "WITH r AS (SELECT ", stringify!($first), $(", ", stringify!($column),)*
+                " FROM json_to_recordset(CAST($1 AS json)) AS r(",
                 stringify!($first), " ", stringify!($first_type),
                 $(", ", stringify!($column), " ", stringify!($type),)*
                 ")) ", $body $(, $lock)?

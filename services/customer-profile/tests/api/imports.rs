@@ -248,11 +248,6 @@ fn any_chunking_and_repetition_of_an_import_leaves_the_same_state(
         Ok(())
     });
     result.unwrap();
-    let gapless = |events: BTreeMap<String, Vec<i64>>| {
-        events
-            .values()
-            .all(|revisions| revisions.iter().copied().eq(1..=revisions.len() as i64))
-    };
     let mut revisions: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for event in runtime.block_on(changes(&server)) {
         revisions
@@ -260,7 +255,13 @@ fn any_chunking_and_repetition_of_an_import_leaves_the_same_state(
             .or_default()
             .push(event.revision);
     }
-    assert!(gapless(revisions));
+    for (customer, revisions) in revisions {
+        let ordered = revisions
+            .iter()
+            .zip(1..)
+            .all(|(revision, expected)| *revision == expected);
+        assert!(ordered, "{customer}: {revisions:?}");
+    }
 }
 
 async fn send_and_check(client: &mut Client, run: i32, sendings: &[(usize, usize)]) {
@@ -312,9 +313,10 @@ async fn send_and_check(client: &mut Client, run: i32, sendings: &[(usize, usize
 }
 
 /// Prints what an import of purchases with lines reaches; asserts only a floor that no machine misses.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_is_fast() {
-    let (_server, mut client) = start(Backend::Sqlite).await;
+async fn an_import_is_fast(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let (_server, mut client) = start(backend).await;
     let customers = (0..1000).map(|i| customer(&format!("c{i}"))).collect();
     import_customers(&mut client, vec![customer_rows(1, customers)]).await;
     let rows = |chunk: i64| {
@@ -331,9 +333,9 @@ async fn an_import_is_fast() {
     let started = std::time::Instant::now();
     let answers = import_transactions(&mut client, chunks).await;
     let rate = 10_000.0 / started.elapsed().as_secs_f64();
-    println!("imported {rate:.0} transactions/s");
+    println!("imported {rate:.0} transactions/s on {backend:?}");
     assert_eq!(answers.into_iter().map(Result::unwrap).count(), 10);
-    assert!(rate > 500.0, "{rate}");
+    assert!(rate > 200.0, "{rate}");
     assert_eq!(
         record(&mut client, vec![purchase("c0", "0")])
             .await

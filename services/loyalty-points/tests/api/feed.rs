@@ -1,7 +1,8 @@
 //! Purchases from the customer service, and what this service announces itself.
 
 use api::feed::v1::change_feed_service_client::ChangeFeedServiceClient;
-use api::feed::v1::{Event, ReadChangesRequest};
+use api::feed::v1::consumer_service_client::ConsumerServiceClient;
+use api::feed::v1::{Event, ListParkedEventsRequest, ReadChangesRequest};
 use api::loyalty::v1 as pb;
 use prost::{Message, Name};
 use rstest::rstest;
@@ -230,6 +231,42 @@ async fn nothing_is_lost_or_doubled_over_a_restart(
     shop.caught_up().await;
     assert_eq!(shop.balance("c1").await, (80, 0, 0));
     assert_eq!(shop.transactions("c1").await.len(), 40);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_beyond_all_measure_is_parked_and_the_others_go_on(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    let absurd = Purchase {
+        id: "t1",
+        at: MARCH,
+        currency: "USD",
+        micros: i64::MAX,
+    };
+    shop.bought("c1", absurd).await;
+    shop.bought("c1", Purchase::dollars("t2", MARCH, 7)).await;
+    shop.caught_up().await;
+    assert_eq!(shop.balance("c1").await, (7, 0, 0));
+    let mut consumers = ConsumerServiceClient::new(shop.server.channel());
+    let consumer = "loyalty.customer".to_owned();
+    let request = ListParkedEventsRequest {
+        consumer,
+        ..Default::default()
+    };
+    let parked = consumers
+        .list_parked_events(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .parked_events;
+    assert_eq!(parked.len(), 1);
+    assert!(
+        parked[0].failure.contains("too many points"),
+        "{}",
+        parked[0].failure
+    );
 }
 
 /// The first events of this service's feed, as soon as there are so many.
