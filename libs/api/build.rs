@@ -17,13 +17,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     files.sort();
 
     let mut compiler = protox::Compiler::new([PROTO])?;
-    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
-    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(&files)?;
+    fs::write(
+        out.join("descriptors.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
 
     let pool = compiler.descriptor_pool();
-    let scope = pool.get_extension_by_name("asterism.options.v1.scope").ok_or("no scope option")?;
+    let scope = pool
+        .get_extension_by_name("asterism.options.v1.scope")
+        .ok_or("no scope option")?;
     let mut table = String::from("&[\n");
-    for method in pool.services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
+    for method in pool
+        .services()
+        .flat_map(|s| s.methods().collect::<Vec<_>>())
+    {
         let options = method.options();
         let scope = match options.get_extension(&scope).as_ref() {
             Value::String(scope) if !scope.is_empty() => Some(scope.clone()),
@@ -63,7 +74,10 @@ fn find_protos(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             find_protos(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             found.push(path);
         }
     }

@@ -85,7 +85,7 @@ impl Load {
     /// Returns when every member has had a few more rounds.
     async fn goes_on(&self) {
         let enough = self.rounds.load(Ordering::Relaxed) + 6 * MEMBERS as u64;
-        let patience = Duration::from_secs(60);
+        let patience = Duration::from_mins(1);
         let reached = async {
             while self.rounds.load(Ordering::Relaxed) < enough {
                 tokio::task::yield_now().await;

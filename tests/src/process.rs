@@ -168,26 +168,31 @@ fn spawn(program: &Path, arguments: &[String], log: &Path) -> Child {
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()))
 }
 
-/// The folder with our programs, built once.
+/// The folder with our programs. Whoever has built them all says so in `ASTERISM_TEST_PROGRAMS`;
+/// otherwise they are built now, once.
 fn programs() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--bins"])
-            .current_dir(crate::root())
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "the programs can be built"
-        );
-        let test = std::env::current_exe().expect("a test knows its own file");
-        let folder = test
-            .ancestors()
-            .nth(2)
-            .expect("tests are in deps, programs beside it");
-        folder.to_path_buf()
-    });
-    built.clone()
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = || match std::env::var_os("ASTERISM_TEST_PROGRAMS") {
+        Some(folder) => folder.into(),
+        None => build(),
+    };
+    FOLDER.get_or_init(folder).clone()
+}
+
+fn build() -> PathBuf {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--workspace", "--bins"])
+        .current_dir(crate::root())
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "the programs can be built"
+    );
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let folder = test.ancestors().nth(2);
+    folder
+        .expect("tests are in deps, programs beside it")
+        .to_path_buf()
 }
 
 /// An address of loopback where nobody listens at the moment.

@@ -77,7 +77,10 @@ mod tests {
     #[test]
     fn every_method_has_a_scope() {
         let without: Vec<_> = methods().iter().filter(|m| m.scope.is_none()).collect();
-        assert!(without.is_empty(), "methods without a scope option are denied: {without:?}");
+        assert!(
+            without.is_empty(),
+            "methods without a scope option are denied: {without:?}"
+        );
         assert!(methods().len() > 5);
     }
 

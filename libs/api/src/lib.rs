@@ -6,7 +6,12 @@ mod descriptors;
 pub use descriptors::{DESCRIPTOR_SET, Method, field_name, method, methods};
 
 /// Generated code; documented in the proto files.
-#[expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated from documented protos")]
+#[expect(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated from documented protos"
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/api.rs"));
 }

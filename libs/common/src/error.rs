@@ -1,6 +1,7 @@
-//! Errors as callers see them (AIP-193): a code, one ErrorInfo with a stable reason, and details.
+//! Errors as callers see them (AIP-193): a code, one `ErrorInfo` with a stable reason, and details.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -8,7 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::validate::Violations;
 
-/// The domain of every ErrorInfo.
+/// The domain of every `ErrorInfo`.
 pub const DOMAIN: &str = "asterism";
 
 /// Tells a caller why a request was refused.
@@ -23,12 +24,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// `reason` is UPPER_SNAKE, at most 63 characters, and never changes once published.
-    pub fn new(code: Code, reason: &'static str, message: impl ToString) -> Self {
+    /// `reason` is `UPPER_SNAKE`, at most 63 characters, and never changes once published.
+    pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
             reason,
-            message: message.to_string(),
+            message: message.into(),
             metadata: HashMap::new(),
             violations: Violations::new(),
             retry_after: None,
@@ -37,7 +38,7 @@ impl Refusal {
 
     /// Adds a value that a program can read.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+    pub fn with(mut self, key: &str, value: impl Display) -> Self {
         self.metadata.insert(key.to_owned(), value.to_string());
         self
     }
@@ -49,7 +50,7 @@ impl Refusal {
         self
     }
 
-    /// Adds a BadRequest with every violation.
+    /// Adds a `BadRequest` with every violation.
     #[must_use]
     pub fn violations(mut self, violations: Violations) -> Self {
         self.violations = violations;
@@ -134,7 +135,10 @@ pub enum Error {
 }
 
 fn describe(violations: &Violations) -> String {
-    let each: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.description)).collect();
+    let each: Vec<_> = violations
+        .iter()
+        .map(|v| format!("{} {}", v.field, v.description))
+        .collect();
     each.join("; ")
 }
 
@@ -209,7 +213,9 @@ fn database_refusal(error: &sqlx::Error) -> Refusal {
 
 /// Serialisation failures and deadlocks: nothing happened, trying again is right.
 pub fn is_conflict(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 
@@ -221,7 +227,9 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
         other => other
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
-            .is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "53300"),
+            .is_some_and(|code| {
+                code.starts_with("57P") || code.starts_with("08") || code == "53300"
+            }),
     }
 }
 

@@ -13,5 +13,8 @@ pub fn check(given: &str, revision: i64) -> Result<(), Error> {
     if given.is_empty() || given == current {
         return Ok(());
     }
-    Err(Error::EtagMismatch { given: given.to_owned(), current })
+    Err(Error::EtagMismatch {
+        given: given.to_owned(),
+        current,
+    })
 }

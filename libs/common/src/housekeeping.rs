@@ -13,7 +13,7 @@ use crate::platform::Platform;
 const ANSWERS_KEPT: TimeDelta = TimeDelta::days(30);
 /// Changes are kept this long; slower readers start from a snapshot.
 const CHANGES_KEPT: TimeDelta = TimeDelta::days(30);
-const EVERY: Duration = Duration::from_secs(600);
+const EVERY: Duration = Duration::from_mins(10);
 
 /// Runs until stopped.
 pub(crate) async fn run(platform: Platform, stop: CancellationToken) {

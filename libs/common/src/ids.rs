@@ -18,24 +18,35 @@ pub struct Ids {
 impl Ids {
     /// Seeded by the operating system.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, rng: Arc::new(Mutex::new(StdRng::from_os_rng())) }
+        Self {
+            clock,
+            rng: Arc::new(Mutex::new(StdRng::from_os_rng())),
+        }
     }
 
     /// Seeded by the caller, so that a run can be repeated.
     pub fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self { clock, rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+        Self {
+            clock,
+            rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+        }
     }
 
     /// A new UUIDv7 in its canonical text form.
     pub fn uuid(&self) -> String {
         let millis = u64::try_from(self.clock.now().micros() / 1_000).unwrap_or_default();
-        uuid::Builder::from_unix_timestamp_millis(millis, &self.random_bytes()).into_uuid().to_string()
+        uuid::Builder::from_unix_timestamp_millis(millis, &self.random_bytes())
+            .into_uuid()
+            .to_string()
     }
 
     /// Cryptographically strong random bytes.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.rng.lock().expect("filling bytes does not panic").fill_bytes(&mut bytes);
+        self.rng
+            .lock()
+            .expect("filling bytes does not panic")
+            .fill_bytes(&mut bytes);
         bytes
     }
 }

@@ -45,14 +45,21 @@ impl TryFrom<Option<pb::Money>> for Money {
 
     fn try_from(money: Option<pb::Money>) -> Result<Self, String> {
         let money = money.ok_or("must be given")?;
-        let currency = Currency::parse(&money.currency_code).map_err(|e| format!("currency_code {e}"))?;
-        Ok(Self { currency, micros: money.micros })
+        let currency =
+            Currency::parse(&money.currency_code).map_err(|e| format!("currency_code {e}"))?;
+        Ok(Self {
+            currency,
+            micros: money.micros,
+        })
     }
 }
 
 impl From<Money> for pb::Money {
     fn from(money: Money) -> Self {
-        Self { currency_code: money.currency.0, micros: money.micros }
+        Self {
+            currency_code: money.currency.0,
+            micros: money.micros,
+        }
     }
 }
 

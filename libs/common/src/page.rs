@@ -49,7 +49,10 @@ impl PageRequest {
             ("", _) => Some(None),
             (_, Some(token)) if token.binding == binding => Some(Some(token.key)),
             (_, Some(_)) => {
-                violations.add("page_token", "must come from the same list with the same arguments");
+                violations.add(
+                    "page_token",
+                    "must come from the same list with the same arguments",
+                );
                 None
             }
             (_, None) => {
@@ -57,7 +60,11 @@ impl PageRequest {
                 None
             }
         };
-        Some(Self { size: i64::from(size?), after: after?, binding })
+        Some(Self {
+            size: i64::from(size?),
+            after: after?,
+            binding,
+        })
     }
 
     /// Key of the last row of the previous page; `None` for the first page.
@@ -69,7 +76,10 @@ impl PageRequest {
     /// Token of the page that starts after a key.
     pub fn next_token<K: Serialize>(&self, key: &K) -> String {
         let key = serde_json::to_value(key).expect("keys are plain values");
-        let token = Token { binding: self.binding.clone(), key };
+        let token = Token {
+            binding: self.binding.clone(),
+            key,
+        };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("a token is plain values"))
     }
 
@@ -80,7 +90,9 @@ impl PageRequest {
             return String::new();
         }
         rows.truncate(size);
-        rows.last().map(|row| self.next_token(&key(row))).unwrap_or_default()
+        rows.last()
+            .map(|row| self.next_token(&key(row)))
+            .unwrap_or_default()
     }
 }
 

@@ -70,8 +70,17 @@ impl Platform {
             )));
         }
         let signal = Arc::new(FeedSignal::new(db.dialect() == Dialect::Postgres));
-        let PlatformOptions { clock, ids, cache, .. } = options;
-        let platform = Self { source, db, clock, ids, cache, signal };
+        let PlatformOptions {
+            clock, ids, cache, ..
+        } = options;
+        let platform = Self {
+            source,
+            db,
+            clock,
+            ids,
+            cache,
+            signal,
+        };
         let mut tx = platform.tx().await?;
         store::insert_head(&mut tx, &platform.ids.uuid()).await?;
         tx.commit().await?;
@@ -105,7 +114,11 @@ impl Platform {
 
     /// The service's change feed.
     pub fn feed(&self) -> Feed {
-        Feed { source: self.source, db: self.db.clone(), signal: self.signal.clone() }
+        Feed {
+            source: self.source,
+            db: self.db.clone(),
+            signal: self.signal.clone(),
+        }
     }
 
     /// Ends the life of the feed's positions, after a restore from a backup.
@@ -145,12 +158,15 @@ impl Platform {
     ///
     /// A token of this very service needs no wait: its database is where the write went.
     pub async fn at_least(&self, token: &str) -> Result<(), Error> {
-        let Some(token) = ConsistencyToken::decode(token)? else { return Ok(()) };
+        let Some(token) = ConsistencyToken::decode(token)? else {
+            return Ok(());
+        };
         if token.source == self.source {
             return Ok(());
         }
-        let wait = deadline::remaining()
-            .map_or(WAIT_MAX, |left| left.saturating_sub(ANSWER_MARGIN).min(WAIT_MAX));
+        let wait = deadline::remaining().map_or(WAIT_MAX, |left| {
+            left.saturating_sub(ANSWER_MARGIN).min(WAIT_MAX)
+        });
         let until = Instant::now() + wait;
         let mut pause = Duration::from_millis(2);
         loop {

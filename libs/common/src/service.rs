@@ -73,7 +73,11 @@ impl Assembly {
     }
 
     /// Adds a service with its feed.
-    pub fn add<S: Service>(&mut self, config: &S::Config, platform: &Platform) -> Result<(), Error> {
+    pub fn add<S: Service>(
+        &mut self,
+        config: &S::Config,
+        platform: &Platform,
+    ) -> Result<(), Error> {
         self.feeds.insert(platform.source, platform.feed());
         let feed = platform.feed();
         self.task(move |stop| sequencer::run(feed, stop));
@@ -118,7 +122,8 @@ impl Assembly {
     ) -> Result<(), Error> {
         let peer = self.peer(source)?;
         let consumer = Consumer::new(platform, source, peer, self.consumer_options.clone());
-        self.consumers.insert(consumer.name.clone(), consumer.clone());
+        self.consumers
+            .insert(consumer.name.clone(), consumer.clone());
         self.task(move |stop| consumer::run(consumer, projection, stop));
         Ok(())
     }
@@ -133,9 +138,14 @@ impl Assembly {
 
     /// Everything together, ready to serve.
     pub fn assemble(mut self) -> Assembled {
-        let feeds = FeedService { feeds: std::mem::take(&mut self.feeds), drain: self.drain.clone() };
+        let feeds = FeedService {
+            feeds: std::mem::take(&mut self.feeds),
+            drain: self.drain.clone(),
+        };
         self.grpc(ChangeFeedServiceServer::new(feeds));
-        let consumers = AdminService { consumers: std::mem::take(&mut self.consumers) };
+        let consumers = AdminService {
+            consumers: std::mem::take(&mut self.consumers),
+        };
         self.grpc(ConsumerServiceServer::new(consumers));
         Assembled {
             routes: self.routes.routes(),

@@ -52,7 +52,11 @@ impl From<DateTime<Utc>> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_chrono().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        f.write_str(
+            &self
+                .to_chrono()
+                .to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        )
     }
 }
 
@@ -81,7 +85,10 @@ impl From<Timestamp> for prost_types::Timestamp {
     fn from(time: Timestamp) -> Self {
         let nanos = i32::try_from(time.0.rem_euclid(MICROS_PER_SECOND) * 1_000)
             .expect("less than a second in nanoseconds fits 32 bits");
-        Self { seconds: time.0.div_euclid(MICROS_PER_SECOND), nanos }
+        Self {
+            seconds: time.0.div_euclid(MICROS_PER_SECOND),
+            nanos,
+        }
     }
 }
 
@@ -102,7 +109,13 @@ impl TryFrom<&prost_types::Timestamp> for Timestamp {
 }
 
 fn micros_of(delta: TimeDelta) -> i64 {
-    delta.num_microseconds().unwrap_or(if delta < TimeDelta::zero() { i64::MIN } else { i64::MAX })
+    delta
+        .num_microseconds()
+        .unwrap_or(if delta < TimeDelta::zero() {
+            i64::MIN
+        } else {
+            i64::MAX
+        })
 }
 
 /// Where the time comes from: injected, so that tests and the demo can set it.
@@ -116,7 +129,10 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the machine's clock"
+    )]
     fn now(&self) -> Timestamp {
         Utc::now().into()
     }
@@ -132,7 +148,10 @@ pub struct StartedAt {
 impl StartedAt {
     /// Starts ticking now, at `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self { start, since: Instant::now() }
+        Self {
+            start,
+            since: Instant::now(),
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::error::Error;
 use crate::ids::CustomerId;
 use crate::validate::Violations;
-use crate::error::Error;
 
 const VERSION: &str = "1";
 
@@ -23,7 +23,11 @@ pub struct ConsistencyToken {
 impl ConsistencyToken {
     /// As the opaque text that callers pass around.
     pub fn encode(&self) -> String {
-        let Self { source, customer_id, revision } = self;
+        let Self {
+            source,
+            customer_id,
+            revision,
+        } = self;
         URL_SAFE_NO_PAD.encode(format!("{VERSION}:{source}:{revision}:{customer_id}"))
     }
 
@@ -66,7 +70,10 @@ mod tests {
             customer_id: CustomerId::parse("c-1").unwrap(),
             revision: 7,
         };
-        assert_eq!(ConsistencyToken::decode(&token.encode()).unwrap(), Some(token));
+        assert_eq!(
+            ConsistencyToken::decode(&token.encode()).unwrap(),
+            Some(token)
+        );
         assert_eq!(ConsistencyToken::decode("").unwrap(), None);
         assert!(ConsistencyToken::decode("nonsense").is_err());
     }

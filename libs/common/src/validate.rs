@@ -25,12 +25,21 @@ impl Violations {
 
     /// Records that a field is wrong; the description says what it must be.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(Violation { field: field.into(), description: description.into() });
+        self.0.push(Violation {
+            field: field.into(),
+            description: description.into(),
+        });
     }
 
     /// The value, or `None` and the error recorded under the field.
-    pub fn check<T, E: Display>(&mut self, field: impl Into<String>, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.add(field, error.to_string())).ok()
+    pub fn check<T, E: Display>(
+        &mut self,
+        field: impl Into<String>,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        result
+            .map_err(|error| self.add(field, error.to_string()))
+            .ok()
     }
 
     /// Parses a raw value, recording what is wrong with it.
@@ -46,7 +55,10 @@ impl Violations {
     /// Checks the form of an idempotency key: empty, or 1 to 64 printable ASCII characters (a UUID is best).
     pub fn request_id(&mut self, request_id: &str) {
         if request_id.len() > 64 || !request_id.bytes().all(|byte| byte.is_ascii_graphic()) {
-            self.add("request_id", "must be at most 64 printable ASCII characters, best a UUID");
+            self.add(
+                "request_id",
+                "must be at most 64 printable ASCII characters, best a UUID",
+            );
         }
     }
 
@@ -65,7 +77,10 @@ impl Violations {
         match values.values() {
             Some(values) if self.is_empty() => Ok(values),
             _ => {
-                debug_assert!(!self.is_empty(), "a value is missing without a recorded violation");
+                debug_assert!(
+                    !self.is_empty(),
+                    "a value is missing without a recorded violation"
+                );
                 Err(Error::Invalid(self))
             }
         }

@@ -105,9 +105,9 @@ impl Cluster {
             .append(true)
             .open(data.join("postgresql.conf"))
             .expect("initdb wrote it");
-        write!(
+        writeln!(
             settings,
-            "{SETTINGS}unix_socket_directories = '{}'\n",
+            "{SETTINGS}unix_socket_directories = '{}'",
             self.folder.display()
         )
         .expect("the disk has room for four lines");

@@ -55,7 +55,11 @@ async fn run(cli: Cli) -> Result<(), Error> {
             let _guard = telemetry::init(&telemetry, "asterism")?;
             serve(&suite).await
         }
-        Command::Demo { demo, suite, telemetry } => {
+        Command::Demo {
+            demo,
+            suite,
+            telemetry,
+        } => {
             let _guard = telemetry::init(&telemetry, "asterism")?;
             demo::run(&demo, *suite).await
         }

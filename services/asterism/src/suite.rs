@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use common::Error;
 use common::auth::Authenticator;
 use common::cache::CacheBackend;
 use common::config::{AuthConfig, DatabaseConfig, PeersConfig, ServerConfig};
@@ -12,7 +13,6 @@ use common::platform::{Platform, PlatformOptions};
 use common::server::{self, Drain, Serve};
 use common::service::{Assembly, Running, Service};
 use common::time::Clock;
-use common::Error;
 use customer_profile::CustomerProfile;
 use feedback::Feedback;
 use loyalty_points::Loyalty;
@@ -93,14 +93,24 @@ impl Suite {
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(bound.serve(serve, shutdown.clone()));
         let background = assembled.background.start();
-        Ok(Self { api, ops, background, platforms, server, shutdown })
+        Ok(Self {
+            api,
+            ops,
+            background,
+            platforms,
+            server,
+            shutdown,
+        })
     }
 
     /// Drains, ends the background work, closes the databases.
     pub async fn stop(self) -> Result<(), Error> {
         self.shutdown.cancel();
         self.background.stop().await;
-        let served = self.server.await.map_err(|error| Error::Internal(error.to_string()))?;
+        let served = self
+            .server
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))?;
         for platform in self.platforms {
             platform.db.close().await;
         }
@@ -129,7 +139,13 @@ async fn add<S: Service>(
 
 fn sqlite_url(folder: &Path, name: &str) -> Result<String, Error> {
     std::fs::create_dir_all(folder).map_err(|error| {
-        Error::Config(format!("cannot make the data folder {}: {error}", folder.display()))
+        Error::Config(format!(
+            "cannot make the data folder {}: {error}",
+            folder.display()
+        ))
     })?;
-    Ok(format!("sqlite:{}", folder.join(format!("{name}.db")).display()))
+    Ok(format!(
+        "sqlite:{}",
+        folder.join(format!("{name}.db")).display()
+    ))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::{Service, ServiceExt as _};
@@ -22,6 +22,9 @@ use crate::error::Error;
 use crate::telemetry;
 use call::Call;
 
+/// How often a read is sent before its caller hears of the trouble.
+const ATTEMPTS_MAX: u32 = 3;
+
 /// How to call another service.
 #[derive(Clone, Debug, Default)]
 pub struct ClientConfig {
@@ -32,7 +35,7 @@ pub struct ClientConfig {
 /// Another service. It is the inner service of every generated client: `FeedClient::new(peer)`.
 /// Cheap to clone.
 ///
-/// Trouble on the way is UNAVAILABLE with reason `CONNECTION_LOST`. Reads are then tried once more,
+/// Trouble on the way is UNAVAILABLE with reason `CONNECTION_LOST`. Reads are tried again at once,
 /// since a connection that the server retires may take the call that is being sent with it.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -100,7 +103,7 @@ impl Service<Request<Body>> for Peer {
         let span = call.span.clone();
         let work = async move {
             let answer = if is_read(request.uri().path()) {
-                send_twice(channel, request).await
+                send_again(channel, request).await
             } else {
                 send(channel, request).await
             };
@@ -137,22 +140,19 @@ async fn send(mut channel: Channel, request: Request<Body>) -> Answer {
     channel.ready().await?.call(request).await
 }
 
-async fn send_twice(channel: Channel, request: Request<Body>) -> Answer {
+async fn send_again(channel: Channel, request: Request<Body>) -> Answer {
     let (parts, body) = request.into_parts();
-    let Ok(message) = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-    else {
+    let Ok(message) = body.collect().await.map(Collected::to_bytes) else {
         // The message cannot be encoded; sending it says why.
         return send(channel, Request::from_parts(parts, Body::empty())).await;
     };
-    let body = || Body::new(Full::new(message.clone()));
-    let first = send(channel.clone(), Request::from_parts(parts.clone(), body())).await;
-    match first {
-        Err(error) if !call::is_timeout(&error) => {
-            send(channel, Request::from_parts(parts, body())).await
+    let mut attempts = 1;
+    loop {
+        let body = Body::new(Full::new(message.clone()));
+        let answer = send(channel.clone(), Request::from_parts(parts.clone(), body)).await;
+        match answer {
+            Err(error) if !call::is_timeout(&error) && attempts < ATTEMPTS_MAX => attempts += 1,
+            answer => return answer,
         }
-        answer => answer,
     }
 }

@@ -33,17 +33,16 @@ pub(super) async fn apply_batch<P: Projection>(
     events: &[Event],
     remaining: i64,
 ) -> Result<(), Stop> {
-    match try_batch(consumer, projection, lease, events, remaining).await? {
-        Ok(()) => Ok(()),
-        Err(_) => {
-            let mut left = remaining + i64::try_from(events.len()).expect("a batch is small");
-            for event in events {
-                left -= 1;
-                apply_one(consumer, projection, lease, event, left).await?;
-            }
-            Ok(())
-        }
+    let applied = try_batch(consumer, projection, lease, events, remaining).await?;
+    if applied.is_ok() {
+        return Ok(());
     }
+    let mut left = remaining + i64::try_from(events.len()).expect("a batch is small");
+    for event in events {
+        left -= 1;
+        apply_one(consumer, projection, lease, event, left).await?;
+    }
+    Ok(())
 }
 
 /// Applies one event, or parks it after a few attempts.
@@ -66,7 +65,10 @@ async fn apply_one<P: Projection>(
         }
     }
     tracing::error!(
-        consumer = consumer.name, event.id = event.event_id, failure, "event parked"
+        consumer = consumer.name,
+        event.id = event.event_id,
+        failure,
+        "event parked"
     );
     let mut tx = consumer.platform.tx().await?;
     if !store::advance(&mut tx, lease, &event.position, remaining).await? {
@@ -88,7 +90,9 @@ async fn try_batch<P: Projection>(
     events: &[Event],
     remaining: i64,
 ) -> Result<Result<(), String>, Stop> {
-    let Some(last) = events.last() else { return Ok(Ok(())) };
+    let Some(last) = events.last() else {
+        return Ok(Ok(()));
+    };
     let mut tx = consumer.platform.tx().await?;
     if !store::advance(&mut tx, lease, &last.position, remaining).await? {
         return Err(Stop::Fenced);
@@ -145,8 +149,12 @@ pub(super) async fn replay_one<P: Projection>(
     match apply_traced(consumer, projection, &mut tx, &event).await {
         Ok(()) => {
             store::delete_parked(&mut tx, &consumer.name, &event.event_id).await?;
-            store::upsert_seen(&mut tx, consumer.source, &[(&event.customer_id, event.revision)])
-                .await?;
+            store::upsert_seen(
+                &mut tx,
+                consumer.source,
+                &[(&event.customer_id, event.revision)],
+            )
+            .await?;
         }
         Err(ApplyError::Poison(reason)) => {
             drop(tx);

@@ -86,13 +86,19 @@ impl From<sqlx::Error> for ApplyError {
     /// A constraint that the event's content violates will be violated next time too.
     fn from(error: sqlx::Error) -> Self {
         let constraint = error.as_database_error().is_some_and(|database| {
-            use sqlx::error::ErrorKind::{CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation};
+            use sqlx::error::ErrorKind::{
+                CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation,
+            };
             matches!(
                 database.kind(),
                 CheckViolation | ForeignKeyViolation | NotNullViolation | UniqueViolation
             )
         });
-        if constraint { Self::Poison(error.to_string()) } else { Self::Retry(error.into()) }
+        if constraint {
+            Self::Poison(error.to_string())
+        } else {
+            Self::Retry(error.into())
+        }
     }
 }
 

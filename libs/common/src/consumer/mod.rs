@@ -37,7 +37,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(10), attempts: 3 }
+        Self {
+            lease: Duration::from_secs(10),
+            attempts: 3,
+        }
     }
 }
 

@@ -49,7 +49,11 @@ pub(crate) async fn run<P: Projection>(consumer: Consumer, projection: P, stop: 
                 if let Err(end) = end {
                     tracing::warn!(consumer = consumer.name, reason = %end, "consumer starts over");
                 }
-                pause = if since.elapsed() > PAUSE_MAX { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+                pause = if since.elapsed() > PAUSE_MAX {
+                    PAUSE_MIN
+                } else {
+                    (pause * 2).min(PAUSE_MAX)
+                };
                 pause
             }
             // Somebody else has it: look again well within a lease's length.

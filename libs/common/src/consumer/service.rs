@@ -25,7 +25,9 @@ pub(crate) struct AdminService {
 
 impl AdminService {
     fn consumer(&self, name: &str) -> Result<&Consumer, Error> {
-        self.consumers.get(name).ok_or_else(|| Error::ConsumerNotFound(name.to_owned()))
+        self.consumers
+            .get(name)
+            .ok_or_else(|| Error::ConsumerNotFound(name.to_owned()))
     }
 }
 
@@ -53,16 +55,23 @@ impl ConsumerService for AdminService {
             return Err(Error::InvalidPosition.into());
         }
         loop {
-            let stored = find(consumer).await?.map(|stored| stored.position).unwrap_or_default();
+            let stored = find(consumer)
+                .await?
+                .map(|stored| stored.position)
+                .unwrap_or_default();
             if let Ok(position) = Position::decode(&stored)
                 && position.epoch == wanted.epoch
                 && position.number >= wanted.number
             {
-                return Ok(Response::new(pb::AwaitPositionResponse { position: stored }));
+                return Ok(Response::new(pb::AwaitPositionResponse {
+                    position: stored,
+                }));
             }
             // Nothing was ever written: there is nothing to wait for.
             if stored.is_empty() && wanted.number == 0 {
-                return Ok(Response::new(pb::AwaitPositionResponse { position: request.position }));
+                return Ok(Response::new(pb::AwaitPositionResponse {
+                    position: request.position,
+                }));
             }
             if deadline::remaining().is_some_and(|left| left <= ANSWER_MARGIN) {
                 return Err(Error::DeadlineExceeded.into());
@@ -79,18 +88,28 @@ impl ConsumerService for AdminService {
         let consumer = self.consumer(&request.consumer)?;
         let mut violations = Violations::new();
         let query = format!("ListParkedEvents|{}", consumer.name);
-        let page =
-            PageRequest::parse(&mut violations, request.page_size, &request.page_token, &query);
+        let page = PageRequest::parse(
+            &mut violations,
+            request.page_size,
+            &request.page_token,
+            &query,
+        );
         let (page,) = violations.all((page,))?;
-        let (micros, event_id) = page.after::<(i64, String)>().unwrap_or((i64::MIN, String::new()));
+        let (micros, event_id) = page
+            .after::<(i64, String)>()
+            .unwrap_or((i64::MIN, String::new()));
         let mut reader = consumer.platform.reader().await?;
         let after = (Timestamp::from_micros(micros), event_id);
         let mut parked =
             store::list_parked(&mut reader, &consumer.name, after, page.size + 1).await?;
-        let next_page_token =
-            page.cut(&mut parked, |last| (last.parked_at.micros(), last.event().event_id));
+        let next_page_token = page.cut(&mut parked, |last| {
+            (last.since.micros(), last.event().event_id)
+        });
         let parked_events = parked.iter().map(parked_to_proto).collect();
-        Ok(Response::new(pb::ListParkedEventsResponse { parked_events, next_page_token }))
+        Ok(Response::new(pb::ListParkedEventsResponse {
+            parked_events,
+            next_page_token,
+        }))
     }
 
     async fn replay_parked_event(
@@ -149,6 +168,6 @@ fn parked_to_proto(parked: &store::Parked) -> pb::ParkedEvent {
         event: Some(parked.event().to_proto()),
         failure: parked.failure.clone(),
         attempts: i32::try_from(parked.attempts).unwrap_or(i32::MAX),
-        parked_at: Some(parked.parked_at.into()),
+        parked_at: Some(parked.since.into()),
     }
 }

@@ -59,12 +59,26 @@ pub(super) async fn acquire(
                 AND (owner = $2 OR expires_at < CAST(unixepoch('subsec') * 1000000 AS INTEGER))
             RETURNING epoch, position",
     };
-    on!(tx, |conn| sqlx::query(INSERT).bind(consumer).bind(source).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(INSERT)
+        .bind(consumer)
+        .bind(source)
+        .execute(conn)
+        .await
+        .map(drop))?;
     let acquire = ACQUIRE.text(tx.dialect());
     let row: Option<(i64, String)> = on!(tx, |conn| {
-        sqlx::query_as(acquire).bind(consumer).bind(owner).bind(lease_micros).fetch_optional(conn).await
+        sqlx::query_as(acquire)
+            .bind(consumer)
+            .bind(owner)
+            .bind(lease_micros)
+            .fetch_optional(conn)
+            .await
     })?;
-    Ok(row.map(|(epoch, position)| Lease { consumer: consumer.to_owned(), epoch, position }))
+    Ok(row.map(|(epoch, position)| Lease {
+        consumer: consumer.to_owned(),
+        epoch,
+        position,
+    }))
 }
 
 /// Gives the lease up at once, so that another replica need not wait for it to expire.
@@ -72,7 +86,12 @@ pub(super) async fn release(tx: &mut Tx, lease: &Lease) -> Result<(), Error> {
     const UPDATE: &str =
         "UPDATE consumer SET owner = '', expires_at = 0 WHERE name = $1 AND epoch = $2";
     on!(tx, |conn| {
-        sqlx::query(UPDATE).bind(&lease.consumer).bind(lease.epoch).execute(conn).await.map(drop)
+        sqlx::query(UPDATE)
+            .bind(&lease.consumer)
+            .bind(lease.epoch)
+            .execute(conn)
+            .await
+            .map(drop)
     })?;
     Ok(())
 }
@@ -110,7 +129,10 @@ pub(super) async fn find(db: &mut impl Access, consumer: &str) -> Result<Option<
             (SELECT COUNT(*) FROM parked_event WHERE consumer = $1) AS parked_events
         FROM consumer
         WHERE name = $1";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).bind(consumer).fetch_optional(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(consumer)
+        .fetch_optional(conn)
+        .await)?)
 }
 
 /// Remembers the newest revision of each customer that is applied.
@@ -137,11 +159,18 @@ pub(super) async fn upsert_seen(
             SET revision = excluded.revision
             WHERE seen.revision < excluded.revision",
     };
-    let entries: Vec<_> =
-        revisions.iter().map(|(customer, revision)| (customer.as_str(), revision)).collect();
+    let entries: Vec<_> = revisions
+        .iter()
+        .map(|(customer, revision)| (customer.as_str(), revision))
+        .collect();
     let entries = crate::db::json_list(&entries);
     let upsert = UPSERT.text(tx.dialect());
-    on!(tx, |conn| sqlx::query(upsert).bind(source).bind(&entries).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(upsert)
+        .bind(source)
+        .bind(&entries)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }
 
@@ -173,7 +202,8 @@ pub(super) struct Parked {
     traceparent: String,
     pub failure: String,
     pub attempts: i64,
-    pub parked_at: Timestamp,
+    #[sqlx(rename = "parked_at")]
+    pub since: Timestamp,
 }
 
 impl Parked {
@@ -265,7 +295,10 @@ pub(super) async fn find_replay(
         WHERE consumer = $1 AND replay
         ORDER BY parked_at, event_id
         LIMIT 1";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).bind(consumer).fetch_optional(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(consumer)
+        .fetch_optional(conn)
+        .await)?)
 }
 
 /// Asks for a replay; false if the event is not parked.
@@ -299,7 +332,13 @@ pub(super) async fn update_failure(
         SET replay = FALSE, failure = $3, attempts = attempts + 1
         WHERE consumer = $1 AND event_id = $2";
     on!(tx, |conn| {
-        sqlx::query(UPDATE).bind(consumer).bind(event_id).bind(failure).execute(conn).await.map(drop)
+        sqlx::query(UPDATE)
+            .bind(consumer)
+            .bind(event_id)
+            .bind(failure)
+            .execute(conn)
+            .await
+            .map(drop)
     })?;
     Ok(())
 }

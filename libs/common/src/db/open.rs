@@ -94,7 +94,9 @@ impl Db {
         if url.starts_with("sqlite:") {
             return Self::open_sqlite(url, config).await;
         }
-        Err(Error::Config("a database URL starts with postgres:// or sqlite:".to_owned()))
+        Err(Error::Config(
+            "a database URL starts with postgres:// or sqlite:".to_owned(),
+        ))
     }
 
     async fn open_postgres(url: &str, config: &DatabaseConfig) -> Result<Self, Error> {
@@ -167,7 +169,9 @@ impl Db {
                 conn.list_applied_migrations(table).await?
             }
         };
-        Ok(migrator.iter().all(|known| applied.iter().any(|done| done.version == known.version)))
+        Ok(migrator
+            .iter()
+            .all(|known| applied.iter().any(|done| done.version == known.version)))
     }
 
     /// A connection for single statements.

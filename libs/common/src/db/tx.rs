@@ -53,7 +53,12 @@ impl Tx {
             // IMMEDIATE takes the write lock at once: upgrading a read lock later may fail.
             Db::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
         };
-        Ok(Self { inner, world, events: Vec::new(), afterwards: Vec::new() })
+        Ok(Self {
+            inner,
+            world,
+            events: Vec::new(),
+            afterwards: Vec::new(),
+        })
     }
 
     /// The present instant.
@@ -100,7 +105,10 @@ impl Tx {
 
     /// Marks a point to which [`Self::undo_to_mark`] returns.
     pub(crate) async fn mark(&mut self) -> Result<(), Error> {
-        crate::on!(self, |conn| sqlx::query("SAVEPOINT mark").execute(conn).await.map(drop))?;
+        crate::on!(self, |conn| sqlx::query("SAVEPOINT mark")
+            .execute(conn)
+            .await
+            .map(drop))?;
         Ok(())
     }
 
@@ -108,7 +116,10 @@ impl Tx {
     pub(crate) async fn undo_to_mark(&mut self) -> Result<(), Error> {
         self.events.clear();
         self.afterwards.clear();
-        crate::on!(self, |conn| sqlx::query("ROLLBACK TO SAVEPOINT mark").execute(conn).await.map(drop))?;
+        crate::on!(self, |conn| sqlx::query("ROLLBACK TO SAVEPOINT mark")
+            .execute(conn)
+            .await
+            .map(drop))?;
         Ok(())
     }
 }

@@ -64,31 +64,51 @@ impl Feed {
             return Err(Error::FeedEpochChanged);
         }
         if position.number < head.floor {
-            return Err(Error::PositionCompacted { earliest: self.position(&head, head.floor).encode() });
+            return Err(Error::PositionCompacted {
+                earliest: self.position(&head, head.floor).encode(),
+            });
         }
         Ok(position.number)
     }
 
     /// Reads up to `limit` changes after a number and keeps those of the wanted types.
-    pub(crate) async fn read(&self, after: i64, limit: i64, types: &[String]) -> Result<Page, Error> {
+    pub(crate) async fn read(
+        &self,
+        after: i64,
+        limit: i64,
+        types: &[String],
+    ) -> Result<Page, Error> {
         let mut reader = self.db.reader().await?;
         let stored = store::list_after(&mut reader, after, limit).await?;
         let head = store::get_head(&mut reader).await?;
         if after < head.floor {
-            return Err(Error::PositionCompacted { earliest: self.position(&head, head.floor).encode() });
+            return Err(Error::PositionCompacted {
+                earliest: self.position(&head, head.floor).encode(),
+            });
         }
         let number = stored.last().map_or(after, |last| last.position);
         let wanted = |event: &Stored| {
             let name = event.type_url.rsplit('/').next().unwrap_or_default();
             types.is_empty() || types.iter().any(|wanted| wanted == name)
         };
-        let events =
-            stored.into_iter().filter(wanted).map(|stored| self.event(&head, stored)).collect();
-        Ok(Page { events, number, head })
+        let events = stored
+            .into_iter()
+            .filter(wanted)
+            .map(|stored| self.event(&head, stored))
+            .collect();
+        Ok(Page {
+            events,
+            number,
+            head,
+        })
     }
 
     pub(crate) fn position(&self, head: &Head, number: i64) -> Position {
-        Position { source: self.source.to_owned(), epoch: head.epoch.clone(), number }
+        Position {
+            source: self.source.to_owned(),
+            epoch: head.epoch.clone(),
+            number,
+        }
     }
 
     fn event(&self, head: &Head, stored: Stored) -> pb::Event {
@@ -98,7 +118,10 @@ impl Feed {
             customer_id: stored.customer_id,
             revision: stored.revision,
             recorded_at: Some(stored.recorded_at.into()),
-            payload: Some(prost_types::Any { type_url: stored.type_url, value: stored.payload }),
+            payload: Some(prost_types::Any {
+                type_url: stored.type_url,
+                value: stored.payload,
+            }),
             traceparent: stored.traceparent,
         }
     }

@@ -21,7 +21,11 @@ pub struct Position {
 impl Position {
     /// As the text that callers pass around.
     pub fn encode(&self) -> String {
-        let Self { source, epoch, number } = self;
+        let Self {
+            source,
+            epoch,
+            number,
+        } = self;
         URL_SAFE_NO_PAD.encode(format!("{VERSION}:{source}:{epoch}:{number}"))
     }
 
@@ -39,7 +43,11 @@ impl Position {
         if version != VERSION || parts.next().is_some() {
             return None;
         }
-        Some(Self { source: source.to_owned(), epoch: epoch.to_owned(), number })
+        Some(Self {
+            source: source.to_owned(),
+            epoch: epoch.to_owned(),
+            number,
+        })
     }
 }
 
@@ -49,14 +57,23 @@ mod tests {
 
     #[test]
     fn positions_survive_the_round_trip() {
-        let position =
-            Position { source: "customer".to_owned(), epoch: "e-1".to_owned(), number: 42 };
+        let position = Position {
+            source: "customer".to_owned(),
+            epoch: "e-1".to_owned(),
+            number: 42,
+        };
         assert_eq!(Position::decode(&position.encode()).unwrap(), position);
     }
 
     #[test]
     fn foreign_text_is_no_position() {
-        for bad in ["", "x", "!!", &URL_SAFE_NO_PAD.encode("1:a:b:-1"), &URL_SAFE_NO_PAD.encode("2:a:b:1")] {
+        for bad in [
+            "",
+            "x",
+            "!!",
+            &URL_SAFE_NO_PAD.encode("1:a:b:-1"),
+            &URL_SAFE_NO_PAD.encode("2:a:b:1"),
+        ] {
             assert!(Position::decode(bad).is_err(), "{bad}");
         }
     }

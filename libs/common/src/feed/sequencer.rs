@@ -17,7 +17,9 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Sequences whatever is in the outbox now.
 pub(crate) async fn drain(feed: &Feed) -> Result<(), Error> {
-    let Db::Postgres(pool) = &feed.db else { return Ok(()) };
+    let Db::Postgres(pool) = &feed.db else {
+        return Ok(());
+    };
     let mut conn = pool.acquire().await?;
     if !store::has_outbox(&mut conn).await? {
         return Ok(());
@@ -36,8 +38,13 @@ pub(crate) async fn drain(feed: &Feed) -> Result<(), Error> {
 
 /// Sequences until stopped: at once after a commit of this process, by polling for those of others.
 pub(crate) async fn run(feed: Feed, stop: CancellationToken) {
-    let Db::Postgres(pool) = feed.db.clone() else { return };
-    let listener = tokio::spawn(stop.clone().run_until_cancelled_owned(listen(feed.clone(), pool)));
+    let Db::Postgres(pool) = feed.db.clone() else {
+        return;
+    };
+    let listener = tokio::spawn(
+        stop.clone()
+            .run_until_cancelled_owned(listen(feed.clone(), pool)),
+    );
     let mut doorbell = feed.signal.on_written();
     while !stop.is_cancelled() {
         if let Err(error) = drain(&feed).await {

@@ -8,8 +8,8 @@ use pb::change_feed_service_server::ChangeFeedService;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::watch::{self, Watching};
 use super::Feed;
+use super::watch::{self, Watching};
 use crate::error::Error;
 use crate::server::Drain;
 use crate::validate::Violations;
@@ -25,8 +25,16 @@ pub(crate) struct FeedService {
 impl FeedService {
     /// The feed of that name, or the only one.
     fn feed(&self, source: &str) -> Result<&Feed, Error> {
-        let only = || self.feeds.values().next().filter(|_| source.is_empty() && self.feeds.len() == 1);
-        self.feeds.get(source).or_else(only).ok_or_else(|| Error::FeedNotFound(source.to_owned()))
+        let only = || {
+            self.feeds
+                .values()
+                .next()
+                .filter(|_| source.is_empty() && self.feeds.len() == 1)
+        };
+        self.feeds
+            .get(source)
+            .or_else(only)
+            .ok_or_else(|| Error::FeedNotFound(source.to_owned()))
     }
 }
 
@@ -70,13 +78,22 @@ impl ChangeFeedService for FeedService {
     ) -> Result<Response<pb::ReadChangesResponse>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::new();
-        let size = in_range(&mut violations, "page_size", request.page_size, PAGE_SIZE, 1000);
+        let size = in_range(
+            &mut violations,
+            "page_size",
+            request.page_size,
+            PAGE_SIZE,
+            1000,
+        );
         let (size,) = violations.all((size,))?;
         let feed = self.feed(&request.source)?;
         let after = feed.start(&request.after_position).await?;
         let page = feed.read(after, size, &request.event_types).await?;
         let next_position = feed.position(&page.head, page.number).encode();
-        Ok(Response::new(pb::ReadChangesResponse { events: page.events, next_position }))
+        Ok(Response::new(pb::ReadChangesResponse {
+            events: page.events,
+            next_position,
+        }))
     }
 
     async fn get_head(
@@ -101,7 +118,10 @@ fn in_range(
         0 => Some(i64::from(default)),
         1.. if given <= max => Some(i64::from(given)),
         _ => {
-            violations.add(field, format!("must be 0 (which means {default}) or 1 to {max}"));
+            violations.add(
+                field,
+                format!("must be 0 (which means {default}) or 1 to {max}"),
+            );
             None
         }
     }

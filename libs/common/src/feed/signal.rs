@@ -15,7 +15,11 @@ pub struct FeedSignal {
 impl FeedSignal {
     /// `sequenced`: whether a sequencer stands between writing and the feed.
     pub(crate) fn new(sequenced: bool) -> Self {
-        Self { written: watch::Sender::new(0), advanced: watch::Sender::new(0), sequenced }
+        Self {
+            written: watch::Sender::new(0),
+            advanced: watch::Sender::new(0),
+            sequenced,
+        }
     }
 
     /// A transaction with events has committed.

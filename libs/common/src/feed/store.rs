@@ -4,8 +4,8 @@ use sqlx::{PgConnection, SqliteConnection};
 
 use crate::db::{Access, Conn, Pending, Sql, Tx};
 use crate::error::Error;
-use crate::time::Timestamp;
 use crate::on;
+use crate::time::Timestamp;
 
 /// A change as it is stored.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -67,7 +67,10 @@ async fn append_to_outbox(conn: &mut PgConnection, events: &[Pending]) -> Result
     Ok(())
 }
 
-async fn append_to_feed(conn: &mut SqliteConnection, events: &[Pending]) -> Result<(), sqlx::Error> {
+async fn append_to_feed(
+    conn: &mut SqliteConnection,
+    events: &[Pending],
+) -> Result<(), sqlx::Error> {
     const ADVANCE: &str =
         "UPDATE feed_head SET position = position + $1 WHERE part = 0 RETURNING position";
     const INSERT: &str = "
@@ -75,7 +78,10 @@ async fn append_to_feed(conn: &mut SqliteConnection, events: &[Pending]) -> Resu
             (position, event_id, customer_id, revision, recorded_at, type_url, payload, traceparent)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let count = i64::try_from(events.len()).expect("a transaction holds fewer than 2^63 events");
-    let last: i64 = sqlx::query_scalar(ADVANCE).bind(count).fetch_one(&mut *conn).await?;
+    let last: i64 = sqlx::query_scalar(ADVANCE)
+        .bind(count)
+        .fetch_one(&mut *conn)
+        .await?;
     for (position, event) in (last - count + 1..).zip(events) {
         sqlx::query(INSERT)
             .bind(position)
@@ -97,20 +103,30 @@ pub(crate) async fn insert_head(tx: &mut Tx, epoch: &str) -> Result<(), Error> {
     const INSERT: &str = "
         INSERT INTO feed_head (part, epoch, position, floor) VALUES (0, $1, 0, 0)
         ON CONFLICT (part) DO NOTHING";
-    on!(tx, |conn| sqlx::query(INSERT).bind(epoch).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(INSERT)
+        .bind(epoch)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }
 
 /// Starts a new life of the feed: every position handed out before is refused from now on.
 pub(crate) async fn update_epoch(tx: &mut Tx, epoch: &str) -> Result<(), Error> {
     const UPDATE: &str = "UPDATE feed_head SET epoch = $1 WHERE part = 0";
-    on!(tx, |conn| sqlx::query(UPDATE).bind(epoch).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(UPDATE)
+        .bind(epoch)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }
 
 pub(crate) async fn get_head(db: &mut impl Access) -> Result<Head, Error> {
     const SELECT: &str = "SELECT epoch, position, floor FROM feed_head WHERE part = 0";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).fetch_one(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .fetch_one(conn)
+        .await)?)
 }
 
 /// Changes after a position, in order.
@@ -125,12 +141,18 @@ pub(crate) async fn list_after(
         WHERE position > $1
         ORDER BY position
         LIMIT $2";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT).bind(after).bind(limit).fetch_all(conn).await)?)
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
 }
 
 /// Whether PostgreSQL's outbox holds anything.
 pub(crate) async fn has_outbox(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM outbox)").fetch_one(conn).await
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM outbox)")
+        .fetch_one(conn)
+        .await
 }
 
 /// Moves the oldest outbox rows to the feed, under the head row's lock; returns how many.
@@ -149,10 +171,18 @@ pub(crate) async fn sequence(conn: &mut PgConnection, limit: i64) -> Result<u64,
         FROM moved";
     const ADVANCE: &str = "UPDATE feed_head SET position = $1 WHERE part = 0";
     let head: i64 = sqlx::query_scalar(LOCK).fetch_one(&mut *conn).await?;
-    let moved = sqlx::query(MOVE).bind(head).bind(limit).execute(&mut *conn).await?.rows_affected();
+    let moved = sqlx::query(MOVE)
+        .bind(head)
+        .bind(limit)
+        .execute(&mut *conn)
+        .await?
+        .rows_affected();
     if moved > 0 {
         let position = head + i64::try_from(moved).expect("a batch is small");
-        sqlx::query(ADVANCE).bind(position).execute(&mut *conn).await?;
+        sqlx::query(ADVANCE)
+            .bind(position)
+            .execute(&mut *conn)
+            .await?;
         // Delivered with the commit, to the watchers of other replicas.
         sqlx::query("NOTIFY asterism_feed").execute(conn).await?;
     }
@@ -176,7 +206,14 @@ pub(crate) async fn compact(tx: &mut Tx, before: Timestamp) -> Result<i64, Error
     const DELETE: &str = "DELETE FROM feed WHERE position <= $1";
     let lock = LOCK.text(tx.dialect());
     on!(tx, |conn| sqlx::query(lock).execute(conn).await.map(drop))?;
-    let floor: i64 = on!(tx, |conn| sqlx::query_scalar(RAISE).bind(before).fetch_one(conn).await)?;
-    on!(tx, |conn| sqlx::query(DELETE).bind(floor).execute(conn).await.map(drop))?;
+    let floor: i64 = on!(tx, |conn| sqlx::query_scalar(RAISE)
+        .bind(before)
+        .fetch_one(conn)
+        .await)?;
+    on!(tx, |conn| sqlx::query(DELETE)
+        .bind(floor)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(floor)
 }

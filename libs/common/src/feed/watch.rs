@@ -47,7 +47,9 @@ async fn run(watching: &Watching, answers: &mpsc::Sender<Answer>) -> Result<(), 
     loop {
         let page = match watching.feed.read(after, BATCH, &watching.types).await {
             Err(Error::PositionCompacted { earliest }) => {
-                let item = Item::SnapshotRequired(pb::SnapshotRequired { earliest_position: earliest });
+                let item = Item::SnapshotRequired(pb::SnapshotRequired {
+                    earliest_position: earliest,
+                });
                 return send(answers, item).await;
             }
             page => page?,
@@ -78,10 +80,16 @@ async fn run(watching: &Watching, answers: &mpsc::Sender<Answer>) -> Result<(), 
 fn item(feed: &Feed, page: Page, checkpoint: bool) -> Option<Item> {
     let remaining = (page.head.position - page.number).max(0);
     if !page.events.is_empty() {
-        return Some(Item::Events(pb::EventBatch { events: page.events, remaining }));
+        return Some(Item::Events(pb::EventBatch {
+            events: page.events,
+            remaining,
+        }));
     }
     let position = feed.position(&page.head, page.number).encode();
-    checkpoint.then_some(Item::Checkpoint(pb::Checkpoint { position, remaining }))
+    checkpoint.then_some(Item::Checkpoint(pb::Checkpoint {
+        position,
+        remaining,
+    }))
 }
 
 async fn send(answers: &mpsc::Sender<Answer>, item: Item) -> Result<(), Status> {

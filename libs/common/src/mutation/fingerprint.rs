@@ -20,7 +20,9 @@ impl Fingerprint {
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let before = rest;
-            let Some(number) = skip_field(&mut rest) else { break };
+            let Some(number) = skip_field(&mut rest) else {
+                break;
+            };
             let field = &before[..before.len() - rest.len()];
             hashers.entry(number).or_default().update(field);
         }
@@ -29,12 +31,20 @@ impl Fingerprint {
             hash.copy_from_slice(&hasher.finalize()[..HASH_LEN]);
             hash
         };
-        Self(hashers.into_iter().map(|(number, hasher)| (number, short(hasher))).collect())
+        Self(
+            hashers
+                .into_iter()
+                .map(|(number, hasher)| (number, short(hasher)))
+                .collect(),
+        )
     }
 
     /// As stored.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|(number, hash)| [&number.to_be_bytes()[..], hash].concat()).collect()
+        self.0
+            .iter()
+            .flat_map(|(number, hash)| [&number.to_be_bytes()[..], hash].concat())
+            .collect()
     }
 
     /// Reads what was stored.
@@ -87,17 +97,29 @@ mod tests {
 
     #[test]
     fn differing_fields_are_named() {
-        let one = Money { currency_code: "USD".to_owned(), micros: 5 };
-        let two = Money { micros: 6, ..one.clone() };
+        let one = Money {
+            currency_code: "USD".to_owned(),
+            micros: 5,
+        };
+        let two = Money {
+            micros: 6,
+            ..one.clone()
+        };
         let (one, two) = (Fingerprint::of(&one), Fingerprint::of(&two));
         assert_eq!(one.differing(&two, NAME), ["micros"]);
-        assert_eq!(one.differing(&Fingerprint::of(&Money::default()), NAME), ["currency_code", "micros"]);
+        assert_eq!(
+            one.differing(&Fingerprint::of(&Money::default()), NAME),
+            ["currency_code", "micros"]
+        );
         assert!(one.differing(&one, NAME).is_empty());
     }
 
     #[test]
     fn fingerprints_survive_storage() {
-        let print = Fingerprint::of(&Money { currency_code: "USD".to_owned(), micros: -1 });
+        let print = Fingerprint::of(&Money {
+            currency_code: "USD".to_owned(),
+            micros: -1,
+        });
         assert_eq!(Fingerprint::from_bytes(&print.to_bytes()), print);
     }
 }

@@ -1,11 +1,11 @@
 //! Mutations that may be repeated (AIP-155).
 //!
-//! With a `request_id`, the first statement of the transaction reserves (method, request_id). A
+//! With a `request_id`, the first statement of the transaction reserves the pair of method and key. A
 //! concurrent duplicate waits on that row and then finds the first one's answer. The answer is stored in
 //! the same transaction as the effect. A definitive refusal is stored too, with the effect undone, so a
 //! retry never flips the outcome. Malformed requests never get here.
 //!
-//! Invariant: one (method, request_id) has at most one effect, and equal answers.
+//! Invariant: one method and key have at most one effect, and equal answers.
 
 mod fingerprint;
 pub(crate) mod store;
@@ -33,9 +33,13 @@ pub struct Call {
 impl Call {
     /// `method` is the full name, for example `asterism.loyalty.v1.LoyaltyService/EarnPoints`.
     pub fn new<M: Message + Name>(method: &'static str, request: &M, request_id: &str) -> Self {
-        let key = (!request_id.is_empty())
-            .then(|| (request_id.to_owned(), Fingerprint::of(request)));
-        Self { method, message: M::full_name(), key }
+        let key =
+            (!request_id.is_empty()).then(|| (request_id.to_owned(), Fingerprint::of(request)));
+        Self {
+            method,
+            message: M::full_name(),
+            key,
+        }
     }
 }
 
@@ -59,12 +63,20 @@ impl Platform {
     pub async fn begin<T: Message + Default>(&self, call: Call) -> Result<Begun<T>, Error> {
         let mut tx = self.tx().await?;
         let Some((request_id, fingerprint)) = call.key else {
-            return Ok(Begun::Fresh(Mutation { tx, method: call.method, request_id: None }));
+            return Ok(Begun::Fresh(Mutation {
+                tx,
+                method: call.method,
+                request_id: None,
+            }));
         };
         let reserved = store::reserve(&mut tx, call.method, &request_id, &fingerprint).await?;
         if reserved {
             tx.mark().await?;
-            let mutation = Mutation { tx, method: call.method, request_id: Some(request_id) };
+            let mutation = Mutation {
+                tx,
+                method: call.method,
+                request_id: Some(request_id),
+            };
             return Ok(Begun::Fresh(mutation));
         }
         let stored = store::get(&mut tx, call.method, &request_id).await?;
@@ -118,7 +130,10 @@ fn is_definitive(code: Code) -> bool {
 fn replay<T: Message + Default>(
     stored: store::Stored,
 ) -> Result<Result<Response<T>, Status>, Error> {
-    let code = stored.code.and_then(|code| i32::try_from(code).ok()).map(Code::from);
+    let code = stored
+        .code
+        .and_then(|code| i32::try_from(code).ok())
+        .map(Code::from);
     let replayed = MetadataValue::from_static("true");
     match code {
         Some(Code::Ok) => {
@@ -135,6 +150,8 @@ fn replay<T: Message + Default>(
             status.metadata_mut().insert(REPLAYED, replayed);
             Ok(Err(status))
         }
-        None => Err(Error::Internal("a committed idempotency row has no answer".to_owned())),
+        None => Err(Error::Internal(
+            "a committed idempotency row has no answer".to_owned(),
+        )),
     }
 }

@@ -77,7 +77,11 @@ pub(super) async fn get(tx: &mut Tx, method: &str, request_id: &str) -> Result<S
         FROM idempotency
         WHERE method = $1 AND request_id = $2";
     Ok(on!(tx, |conn| {
-        sqlx::query_as(SELECT).bind(method).bind(request_id).fetch_one(conn).await
+        sqlx::query_as(SELECT)
+            .bind(method)
+            .bind(request_id)
+            .fetch_one(conn)
+            .await
     })?)
 }
 
@@ -109,6 +113,10 @@ pub(super) async fn update(
 /// Forgets answers older than an instant.
 pub(crate) async fn delete_before(tx: &mut Tx, before: Timestamp) -> Result<(), Error> {
     const DELETE: &str = "DELETE FROM idempotency WHERE created_at < $1";
-    on!(tx, |conn| sqlx::query(DELETE).bind(before).execute(conn).await.map(drop))?;
+    on!(tx, |conn| sqlx::query(DELETE)
+        .bind(before)
+        .execute(conn)
+        .await
+        .map(drop))?;
     Ok(())
 }

@@ -37,6 +37,10 @@ pub(super) async fn layer(
     let (Some(deadline), Some(budget)) = (deadline, budget) else {
         return answer.await;
     };
+    if deadline <= Instant::now() {
+        // Nobody waits for it any more: the work is not even begun.
+        return exceeded(budget).into_http();
+    }
     tokio::select! {
         biased;
         response = answer => {

@@ -91,7 +91,7 @@ async fn call_on<F: Future>(mut call: impl FnMut() -> F, mut check: impl FnMut(F
 
 fn retiring() -> ServerConfig {
     ServerConfig {
-        connection_age_max: Duration::from_millis(5),
+        connection_age_max: Duration::from_millis(15),
         ..ServerConfig::on_free_ports()
     }
 }

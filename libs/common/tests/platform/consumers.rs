@@ -22,7 +22,10 @@ fn assert_exactly_once_in_order(applied: &[Applied], expected: usize) {
     assert_eq!(applied.len(), expected, "events were lost or invented");
     let mut by_customer: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for one in applied {
-        by_customer.entry(&one.customer_id).or_default().push(one.revision);
+        by_customer
+            .entry(&one.customer_id)
+            .or_default()
+            .push(one.revision);
     }
     for (customer, revisions) in by_customer {
         let expected: Vec<i64> = (1..).take(revisions.len()).collect();
@@ -86,7 +89,11 @@ async fn two_replicas_that_compete_for_the_lease_never_both_apply(
 
 async fn epoch(server: &TestServer<Recorder>) -> i64 {
     let mut client = ConsumerServiceClient::new(server.channel());
-    let listed = client.list_consumers(pb::ListConsumersRequest {}).await.unwrap().into_inner();
+    let listed = client
+        .list_consumers(pb::ListConsumersRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(listed.consumers[0].name, "loyalty.customer");
     listed.consumers[0].lease_epoch
 }
@@ -102,31 +109,60 @@ async fn a_poisonous_event_is_parked_with_its_reason_and_the_others_go_on(
         count(&writer.platform, customer).await;
     }
     recorder.caught_up(&writer).await;
-    let names: Vec<_> =
-        applied(&recorder.platform).await.into_iter().map(|a| a.customer_id).collect();
-    assert_eq!(names, ["a", "b"], "what the poisonous event had written is undone");
+    let names: Vec<_> = applied(&recorder.platform)
+        .await
+        .into_iter()
+        .map(|a| a.customer_id)
+        .collect();
+    assert_eq!(
+        names,
+        ["a", "b"],
+        "what the poisonous event had written is undone"
+    );
 
     let mut client = ConsumerServiceClient::new(recorder.channel());
     let consumer = "loyalty.customer".to_owned();
-    let list = pb::ListParkedEventsRequest { consumer: consumer.clone(), ..Default::default() };
-    let parked = client.list_parked_events(list.clone()).await.unwrap().into_inner().parked_events;
+    let list = pb::ListParkedEventsRequest {
+        consumer: consumer.clone(),
+        ..Default::default()
+    };
+    let parked = client
+        .list_parked_events(list.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .parked_events;
     assert_eq!(parked.len(), 1);
-    assert_eq!((parked[0].failure.as_str(), parked[0].attempts), ("poison is poisonous", 3));
+    assert_eq!(
+        (parked[0].failure.as_str(), parked[0].attempts),
+        ("poison is poisonous", 3)
+    );
     let event_id = parked[0].event.clone().unwrap().event_id;
 
     // A replay that fails again leaves it parked, with one attempt more; one that succeeds takes it off.
-    let replay = pb::ReplayParkedEventRequest { consumer: consumer.clone(), event_id };
+    let replay = pb::ReplayParkedEventRequest {
+        consumer: consumer.clone(),
+        event_id,
+    };
     client.replay_parked_event(replay.clone()).await.unwrap();
     let listed = async || {
         let mut client = ConsumerServiceClient::new(recorder.channel());
-        client.list_parked_events(list.clone()).await.unwrap().into_inner().parked_events
+        client
+            .list_parked_events(list.clone())
+            .await
+            .unwrap()
+            .into_inner()
+            .parked_events
     };
     until(async || listed().await[0].attempts == 4).await;
     heal(&recorder.platform, POISON).await;
     client.replay_parked_event(replay.clone()).await.unwrap();
     until(async || listed().await.is_empty()).await;
-    let names: Vec<_> =
-        applied(&recorder.platform).await.into_iter().map(|a| a.customer_id).collect();
+    let names: Vec<_> = applied(&recorder.platform)
+        .await
+        .into_iter()
+        .map(|a| a.customer_id)
+        .collect();
     assert_eq!(names, ["a", "b", POISON]);
     let again = client.replay_parked_event(replay).await;
     assert_refused(again, Code::NotFound, "PARKED_EVENT_NOT_FOUND");
@@ -141,8 +177,16 @@ async fn a_discarded_event_never_comes_back(#[values(Sqlite, Postgres)] backend:
     recorder.caught_up(&writer).await;
     let mut client = ConsumerServiceClient::new(recorder.channel());
     let consumer = "loyalty.customer".to_owned();
-    let list = pb::ListParkedEventsRequest { consumer: consumer.clone(), ..Default::default() };
-    let parked = client.list_parked_events(list.clone()).await.unwrap().into_inner().parked_events;
+    let list = pb::ListParkedEventsRequest {
+        consumer: consumer.clone(),
+        ..Default::default()
+    };
+    let parked = client
+        .list_parked_events(list.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .parked_events;
     let event_id = parked[0].event.clone().unwrap().event_id;
     let discard = pb::DiscardParkedEventRequest { consumer, event_id };
     client.discard_parked_event(discard.clone()).await.unwrap();
@@ -168,16 +212,18 @@ async fn a_token_of_another_service_waits_for_the_projection(
     recorder.platform.at_least(&token).await.unwrap();
     assert_eq!(applied(&recorder.platform).await.len(), 1);
     let future = writer.platform.token(&customer, revision + 1);
-    let refused: Result<tonic::Response<()>, _> =
-        recorder.platform.at_least(&future).await.map(tonic::Response::new).map_err(Into::into);
+    let refused: Result<tonic::Response<()>, _> = recorder
+        .platform
+        .at_least(&future)
+        .await
+        .map(tonic::Response::new)
+        .map_err(Into::into);
     assert_refused(refused, Code::Unavailable, "PROJECTION_BEHIND");
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn one_trace_spans_the_write_and_the_consumer(
-    #[values(Sqlite, Postgres)] backend: Backend,
-) {
+async fn one_trace_spans_the_write_and_the_consumer(#[values(Sqlite, Postgres)] backend: Backend) {
     use tracing::Instrument as _;
     common::telemetry::init_for_test();
     let writer = writer(backend).await;
@@ -204,10 +250,16 @@ async fn unknown_consumers_and_foreign_positions_are_refused(
     let mut client = ConsumerServiceClient::new(recorder.channel());
     let mut wait = async |consumer: &str, position: &str| {
         let (consumer, position) = (consumer.to_owned(), position.to_owned());
-        client.await_position(pb::AwaitPositionRequest { consumer, position }).await
+        client
+            .await_position(pb::AwaitPositionRequest { consumer, position })
+            .await
     };
     let head = writer.platform.feed().head().await.unwrap().encode();
-    assert_refused(wait("nobody", &head).await, Code::NotFound, "CONSUMER_NOT_FOUND");
+    assert_refused(
+        wait("nobody", &head).await,
+        Code::NotFound,
+        "CONSUMER_NOT_FOUND",
+    );
     assert_refused(
         wait("loyalty.customer", "nonsense").await,
         Code::InvalidArgument,
@@ -229,5 +281,7 @@ async fn until(holds: impl AsyncFn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(patience, holds).await.expect("it holds before long");
+    tokio::time::timeout(patience, holds)
+        .await
+        .expect("it holds before long");
 }

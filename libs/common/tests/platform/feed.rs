@@ -17,12 +17,20 @@ fn client(server: &TestServer<Writer>) -> ChangeFeedServiceClient<Channel> {
 }
 
 fn after(position: &str) -> pb::ReadChangesRequest {
-    pb::ReadChangesRequest { after_position: position.to_owned(), ..Default::default() }
+    pb::ReadChangesRequest {
+        after_position: position.to_owned(),
+        ..Default::default()
+    }
 }
 
 async fn head(server: &TestServer<Writer>) -> String {
     let request = pb::GetHeadRequest::default();
-    client(server).get_head(request).await.unwrap().into_inner().position
+    client(server)
+        .get_head(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .position
 }
 
 #[rstest]
@@ -38,8 +46,15 @@ async fn a_reader_that_starts_anywhere_sees_every_later_change_once(
     let mut position = String::new();
     let mut revisions = Vec::new();
     loop {
-        let request = pb::ReadChangesRequest { page_size: 2, ..after(&position) };
-        let page = client(&writer).read_changes(request).await.unwrap().into_inner();
+        let request = pb::ReadChangesRequest {
+            page_size: 2,
+            ..after(&position)
+        };
+        let page = client(&writer)
+            .read_changes(request)
+            .await
+            .unwrap()
+            .into_inner();
         if page.events.is_empty() {
             break;
         }
@@ -58,7 +73,11 @@ async fn a_change_that_rolled_back_is_never_seen(#[values(Sqlite, Postgres)] bac
     drop(tx);
     assert_eq!(count(&writer.platform, "a").await, 1);
     head(&writer).await;
-    let page = client(&writer).read_changes(after("")).await.unwrap().into_inner();
+    let page = client(&writer)
+        .read_changes(after(""))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(page.events.len(), 1);
 }
 
@@ -71,18 +90,28 @@ async fn a_slow_transaction_leaves_no_gap_behind_which_its_change_is_lost() {
     bump(&mut slow, "slow").await;
     count(&writer.platform, "fast").await;
     head(&writer).await;
-    let first = client(&writer).read_changes(after("")).await.unwrap().into_inner();
+    let first = client(&writer)
+        .read_changes(after(""))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(first.events[0].customer_id, "fast");
     slow.commit().await.unwrap();
     head(&writer).await;
-    let second = client(&writer).read_changes(after(&first.next_position)).await.unwrap().into_inner();
+    let second = client(&writer)
+        .read_changes(after(&first.next_position))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(second.events.len(), 1);
     assert_eq!(second.events[0].customer_id, "slow");
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_gets_what_is_there_then_what_comes(#[values(Sqlite, Postgres)] backend: Backend) {
+async fn a_watcher_gets_what_is_there_then_what_comes(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
     let writer = writer(backend).await;
     count(&writer.platform, "a").await;
     let request = pb::WatchRequest::default();
@@ -114,7 +143,10 @@ async fn checkpoints_move_on_when_the_filter_matches_nothing(
     };
     let mut stream = client(&writer).watch(request).await.unwrap().into_inner();
     let item = stream.message().await.unwrap().unwrap().item;
-    let expected = pb::Checkpoint { position: head, remaining: 0 };
+    let expected = pb::Checkpoint {
+        position: head,
+        remaining: 0,
+    };
     assert_eq!(item, Some(Item::Checkpoint(expected)));
 }
 
@@ -127,20 +159,42 @@ async fn below_the_floor_a_snapshot_is_asked_for(#[values(Sqlite, Postgres)] bac
     count(&writer.platform, "a").await;
     let floor = head(&writer).await;
     writer.clock.advance(TimeDelta::days(1));
-    writer.platform.compact_feed(writer.platform.now()).await.unwrap();
+    writer
+        .platform
+        .compact_feed(writer.platform.now())
+        .await
+        .unwrap();
     count(&writer.platform, "a").await;
     head(&writer).await;
 
     let refused = client(&writer).read_changes(after(&old)).await;
     let details = assert_refused(refused, Code::OutOfRange, "POSITION_COMPACTED");
-    assert_eq!(details.error_info().unwrap().metadata["earliest_position"], floor);
-    let request = pb::WatchRequest { after_position: old, ..Default::default() };
+    assert_eq!(
+        details.error_info().unwrap().metadata["earliest_position"],
+        floor
+    );
+    let request = pb::WatchRequest {
+        after_position: old,
+        ..Default::default()
+    };
     let mut stream = client(&writer).watch(request).await.unwrap().into_inner();
     let item = stream.message().await.unwrap().unwrap().item;
-    let expected = pb::SnapshotRequired { earliest_position: floor.clone() };
+    let expected = pb::SnapshotRequired {
+        earliest_position: floor.clone(),
+    };
     assert_eq!(item, Some(Item::SnapshotRequired(expected)));
-    let page = client(&writer).read_changes(after(&floor)).await.unwrap().into_inner();
-    assert_eq!(page.events.iter().map(|event| event.revision).collect::<Vec<_>>(), [3]);
+    let page = client(&writer)
+        .read_changes(after(&floor))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        page.events
+            .iter()
+            .map(|event| event.revision)
+            .collect::<Vec<_>>(),
+        [3]
+    );
 }
 
 #[rstest]
@@ -161,12 +215,33 @@ async fn bad_requests_are_refused(#[values(Sqlite, Postgres)] backend: Backend) 
     let mut client = client(&writer);
     let refused = client.read_changes(after("nonsense")).await;
     assert_refused(refused, Code::InvalidArgument, "INVALID_POSITION");
-    let other = pb::ReadChangesRequest { source: "other".to_owned(), ..Default::default() };
-    assert_refused(client.read_changes(other).await, Code::NotFound, "FEED_NOT_FOUND");
-    let huge = pb::ReadChangesRequest { page_size: 1001, ..Default::default() };
-    assert_refused(client.read_changes(huge).await, Code::InvalidArgument, "INVALID_REQUEST");
-    let slow = pb::WatchRequest { heartbeat_interval_seconds: 61, ..Default::default() };
-    assert_refused(client.watch(slow).await, Code::InvalidArgument, "INVALID_REQUEST");
+    let other = pb::ReadChangesRequest {
+        source: "other".to_owned(),
+        ..Default::default()
+    };
+    assert_refused(
+        client.read_changes(other).await,
+        Code::NotFound,
+        "FEED_NOT_FOUND",
+    );
+    let huge = pb::ReadChangesRequest {
+        page_size: 1001,
+        ..Default::default()
+    };
+    assert_refused(
+        client.read_changes(huge).await,
+        Code::InvalidArgument,
+        "INVALID_REQUEST",
+    );
+    let slow = pb::WatchRequest {
+        heartbeat_interval_seconds: 61,
+        ..Default::default()
+    };
+    assert_refused(
+        client.watch(slow).await,
+        Code::InvalidArgument,
+        "INVALID_REQUEST",
+    );
 }
 
 #[rstest]
@@ -175,12 +250,22 @@ async fn a_draining_server_ends_the_stream_resumably(#[values(Sqlite, Postgres)]
     let mut writer = writer(backend).await;
     count(&writer.platform, "a").await;
     let head = head(&writer).await;
-    let request = pb::WatchRequest { after_position: head.clone(), ..Default::default() };
+    let request = pb::WatchRequest {
+        after_position: head.clone(),
+        ..Default::default()
+    };
     let mut stream = client(&writer).watch(request).await.unwrap().into_inner();
     writer.stop().await;
     let item = stream.message().await.unwrap().unwrap().item;
-    let expected = pb::Checkpoint { position: head, remaining: 0 };
-    assert_eq!(item, Some(Item::Checkpoint(expected)), "a last checkpoint to resume from");
+    let expected = pb::Checkpoint {
+        position: head,
+        remaining: 0,
+    };
+    assert_eq!(
+        item,
+        Some(Item::Checkpoint(expected)),
+        "a last checkpoint to resume from"
+    );
     let end = stream.message().await.map(tonic::Response::new);
     assert_refused(end, Code::Unavailable, "SERVER_DRAINING");
 }
@@ -204,6 +289,10 @@ async fn compaction_beside_writers_forgets_nothing_new(
     }
     writing.await.unwrap();
     head(&writer).await;
-    let page = client(&writer).read_changes(after("")).await.unwrap().into_inner();
+    let page = client(&writer)
+        .read_changes(after(""))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(page.events.len(), 100);
 }

@@ -15,7 +15,10 @@ use crate::subject::{bump, writer};
 const METHOD: &str = "asterism.test.v1.Test/Count";
 
 fn request(micros: i64) -> Money {
-    Money { currency_code: "USD".to_owned(), micros }
+    Money {
+        currency_code: "USD".to_owned(),
+        micros,
+    }
 }
 
 /// Counts up and answers with the count, or counts up and then refuses.
@@ -41,7 +44,10 @@ async fn call(
 async fn counted(platform: &Platform) -> i64 {
     let mut reader = platform.reader().await.unwrap();
     const SELECT: &str = "SELECT COALESCE(MAX(revision), 0) FROM counter";
-    on!(&mut reader, |conn| sqlx::query_scalar(SELECT).fetch_one(conn).await).unwrap()
+    on!(&mut reader, |conn| sqlx::query_scalar(SELECT)
+        .fetch_one(conn)
+        .await)
+    .unwrap()
 }
 
 fn replayed<T>(response: &Response<T>) -> bool {
@@ -54,16 +60,26 @@ async fn a_repeated_request_gets_the_same_answer_and_has_one_effect(
     #[values(Sqlite, Postgres)] backend: Backend,
 ) {
     let writer = writer(backend).await;
-    let first = call(&writer.platform, request(5), "r1", None).await.unwrap();
-    let second = call(&writer.platform, request(5), "r1", None).await.unwrap();
+    let first = call(&writer.platform, request(5), "r1", None)
+        .await
+        .unwrap();
+    let second = call(&writer.platform, request(5), "r1", None)
+        .await
+        .unwrap();
     assert!(!replayed(&first) && replayed(&second));
     assert_eq!(first.into_inner(), second.into_inner());
     assert_eq!(counted(&writer.platform).await, 1);
-    call(&writer.platform, request(5), "r2", None).await.unwrap();
+    call(&writer.platform, request(5), "r2", None)
+        .await
+        .unwrap();
     assert_eq!(counted(&writer.platform).await, 2);
     call(&writer.platform, request(5), "", None).await.unwrap();
     call(&writer.platform, request(5), "", None).await.unwrap();
-    assert_eq!(counted(&writer.platform).await, 4, "without a request_id nothing is remembered");
+    assert_eq!(
+        counted(&writer.platform).await,
+        4,
+        "without a request_id nothing is remembered"
+    );
 }
 
 #[rstest]
@@ -72,7 +88,9 @@ async fn a_key_reused_for_another_request_names_what_differs(
     #[values(Sqlite, Postgres)] backend: Backend,
 ) {
     let writer = writer(backend).await;
-    call(&writer.platform, request(5), "r1", None).await.unwrap();
+    call(&writer.platform, request(5), "r1", None)
+        .await
+        .unwrap();
     let refused = call(&writer.platform, request(6), "r1", None).await;
     let details = assert_refused(refused, Code::InvalidArgument, "REQUEST_ID_REUSED");
     assert_eq!(details.error_info().unwrap().metadata["fields"], "micros");
@@ -90,8 +108,12 @@ async fn concurrent_duplicates_have_one_effect_and_equal_answers(
         let platform = writer.platform.clone();
         calls.spawn(async move { call(&platform, request(5), "r1", None).await });
     }
-    let answers: Vec<_> =
-        calls.join_all().await.into_iter().map(|answer| answer.unwrap()).collect();
+    let answers: Vec<_> = calls
+        .join_all()
+        .await
+        .into_iter()
+        .map(|answer| answer.unwrap())
+        .collect();
     assert_eq!(answers.iter().filter(|answer| !replayed(answer)).count(), 1);
     assert!(answers.iter().all(|answer| answer.get_ref().micros == 1));
     assert_eq!(counted(&writer.platform).await, 1);
@@ -104,12 +126,20 @@ async fn a_definitive_refusal_is_remembered_and_leaves_no_trace(
 ) {
     let writer = writer(backend).await;
     let refuse = Some(Code::FailedPrecondition);
-    let first = call(&writer.platform, request(5), "r1", refuse).await.unwrap_err();
+    let first = call(&writer.platform, request(5), "r1", refuse)
+        .await
+        .unwrap_err();
     // Now it would succeed, but the outcome of a key never flips.
-    let second = call(&writer.platform, request(5), "r1", None).await.unwrap_err();
+    let second = call(&writer.platform, request(5), "r1", None)
+        .await
+        .unwrap_err();
     assert_eq!(first.message(), second.message());
     assert!(second.metadata().get(REPLAYED).is_some());
-    assert_refused(Err::<Response<()>, _>(second), Code::FailedPrecondition, "NO");
+    assert_refused(
+        Err::<Response<()>, _>(second),
+        Code::FailedPrecondition,
+        "NO",
+    );
     assert_eq!(counted(&writer.platform).await, 0);
     let head = writer.platform.feed().head().await.unwrap();
     assert_eq!(head.number, 0, "the refused effect emitted nothing");
@@ -122,9 +152,13 @@ async fn a_passing_fault_is_not_remembered(
     #[values(Code::Unavailable, Code::Internal, Code::Aborted)] code: Code,
 ) {
     let writer = writer(backend).await;
-    call(&writer.platform, request(5), "r1", Some(code)).await.unwrap_err();
+    call(&writer.platform, request(5), "r1", Some(code))
+        .await
+        .unwrap_err();
     assert_eq!(counted(&writer.platform).await, 0);
-    let answer = call(&writer.platform, request(5), "r1", None).await.unwrap();
+    let answer = call(&writer.platform, request(5), "r1", None)
+        .await
+        .unwrap();
     assert!(!replayed(&answer));
     assert_eq!(counted(&writer.platform).await, 1);
 }

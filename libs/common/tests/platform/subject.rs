@@ -19,11 +19,19 @@ pub const POISON: &str = "poison";
 fn schema(postgres: &'static str, sqlite: &'static str) -> Migrations {
     let migrator = |sql: &'static str| {
         let sql = sqlx::SqlStr::from_static(sql);
-        let migration =
-            Migration::new(1001, Cow::Borrowed("subject"), MigrationType::Simple, sql, false);
+        let migration = Migration::new(
+            1001,
+            Cow::Borrowed("subject"),
+            MigrationType::Simple,
+            sql,
+            false,
+        );
         Migrator::with_migrations(vec![migration])
     };
-    Migrations { postgres: migrator(postgres), sqlite: migrator(sqlite) }
+    Migrations {
+        postgres: migrator(postgres),
+        sqlite: migrator(sqlite),
+    }
 }
 
 /// Owns a counter for each customer.
@@ -34,7 +42,8 @@ impl Service for Writer {
     type Config = ();
 
     fn migrations() -> Migrations {
-        const TABLE: &str = "CREATE TABLE counter (customer_id TEXT PRIMARY KEY, revision BIGINT NOT NULL)";
+        const TABLE: &str =
+            "CREATE TABLE counter (customer_id TEXT PRIMARY KEY, revision BIGINT NOT NULL)";
         schema(TABLE, TABLE)
     }
 
@@ -56,9 +65,14 @@ pub async fn bump(tx: &mut Tx, customer: &str) -> i64 {
         INSERT INTO counter (customer_id, revision) VALUES ($1, 1)
         ON CONFLICT (customer_id) DO UPDATE SET revision = counter.revision + 1
         RETURNING revision";
-    let revision: i64 =
-        on!(tx, |conn| sqlx::query_scalar(BUMP).bind(customer).fetch_one(conn).await).unwrap();
-    let event = CustomerDeleted { customer_id: customer.to_owned() };
+    let revision: i64 = on!(tx, |conn| sqlx::query_scalar(BUMP)
+        .bind(customer)
+        .fetch_one(conn)
+        .await)
+    .unwrap();
+    let event = CustomerDeleted {
+        customer_id: customer.to_owned(),
+    };
     tx.emit(&CustomerId::parse(customer).unwrap(), revision, &event);
     revision
 }
@@ -109,8 +123,10 @@ impl Projection for Records {
                 .map(drop)
         })?;
         // Refuses only after having written: what a refused event did must be undone.
-        let healed: i64 =
-            on!(tx, |conn| sqlx::query_scalar(HEALED).bind(id).fetch_one(conn).await)?;
+        let healed: i64 = on!(tx, |conn| sqlx::query_scalar(HEALED)
+            .bind(id)
+            .fetch_one(conn)
+            .await)?;
         if id.as_str().starts_with(POISON) && healed == 0 {
             return Err(ApplyError::Poison(format!("{id} is poisonous")));
         }
@@ -131,7 +147,10 @@ pub async fn applied(platform: &Platform) -> Vec<Applied> {
     const SELECT: &str =
         "SELECT event_id, customer_id, revision, traceparent FROM applied ORDER BY place";
     let mut reader = platform.reader().await.unwrap();
-    on!(&mut reader, |conn| sqlx::query_as(SELECT).fetch_all(conn).await).unwrap()
+    on!(&mut reader, |conn| sqlx::query_as(SELECT)
+        .fetch_all(conn)
+        .await)
+    .unwrap()
 }
 
 pub async fn heal(platform: &Platform, customer: &str) {
@@ -153,6 +172,17 @@ pub async fn writer(backend: Backend) -> TestServer<Writer> {
 
 /// A recorder whose lease is short, so that takeovers need not be waited for.
 pub async fn recorder(backend: Backend, writer: &TestServer<Writer>) -> TestServer<Recorder> {
-    let consumers = Options { lease: Duration::from_millis(600), attempts: 3 };
-    TestServer::start_as(backend, &[writer], Setup { consumers, ..Setup::default() }).await
+    let consumers = Options {
+        lease: Duration::from_millis(600),
+        attempts: 3,
+    };
+    TestServer::start_as(
+        backend,
+        &[writer],
+        Setup {
+            consumers,
+            ..Setup::default()
+        },
+    )
+    .await
 }

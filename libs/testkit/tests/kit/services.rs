@@ -71,7 +71,6 @@ async fn delete(customers: &FeedSource, number: u64) {
     let customer_id = format!("c{number}");
     let event = CustomerDeleted {
         customer_id: customer_id.clone(),
-        ..CustomerDeleted::default()
     };
     customers.emit(&customer_id, 1, &event).await;
 }

@@ -39,14 +39,20 @@ pub struct Log {
 impl Log {
     /// Everybody who bought, sorted.
     pub fn customer_ids(&self) -> Vec<String> {
-        let ids: BTreeSet<_> = self.purchases.iter().map(|purchase| &purchase.customer_id).collect();
+        let ids: BTreeSet<_> = self
+            .purchases
+            .iter()
+            .map(|purchase| &purchase.customer_id)
+            .collect();
         ids.into_iter().cloned().collect()
     }
 }
 
 /// Reads a file, or the built-in sample.
 pub fn read(file: Option<&Path>) -> Result<Log, Error> {
-    let Some(file) = file else { return parse(SAMPLE) };
+    let Some(file) = file else {
+        return parse(SAMPLE);
+    };
     let text = std::fs::read_to_string(file)
         .map_err(|error| Error::Config(format!("cannot read {}: {error}", file.display())))?;
     parse(&text)
@@ -67,8 +73,13 @@ fn parse(text: &str) -> Result<Log, Error> {
 
 fn parse_line(row: i64, line: &str) -> Option<Purchase> {
     let mut fields = line.split_whitespace();
-    let (_master, id, date, quantity, dollars) =
-        (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (_master, id, date, quantity, dollars) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
     let date = NaiveDate::parse_from_str(date, "%Y%m%d").ok()?;
     let (whole, cents) = dollars.split_once('.')?;
     if cents.len() != 2 || fields.next().is_some() {
@@ -91,12 +102,18 @@ pub fn customer_row(row: i64, customer_id: &str) -> pb::CustomerRow {
         tags: vec!["demo".to_owned()],
         ..pb::Customer::default()
     };
-    pb::CustomerRow { row, customer: Some(customer) }
+    pb::CustomerRow {
+        row,
+        customer: Some(customer),
+    }
 }
 
 /// A purchase as the import wants it.
 pub fn transaction_row(purchase: &Purchase) -> pb::TransactionRow {
-    let amount = Money { currency_code: "USD".to_owned(), micros: purchase.cents * 10_000 };
+    let amount = Money {
+        currency_code: "USD".to_owned(),
+        micros: purchase.cents * 10_000,
+    };
     let line = pb::TransactionLine {
         sku: "CD".to_owned(),
         category: String::new(),
@@ -112,7 +129,10 @@ pub fn transaction_row(purchase: &Purchase) -> pb::TransactionRow {
         lines: vec![line],
         ..pb::Transaction::default()
     };
-    pb::TransactionRow { row: purchase.row, transaction: Some(transaction) }
+    pb::TransactionRow {
+        row: purchase.row,
+        transaction: Some(transaction),
+    }
 }
 
 #[cfg(test)]
@@ -124,13 +144,26 @@ mod tests {
         let log = read(None).unwrap();
         assert_eq!(log.purchases.len(), 6_919);
         assert_eq!(log.customer_ids().len(), 2_357);
-        assert_eq!(log.purchases.iter().map(|purchase| purchase.cents).sum::<i64>(), 24_409_194);
+        assert_eq!(
+            log.purchases
+                .iter()
+                .map(|purchase| purchase.cents)
+                .sum::<i64>(),
+            24_409_194
+        );
     }
 
     #[test]
     fn malformed_lines_are_named() {
-        for line in ["", "1 1 19970101 2", "1 1 1997-01-01 2 3.00", "1 1 19970101 2 3.0", "1 1 19970101 2 3.00 x"] {
-            let error = parse(&format!("{}\n{line}\n", SAMPLE.lines().next().unwrap())).unwrap_err();
+        for line in [
+            "",
+            "1 1 19970101 2",
+            "1 1 1997-01-01 2 3.00",
+            "1 1 19970101 2 3.0",
+            "1 1 19970101 2 3.00 x",
+        ] {
+            let error =
+                parse(&format!("{}\n{line}\n", SAMPLE.lines().next().unwrap())).unwrap_err();
             assert!(error.to_string().starts_with("line 2 "), "{error}");
         }
     }

@@ -13,7 +13,7 @@ use common::client::{ClientConfig, Peer, connect};
 use tonic::{Request, Status};
 
 /// Catching up may take this long.
-const CATCH_UP: Duration = Duration::from_secs(120);
+const CATCH_UP: Duration = Duration::from_mins(2);
 
 /// Where the four services are.
 #[derive(Debug, Clone)]
@@ -71,9 +71,18 @@ impl Clients {
             customer_feed: ChangeFeedServiceClient::new(customer.clone()),
             customers: CustomerProfileServiceClient::new(customer),
             consumers: vec![
-                ("loyalty.customer", ConsumerServiceClient::new(loyalty.clone())),
-                ("segmentation.customer", ConsumerServiceClient::new(segmentation.clone())),
-                ("feedback.customer", ConsumerServiceClient::new(feedback.clone())),
+                (
+                    "loyalty.customer",
+                    ConsumerServiceClient::new(loyalty.clone()),
+                ),
+                (
+                    "segmentation.customer",
+                    ConsumerServiceClient::new(segmentation.clone()),
+                ),
+                (
+                    "feedback.customer",
+                    ConsumerServiceClient::new(feedback.clone()),
+                ),
             ],
             loyalty: LoyaltyServiceClient::new(loyalty),
             segmentation: SegmentationServiceClient::new(segmentation),
@@ -83,8 +92,16 @@ impl Clients {
 
     /// Returns once every service has applied everything that customer-profile has recorded so far.
     pub async fn caught_up(&self) -> Result<(), Status> {
-        let request = GetHeadRequest { source: "customer".to_owned() };
-        let head = self.customer_feed.clone().get_head(request).await?.into_inner().position;
+        let request = GetHeadRequest {
+            source: "customer".to_owned(),
+        };
+        let head = self
+            .customer_feed
+            .clone()
+            .get_head(request)
+            .await?
+            .into_inner()
+            .position;
         for (consumer, client) in &self.consumers {
             let mut request = Request::new(AwaitPositionRequest {
                 consumer: (*consumer).to_owned(),

@@ -31,7 +31,8 @@ pub async fn load(clients: &Clients, log: &Log) -> Result<Loaded, Status> {
     let mut loaded = Loaded::default();
     import_customers(clients, log, &mut loaded).await?;
     import_purchases(clients, log, &mut loaded).await?;
-    let waiting = ProgressBar::new_spinner().with_message("waiting for the other services to catch up");
+    let waiting =
+        ProgressBar::new_spinner().with_message("waiting for the other services to catch up");
     waiting.enable_steady_tick(Duration::from_millis(100));
     clients.caught_up().await?;
     waiting.finish_with_message("points, features and known customers are up to date");
@@ -40,12 +41,24 @@ pub async fn load(clients: &Clients, log: &Log) -> Result<Loaded, Status> {
 
 async fn import_customers(clients: &Clients, log: &Log, loaded: &mut Loaded) -> Result<(), Status> {
     let ids = log.customer_ids();
-    let rows: Vec<_> = (1..).zip(&ids).map(|(row, id)| customer_row(row, id)).collect();
-    let chunks: Vec<_> =
-        rows.chunks(CHUNK).map(|rows| pb::ImportCustomersRequest { rows: rows.to_vec() }).collect();
+    let rows: Vec<_> = (1..)
+        .zip(&ids)
+        .map(|(row, id)| customer_row(row, id))
+        .collect();
+    let chunks: Vec<_> = rows
+        .chunks(CHUNK)
+        .map(|rows| pb::ImportCustomersRequest {
+            rows: rows.to_vec(),
+        })
+        .collect();
     let bar = bar("customers", ids.len());
     let requests = tokio_stream::iter(chunks);
-    let mut answers = clients.customers.clone().import_customers(requests).await?.into_inner();
+    let mut answers = clients
+        .customers
+        .clone()
+        .import_customers(requests)
+        .await?
+        .into_inner();
     while let Some(answer) = answers.next().await {
         for outcome in answer?.outcomes {
             match outcome.status() {
@@ -68,11 +81,18 @@ async fn import_purchases(clients: &Clients, log: &Log, loaded: &mut Loaded) -> 
     let rows: Vec<_> = log.purchases.iter().map(transaction_row).collect();
     let chunks: Vec<_> = rows
         .chunks(CHUNK)
-        .map(|rows| pb::ImportTransactionsRequest { rows: rows.to_vec() })
+        .map(|rows| pb::ImportTransactionsRequest {
+            rows: rows.to_vec(),
+        })
         .collect();
     let bar = bar("purchases", rows.len());
     let requests = tokio_stream::iter(chunks);
-    let mut answers = clients.customers.clone().import_transactions(requests).await?.into_inner();
+    let mut answers = clients
+        .customers
+        .clone()
+        .import_transactions(requests)
+        .await?
+        .into_inner();
     while let Some(answer) = answers.next().await {
         for row in answer?.outcomes {
             let outcome = row.outcome.unwrap_or_default();
@@ -100,5 +120,7 @@ fn bar(what: &'static str, len: usize) -> ProgressBar {
     let template = "{msg:>10} [{bar:40}] {pos}/{len} {per_sec} {elapsed}";
     let style = ProgressStyle::with_template(template).expect("the template is well formed");
     let len = u64::try_from(len).expect("a length fits 64 bits");
-    ProgressBar::new(len).with_style(style.progress_chars("=> ")).with_message(what)
+    ProgressBar::new(len)
+        .with_style(style.progress_chars("=> "))
+        .with_message(what)
 }

@@ -51,7 +51,11 @@ pub async fn run(config: &DemoConfig, suite: SuiteConfig) -> Result<(), Error> {
     match outcome {
         Ok(report) => {
             println!("\n{report}");
-            println!("Done in {:.1} s{}.\n", began.elapsed().as_secs_f64(), memory());
+            println!(
+                "Done in {:.1} s{}.\n",
+                began.elapsed().as_secs_f64(),
+                memory()
+            );
         }
         Err(status) => {
             running.stop().await?;
@@ -78,5 +82,6 @@ fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-    kib.map(|kib| format!(", {} MiB resident", kib / 1024)).unwrap_or_default()
+    kib.map(|kib| format!(", {} MiB resident", kib / 1024))
+        .unwrap_or_default()
 }

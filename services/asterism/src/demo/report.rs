@@ -38,7 +38,10 @@ pub async fn report(clients: &Clients, log: &Log, loaded: &Loaded) -> Result<Str
     for (title, section) in [
         ("Customer profiles", profiles(clients, log).await?),
         ("Loyalty points and tiers", points(clients).await?),
-        ("RFM grid: customers by recency (rows, 5 = bought lately) and frequency", rfm(clients).await?),
+        (
+            "RFM grid: customers by recency (rows, 5 = bought lately) and frequency",
+            rfm(clients).await?,
+        ),
         ("Star rating: what each star holds", stars(clients).await?),
         ("Example customers", examples::examples(clients).await?),
         ("NPS of the scripted survey", nps(clients).await?),
@@ -49,17 +52,22 @@ pub async fn report(clients: &Clients, log: &Log, loaded: &Loaded) -> Result<Str
 }
 
 /// The day the tables are about.
-pub(super) fn today() -> Option<prost_types::Timestamp> {
-    Some(TODAY.into())
+pub(super) fn today() -> prost_types::Timestamp {
+    TODAY.into()
 }
 
 /// Freezes the reference that stars are measured against, and scores everybody.
 async fn rate(clients: &Clients) -> Result<(), Status> {
     let mut client = clients.segmentation.clone();
-    let reference =
-        segmentation::BuildReferenceRequest { as_of: today(), ..Default::default() };
+    let reference = segmentation::BuildReferenceRequest {
+        as_of: Some(today()),
+        ..Default::default()
+    };
     client.build_reference(reference).await?;
-    let rfm = segmentation::ComputeRfmRequest { as_of: today(), ..Default::default() };
+    let rfm = segmentation::ComputeRfmRequest {
+        as_of: Some(today()),
+        ..Default::default()
+    };
     client.compute_rfm(rfm).await?;
     Ok(())
 }
@@ -74,30 +82,50 @@ async fn profiles(clients: &Clients, log: &Log) -> Result<String, Status> {
             let Some(customer_id) = ids.next() else { break };
             let mut client = clients.customers.clone();
             asked.spawn(async move {
-                let request =
-                    customer::GetCustomerSummaryRequest { customer_id, ..Default::default() };
+                let request = customer::GetCustomerSummaryRequest {
+                    customer_id,
+                    ..Default::default()
+                };
                 client.get_customer_summary(request).await
             });
         }
-        let Some(answer) = asked.join_next().await else { break };
-        let answer = answer.map_err(|error| Status::internal(error.to_string()))??.into_inner();
+        let Some(answer) = asked.join_next().await else {
+            break;
+        };
+        let answer = answer
+            .map_err(|error| Status::internal(error.to_string()))??
+            .into_inner();
         let summary = answer.summary.unwrap_or_default();
         customers += 1;
         purchases += summary.transaction_count;
-        micros += summary.spend.iter().filter_map(|s| s.amount.as_ref()).map(|m| m.micros).sum::<i64>();
+        micros += summary
+            .spend
+            .iter()
+            .filter_map(|s| s.amount.as_ref())
+            .map(|m| m.micros)
+            .sum::<i64>();
     }
     Ok(table(
         &["customers", "purchases", "spend"],
-        [vec![grouped(customers), grouped(purchases), dollars(micros)]],
+        [vec![
+            grouped(customers),
+            grouped(purchases),
+            dollars(micros),
+        ]],
     ))
 }
 
 async fn points(clients: &Clients) -> Result<String, Status> {
     let request = loyalty::GetProgramSummaryRequest {
         program_id: PROGRAM.to_owned(),
-        as_of: today(),
+        as_of: Some(today()),
     };
-    let summary = clients.loyalty.clone().get_program_summary(request).await?.into_inner();
+    let summary = clients
+        .loyalty
+        .clone()
+        .get_program_summary(request)
+        .await?
+        .into_inner();
     let totals = table(
         &["members", "points outstanding", "pending", "debt"],
         [vec![
@@ -108,23 +136,44 @@ async fn points(clients: &Clients) -> Result<String, Status> {
         ]],
     );
     let tiers = summary.tiers.iter().map(|tier| {
-        vec![tier.tier.clone(), grouped(tier.members), percent(tier.members, summary.members)]
+        vec![
+            tier.tier.clone(),
+            grouped(tier.members),
+            percent(tier.members, summary.members),
+        ]
     });
-    Ok(format!("{totals}\n{}", table(&["tier", "members", "share"], tiers)))
+    Ok(format!(
+        "{totals}\n{}",
+        table(&["tier", "members", "share"], tiers)
+    ))
 }
 
 async fn rfm(clients: &Clients) -> Result<String, Status> {
-    let request = segmentation::GetRfmGridRequest { as_of: today(), ..Default::default() };
-    let grid = clients.segmentation.clone().get_rfm_grid(request).await?.into_inner();
+    let request = segmentation::GetRfmGridRequest {
+        as_of: Some(today()),
+        ..Default::default()
+    };
+    let grid = clients
+        .segmentation
+        .clone()
+        .get_rfm_grid(request)
+        .await?
+        .into_inner();
     let customers = |recency: i32, frequency: i32| -> i64 {
         let cell = |cell: &&segmentation::RfmCell| {
             cell.recency_score == recency && cell.frequency_score == frequency
         };
-        grid.cells.iter().filter(cell).map(|cell| cell.customers).sum()
+        grid.cells
+            .iter()
+            .filter(cell)
+            .map(|cell| cell.customers)
+            .sum()
     };
     let rows = (1..=5).rev().map(|recency| {
         let cells = (1..=5).map(|frequency| grouped(customers(recency, frequency)));
-        std::iter::once(format!("R{recency}")).chain(cells).collect()
+        std::iter::once(format!("R{recency}"))
+            .chain(cells)
+            .collect()
     });
     Ok(table(&["", "F1", "F2", "F3", "F4", "F5"], rows))
 }
@@ -133,19 +182,31 @@ async fn stars(clients: &Clients) -> Result<String, Status> {
     let rated = distribution(clients, RATED_DAYS).await?;
     let ever = distribution(clients, 0).await?;
     let spend = |bucket: &segmentation::StarBucket| bucket.spend.as_ref().map_or(0, |m| m.micros);
-    let rows = rated.buckets.iter().zip(&ever.buckets).map(|(rated_days, ever_bucket)| {
-        vec![
-            table::stars(rated_days.stars),
-            grouped(rated_days.customers),
-            percent(rated_days.customers, rated.customers),
-            dollars(spend(rated_days)),
-            percent(rated_days.spend_share_basis_points, 10_000),
-            dollars(spend(ever_bucket)),
-            percent(ever_bucket.spend_share_basis_points, 10_000),
-        ]
-    });
+    let rows = rated
+        .buckets
+        .iter()
+        .zip(&ever.buckets)
+        .map(|(rated_days, ever_bucket)| {
+            vec![
+                table::stars(rated_days.stars),
+                grouped(rated_days.customers),
+                percent(rated_days.customers, rated.customers),
+                dollars(spend(rated_days)),
+                percent(rated_days.spend_share_basis_points, 10_000),
+                dollars(spend(ever_bucket)),
+                percent(ever_bucket.spend_share_basis_points, 10_000),
+            ]
+        });
     Ok(table(
-        &["stars", "customers", "share", "spend in 365 days", "share", "spend ever", "share"],
+        &[
+            "stars",
+            "customers",
+            "share",
+            "spend in 365 days",
+            "share",
+            "spend ever",
+            "share",
+        ],
         rows,
     ))
 }
@@ -154,23 +215,54 @@ async fn distribution(
     clients: &Clients,
     window_days: i64,
 ) -> Result<segmentation::GetStarDistributionResponse, Status> {
-    let request = segmentation::GetStarDistributionRequest { as_of: today(), window_days };
-    Ok(clients.segmentation.clone().get_star_distribution(request).await?.into_inner())
+    let request = segmentation::GetStarDistributionRequest {
+        as_of: Some(today()),
+        window_days,
+    };
+    Ok(clients
+        .segmentation
+        .clone()
+        .get_star_distribution(request)
+        .await?
+        .into_inner())
 }
 
 async fn nps(clients: &Clients) -> Result<String, Status> {
     let mut client = clients.surveys.clone();
-    let surveys = client.list_surveys(feedback::ListSurveysRequest::default()).await?.into_inner();
-    let survey_id = surveys.surveys.into_iter().next().unwrap_or_default().survey_id;
-    let request = feedback::GetMetricRequest { survey_id, ..Default::default() };
-    let metric = client.get_metric(request).await?.into_inner().metric.unwrap_or_default();
+    let surveys = client
+        .list_surveys(feedback::ListSurveysRequest::default())
+        .await?
+        .into_inner();
+    let survey_id = surveys
+        .surveys
+        .into_iter()
+        .next()
+        .unwrap_or_default()
+        .survey_id;
+    let request = feedback::GetMetricRequest {
+        survey_id,
+        ..Default::default()
+    };
+    let metric = client
+        .get_metric(request)
+        .await?
+        .into_inner()
+        .metric
+        .unwrap_or_default();
     let Some(feedback::metric::Groups::Nps(groups)) = metric.groups else {
         return Err(Status::internal("the survey's metric is not an NPS"));
     };
     let interval = metric.interval.unwrap_or_default();
     let number = |value: Option<f64>| value.map_or("absent".to_owned(), |v| format!("{v:.1}"));
     Ok(table(
-        &["responses", "promoters", "passives", "detractors", "NPS", "95 % interval"],
+        &[
+            "responses",
+            "promoters",
+            "passives",
+            "detractors",
+            "NPS",
+            "95 % interval",
+        ],
         [vec![
             grouped(metric.responses),
             grouped(groups.promoters),
@@ -190,5 +282,7 @@ pub(super) fn grouped(number: i64) -> String {
 /// A day of a timestamp.
 pub(super) fn day(time: Option<&prost_types::Timestamp>) -> String {
     let time = time.and_then(|time| Timestamp::try_from(time).ok());
-    time.map_or("never".to_owned(), |time| time.to_chrono().date_naive().to_string())
+    time.map_or("never".to_owned(), |time| {
+        time.to_chrono().date_naive().to_string()
+    })
 }

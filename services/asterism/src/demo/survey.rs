@@ -28,7 +28,13 @@ pub async fn run(clients: &Clients, log: &Log) -> Result<(), Status> {
     let asked = purchases.into_iter().step_by(ASKED_EVERY);
     for (place, (customer, purchases)) in asked.enumerate() {
         let answers = place % SILENT_EVERY != 0;
-        ask(clients, &survey_id, customer, answers.then(|| score(place, purchases))).await?;
+        ask(
+            clients,
+            &survey_id,
+            customer,
+            answers.then(|| score(place, purchases)),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -52,13 +58,20 @@ async fn ask(
             invitation_id: invitation_id.clone(),
             ..Default::default()
         };
-        let found = clients.surveys.clone().get_invitation(request).await?.into_inner();
+        let found = clients
+            .surveys
+            .clone()
+            .get_invitation(request)
+            .await?
+            .into_inner();
         match found.invitation.unwrap_or_default().state() {
             pb::InvitationState::Completed => break,
             pb::InvitationState::Revoked => {}
             _ => {
-                let request =
-                    pb::RevokeInvitationRequest { invitation_id, ..Default::default() };
+                let request = pb::RevokeInvitationRequest {
+                    invitation_id,
+                    ..Default::default()
+                };
                 clients.surveys.clone().revoke_invitation(request).await?;
             }
         }
@@ -80,10 +93,22 @@ async fn invite(
         expires_at: Some((TODAY + TimeDelta::days(30)).into()),
         at_least: Vec::new(),
     };
-    let invited = clients.surveys.clone().create_invitations(request).await?.into_inner();
-    match invited.outcomes.into_iter().next().and_then(|outcome| outcome.outcome) {
+    let invited = clients
+        .surveys
+        .clone()
+        .create_invitations(request)
+        .await?
+        .into_inner();
+    match invited
+        .outcomes
+        .into_iter()
+        .next()
+        .and_then(|outcome| outcome.outcome)
+    {
         Some(pb::invitation_outcome::Outcome::Issued(issued)) => Ok(issued),
-        _ => Err(Status::failed_precondition(format!("{customer} was not invited"))),
+        _ => Err(Status::failed_precondition(format!(
+            "{customer} was not invited"
+        ))),
     }
 }
 
@@ -94,11 +119,21 @@ async fn create(clients: &Clients) -> Result<String, Status> {
         title: "CDNOW, July 1998".to_owned(),
         question: "How likely are you to recommend CDNOW to a friend?".to_owned(),
     };
-    let created = clients.surveys.clone().create_survey(request).await?.into_inner();
+    let created = clients
+        .surveys
+        .clone()
+        .create_survey(request)
+        .await?
+        .into_inner();
     Ok(created.survey.unwrap_or_default().survey_id)
 }
 
-async fn answer(clients: &Clients, customer: &str, token: String, score: i32) -> Result<(), Status> {
+async fn answer(
+    clients: &Clients,
+    customer: &str,
+    token: String,
+    score: i32,
+) -> Result<(), Status> {
     let request = pb::SubmitResponseRequest {
         request_id: format!("demo-response-{customer}"),
         token,

@@ -6,6 +6,7 @@ mod models;
 mod ratings;
 mod real_time;
 mod refusals;
+mod refused_mutations;
 mod rfm;
 mod rfm_data;
 mod world;

@@ -76,7 +76,10 @@ impl Buy<'_> {
 }
 
 /// Midnight of a day, or an instant.
-#[expect(clippy::unnecessary_wraps, reason = "every field it is for is optional")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every field it is for is optional"
+)]
 pub fn at(day: &str) -> Option<Timestamp> {
     let text = if day.contains('T') {
         day.to_owned()

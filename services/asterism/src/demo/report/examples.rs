@@ -16,9 +16,17 @@ use crate::demo::client::Clients;
 pub async fn examples(clients: &Clients) -> Result<String, Status> {
     let mut text = String::new();
     for star in (1..=5).rev() {
-        let request =
-            segmentation::ListByStarRequest { stars: star, page_size: 1, ..Default::default() };
-        let page = clients.segmentation.clone().list_by_star(request).await?.into_inner();
+        let request = segmentation::ListByStarRequest {
+            stars: star,
+            page_size: 1,
+            ..Default::default()
+        };
+        let page = clients
+            .segmentation
+            .clone()
+            .list_by_star(request)
+            .await?
+            .into_inner();
         if let Some(rating) = page.ratings.into_iter().next() {
             text += &example(clients, rating.customer_id).await?;
         }
@@ -44,7 +52,7 @@ async fn example(clients: &Clients, customer_id: String) -> Result<String, Statu
         .get_tier(loyalty::GetTierRequest {
             program_id: PROGRAM.to_owned(),
             customer_id: customer_id.clone(),
-            as_of: today(),
+            as_of: Some(today()),
             ..Default::default()
         })
         .await?
@@ -57,7 +65,7 @@ async fn example(clients: &Clients, customer_id: String) -> Result<String, Statu
         .get_balance(loyalty::GetBalanceRequest {
             program_id: PROGRAM.to_owned(),
             customer_id: customer_id.clone(),
-            as_of: today(),
+            as_of: Some(today()),
             ..Default::default()
         })
         .await?
@@ -69,7 +77,7 @@ async fn example(clients: &Clients, customer_id: String) -> Result<String, Statu
         .clone()
         .get_rfm(segmentation::GetRfmRequest {
             customer_id: customer_id.clone(),
-            as_of: today(),
+            as_of: Some(today()),
             ..Default::default()
         })
         .await?
@@ -81,7 +89,7 @@ async fn example(clients: &Clients, customer_id: String) -> Result<String, Statu
         .clone()
         .explain_rating(segmentation::ExplainRatingRequest {
             customer_id: customer_id.clone(),
-            as_of: today(),
+            as_of: Some(today()),
             ..Default::default()
         })
         .await?
@@ -89,7 +97,11 @@ async fn example(clients: &Clients, customer_id: String) -> Result<String, Statu
         .explanation
         .unwrap_or_default();
 
-    let spend = summary.spend.first().and_then(|spend| spend.amount.as_ref()).map_or(0, |m| m.micros);
+    let spend = summary
+        .spend
+        .first()
+        .and_then(|spend| spend.amount.as_ref())
+        .map_or(0, |m| m.micros);
     let rating = explanation.rating.unwrap_or_default();
     let mut text = String::new();
     let lines = [
@@ -118,7 +130,10 @@ async fn example(clients: &Clients, customer_id: String) -> Result<String, Statu
             score.monetary_score,
             score.recency_days,
             score.frequency,
-            score.monetary.as_ref().map_or_else(|| dollars(0), |money| dollars(money.micros)),
+            score
+                .monetary
+                .as_ref()
+                .map_or_else(|| dollars(0), |money| dollars(money.micros)),
         ),
         format!("  why       {}", explanation.text),
     ];

@@ -6,7 +6,10 @@ use comfy_table::{CellAlignment, Table};
 /// A table with the first column to the left and the others to the right.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN).set_header(header.iter().copied()).add_rows(rows);
+    table
+        .load_preset(ASCII_MARKDOWN)
+        .set_header(header.iter().copied())
+        .add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
