@@ -4,3 +4,4 @@
 mod access;
 mod cdnow;
 mod suite;
+mod trace;

@@ -142,7 +142,7 @@ pub fn run(program: &str, arguments: impl IntoIterator<Item = String>) -> String
     text
 }
 
-/// The settings are the test's alone; the test kit's own variables would be refused as unknown.
+/// The settings are the test's alone, whatever the shell it runs in has set.
 fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -168,11 +168,11 @@ fn spawn(program: &Path, arguments: &[String], log: &Path) -> Child {
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()))
 }
 
-/// The folder with our programs. Whoever has built them all says so in `ASTERISM_TEST_PROGRAMS`;
+/// The folder with our programs. Whoever has built them all says so in `TESTKIT_PROGRAMS`;
 /// otherwise they are built now, once.
 fn programs() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = || match std::env::var_os("ASTERISM_TEST_PROGRAMS") {
+    let folder = || match std::env::var_os("TESTKIT_PROGRAMS") {
         Some(folder) => folder.into(),
         None => build(),
     };

@@ -61,9 +61,27 @@ enum Command {
 
 /// Runs one service until it is told to stop. With `migrate`, brings its schema up to date instead.
 pub fn main<S: Service>() -> ExitCode {
-    let cli = Cli::<S::Config>::parse();
+    match parse::<Cli<S::Config>>() {
+        Ok(cli) => exit_code(run::<S>(cli)),
+        Err(exit) => exit,
+    }
+}
+
+/// Settings from flags and variables. `Err` is the code to exit with at once, after `--help` or after
+/// the user was told what is wrong.
+pub fn parse<P: Parser>() -> Result<P, ExitCode> {
+    let settings = P::try_parse().map_err(|answer| {
+        // Nobody to tell when standard error is closed.
+        let _ = answer.print();
+        if answer.use_stderr() {
+            ExitCode::from(BAD_CONFIG)
+        } else {
+            ExitCode::SUCCESS
+        }
+    })?;
     let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    exit_code(refuse_unknown(&Cli::<S::Config>::command(), variables).and_then(|()| run::<S>(cli)))
+    refuse_unknown(&P::command(), variables).map_err(|error| exit_code(Err(error)))?;
+    Ok(settings)
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
@@ -113,16 +131,17 @@ async fn run<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
     }
 }
 
-/// Settings that contradict each other are found before a port opens or a database is touched.
+/// A port opens last, when nothing is left that can be wrong with the settings.
 async fn serve<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
     let authenticator = Authenticator::from_config(&cli.auth)?;
-    let bound = server::bind(cli.server.clone(), authenticator.is_some()).await?;
-    let (api, ops) = (bound.api_addr(), bound.ops_addr());
+    server::check(&cli.server, authenticator.is_some())?;
     let platform = open::<S>(&cli, false).await?;
     let drain = Drain::new();
-    let mut assembly = Assembly::new(cli.peers, drain.clone());
+    let mut assembly = Assembly::new(cli.peers.clone(), drain.clone());
     assembly.add::<S>(&cli.service, &platform)?;
     let assembled = assembly.assemble();
+    let bound = server::bind(cli.server, authenticator.is_some()).await?;
+    let (api, ops) = (bound.api_addr(), bound.ops_addr());
     let serve = Serve {
         routes: assembled.routes,
         health_names: assembled.health_names,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::scratch::{self, Supervisor};
 
 /// Names the server that the `testkit` binary started: a URL without a database name.
-pub(crate) const VARIABLE: &str = "ASTERISM_TEST_POSTGRES";
+pub(crate) const VARIABLE: &str = "TESTKIT_POSTGRES";
 
 const OLDEST_SUPPORTED: u32 = 15;
 

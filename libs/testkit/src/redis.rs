@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::scratch::{self, Supervisor};
 
 /// Names the server that the `testkit` binary started.
-pub(crate) const VARIABLE: &str = "ASTERISM_TEST_REDIS";
+pub(crate) const VARIABLE: &str = "TESTKIT_REDIS";
 
 /// A redis-server of one test's own, to be stopped, started and flushed at will. It ends when this
 /// value is dropped or the process ends.

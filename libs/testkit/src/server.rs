@@ -189,14 +189,14 @@ impl<S: Service> TestServer<S> {
         }
     }
 
-    /// Starts the server again on the same database and ports, after stopping it if it runs.
+    /// Starts the server again on the same database and API port, after stopping it if it runs.
     #[must_use]
     pub async fn restart(mut self) -> Self {
         self.stop().await;
         Self::on(self.database, self.peers, self.setup).await
     }
 
-    /// Takes the host away, remembering its ports for the next start.
+    /// Takes the host away, remembering where callers expect it. The ops port may linger.
     fn leave(&mut self) -> Option<Host> {
         let host = self.host.take()?;
         self.setup.server.listen = host.api;

@@ -72,7 +72,7 @@ pub struct Serve {
 
 /// Opens both ports. Refuses addresses beyond loopback unless callers are authenticated.
 pub async fn bind(config: ServerConfig, authenticated: bool) -> Result<Bound, Error> {
-    refuse_open(config.listen, authenticated)?;
+    check(&config, authenticated)?;
     Ok(Bound {
         api: listen("--listen", config.listen).await?,
         ops: listen("--ops-listen", config.ops_listen).await?,
@@ -143,6 +143,12 @@ impl Bound {
         ops.abort();
         Ok(())
     }
+}
+
+/// Whether these settings are safe: only loopback may be listened on without authentication. [`bind`]
+/// checks it, too; this is for those who have more to do before a port opens.
+pub fn check(config: &ServerConfig, authenticated: bool) -> Result<(), Error> {
+    refuse_open(config.listen, authenticated)
 }
 
 fn refuse_open(address: SocketAddr, authenticated: bool) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use tokio_stream::once;
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::subject::{Server, anything, ask, echo};
+use crate::subject::{Server, anything, echo};
 
 async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();

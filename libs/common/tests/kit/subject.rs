@@ -205,28 +205,28 @@ impl ConsumerService for Subject {
         &self,
         _: Request<pb::ListConsumersRequest>,
     ) -> Result<Response<pb::ListConsumersResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(pb::ListConsumersResponse::default()))
     }
 
     async fn list_parked_events(
         &self,
         _: Request<pb::ListParkedEventsRequest>,
     ) -> Result<Response<pb::ListParkedEventsResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(pb::ListParkedEventsResponse::default()))
     }
 
     async fn replay_parked_event(
         &self,
         _: Request<pb::ReplayParkedEventRequest>,
     ) -> Result<Response<pb::ReplayParkedEventResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(pb::ReplayParkedEventResponse::default()))
     }
 
     async fn discard_parked_event(
         &self,
         _: Request<pb::DiscardParkedEventRequest>,
     ) -> Result<Response<pb::DiscardParkedEventResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(pb::DiscardParkedEventResponse::default()))
     }
 }
 
@@ -248,13 +248,13 @@ impl ChangeFeedService for Subject {
         &self,
         _: Request<pb::ReadChangesRequest>,
     ) -> Result<Response<pb::ReadChangesResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(pb::ReadChangesResponse::default()))
     }
 
     async fn get_head(
         &self,
         _: Request<pb::GetHeadRequest>,
     ) -> Result<Response<pb::GetHeadResponse>, Status> {
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(pb::GetHeadResponse::default()))
     }
 }

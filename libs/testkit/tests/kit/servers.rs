@@ -60,7 +60,7 @@ async fn redis_stops_starts_and_forgets() {
 #[test]
 fn servers_end_when_the_process_that_started_them_is_killed() {
     let mut testkit = Command::new(env!("CARGO_BIN_EXE_testkit"))
-        .args(["sh", "-c", "echo $ASTERISM_TEST_POSTGRES; read -r line"])
+        .args(["sh", "-c", "echo $TESTKIT_POSTGRES; read -r line"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -96,7 +96,7 @@ fn the_exit_code_of_the_command_is_passed_on() {
         .args([
             "sh",
             "-c",
-            "redis-cli -u $ASTERISM_TEST_REDIS ping >/dev/null && exit 7",
+            "redis-cli -u $TESTKIT_REDIS ping >/dev/null && exit 7",
         ])
         .status()
         .unwrap();

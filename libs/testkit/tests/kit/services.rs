@@ -10,7 +10,7 @@ use common::platform::Platform;
 use common::service::{Assembly, Service};
 use rstest::rstest;
 use sqlx::migrate::Migrator;
-use testkit::{Backend, FeedSource, Setup, TestServer};
+use testkit::{Backend, FeedSource, Setup, TestServer, Upstream as _};
 
 /// A service that follows the customer feed and counts.
 struct Follower;
@@ -108,16 +108,16 @@ async fn what_a_feed_says_is_applied_once_caught_up(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_comes_back_on_its_ports(
+async fn a_killed_server_comes_back_at_its_address(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let customers = FeedSource::start("customer", backend).await;
     let mut server = TestServer::<Follower>::start_with(backend, &[&customers]).await;
-    let ops = server.ops_url();
+    let address = server.url();
     server.kill().await;
     delete(&customers, 0).await;
     let server = server.restart().await;
-    assert_eq!(server.ops_url(), ops);
+    assert_eq!(server.url(), address);
     server.caught_up(&customers).await;
     let replica = server.replica().await;
     replica.caught_up(&customers).await;
