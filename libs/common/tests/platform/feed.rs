@@ -1,5 +1,6 @@
 //! The change feed as its readers see it.
 
+use api::customer::v1::CustomerDeleted;
 use api::feed::v1 as pb;
 use chrono::TimeDelta;
 use pb::change_feed_service_client::ChangeFeedServiceClient;
@@ -126,6 +127,38 @@ async fn a_watcher_gets_what_is_there_then_what_comes(
         }
     }
     assert_eq!(seen, [1, 2]);
+}
+
+/// A client takes 4 MiB in one message by default; one that gets more never moves on.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn large_changes_come_in_messages_that_every_client_takes(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
+    const CHANGES: usize = 12;
+    let writer = writer(backend).await;
+    let customer = common::ids::CustomerId::parse("a").unwrap();
+    let large = CustomerDeleted {
+        customer_id: "x".repeat(1_000_000),
+    };
+    for revision in (1..).take(CHANGES) {
+        let mut tx = writer.platform.tx().await.unwrap();
+        tx.emit(&customer, revision, &large);
+        tx.commit().await.unwrap();
+    }
+    head(&writer).await;
+    let request = pb::WatchRequest::default();
+    let mut stream = client(&writer).watch(request).await.unwrap().into_inner();
+    let mut seen = Vec::new();
+    while seen.len() < CHANGES {
+        if let Some(Item::Events(batch)) = stream.message().await.unwrap().unwrap().item {
+            seen.extend(batch.events.into_iter().map(|event| event.revision));
+            assert_eq!(batch.remaining.unsigned_abs(), (CHANGES - seen.len()) as u64);
+        }
+    }
+    assert!(seen.into_iter().eq((1..).take(CHANGES)));
+    let page = client(&writer).read_changes(after("")).await.unwrap();
+    assert_eq!(page.into_inner().events.len(), 2);
 }
 
 #[rstest]

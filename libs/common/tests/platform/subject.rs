@@ -15,6 +15,10 @@ use testkit::{Backend, Setup, TestServer};
 
 /// Customers whose name begins with this cannot be applied before they are healed.
 pub const POISON: &str = "poison";
+/// Customers who make the projection panic.
+pub const PANIC: &str = "panic";
+/// Customers whose event breaks a constraint, told by the platform's error.
+pub const CONSTRAINT: &str = "constraint";
 
 fn schema(postgres: &'static str, sqlite: &'static str) -> Migrations {
     let migrator = |sql: &'static str| {
@@ -89,11 +93,11 @@ impl Service for Recorder {
             "CREATE TABLE applied (
                 place BIGINT GENERATED ALWAYS AS IDENTITY, event_id TEXT, customer_id TEXT,
                 revision BIGINT, traceparent TEXT);
-            CREATE TABLE healed (customer_id TEXT)",
+            CREATE TABLE healed (customer_id TEXT NOT NULL)",
             "CREATE TABLE applied (
                 place INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT, customer_id TEXT,
                 revision BIGINT, traceparent TEXT);
-            CREATE TABLE healed (customer_id TEXT)",
+            CREATE TABLE healed (customer_id TEXT NOT NULL)",
         )
     }
 
@@ -127,6 +131,16 @@ impl Projection for Records {
             .bind(id)
             .fetch_one(conn)
             .await)?;
+        assert!(id.as_str() != PANIC, "{id} makes it panic");
+        if id.as_str() == CONSTRAINT {
+            let again = on!(tx, |conn| {
+                sqlx::query("INSERT INTO healed (customer_id) VALUES (NULL)")
+                    .execute(conn)
+                    .await
+                    .map(drop)
+            });
+            again.map_err(common::Error::from)?;
+        }
         if id.as_str().starts_with(POISON) && healed == 0 {
             return Err(ApplyError::Poison(format!("{id} is poisonous")));
         }

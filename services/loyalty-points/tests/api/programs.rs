@@ -125,7 +125,9 @@ async fn contradictory_programs_are_refused_with_every_violation(
         .as_mut()
         .unwrap()
         .micros = 0;
-    bad.tier_policy.as_mut().unwrap().tiers[0].threshold = 5;
+    let policy = bad.tier_policy.as_mut().unwrap();
+    policy.tiers[0].threshold = 5;
+    policy.tiers[1].name = "Sena\0tor".to_owned();
     let status = shop.client.create_program(create(bad)).await.unwrap_err();
     assert_eq!(
         violations(&status),
@@ -133,6 +135,7 @@ async fn contradictory_programs_are_refused_with_every_violation(
             "program.program_id",
             "program.points_currency",
             "program.earning_rule.unit",
+            "program.tier_policy.tiers[1].name",
             "program.tier_policy.tiers"
         ]
     );
