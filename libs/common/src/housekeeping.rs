@@ -8,19 +8,33 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::mutation;
 use crate::platform::Platform;
+use crate::telemetry::metrics;
 
 /// Answers to repeated mutations are kept this long; facts with a natural key need no answer kept.
 const ANSWERS_KEPT: TimeDelta = TimeDelta::days(30);
 /// Changes are kept this long; slower readers start from a snapshot.
 const CHANGES_KEPT: TimeDelta = TimeDelta::days(30);
-const EVERY: Duration = Duration::from_mins(10);
+const FORGET_EVERY: Duration = Duration::from_mins(10);
+const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs until stopped.
 pub(crate) async fn run(platform: Platform, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(EVERY);
+    tokio::join!(sample_pool(&platform, &stop), forget_old(&platform, &stop));
+}
+
+async fn sample_pool(platform: &Platform, stop: &CancellationToken) {
+    let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let (in_use, idle) = platform.db.load();
+        metrics::pool(platform.source, in_use, idle);
+    }
+}
+
+async fn forget_old(platform: &Platform, stop: &CancellationToken) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
     // The first tick is at once: a process that restarts often still forgets.
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        if let Err(error) = forget(&platform).await {
+        if let Err(error) = forget(platform).await {
             tracing::warn!(%error, source = platform.source, "housekeeping failed, trying again later");
         }
     }

@@ -105,6 +105,7 @@ impl Platform {
     /// A transaction that writes.
     pub async fn tx(&self) -> Result<Tx, Error> {
         let world = World {
+            source: self.source,
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             signal: self.signal.clone(),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, Parser};
+use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +61,7 @@ enum Command {
 
 /// Runs one service until it is told to stop. With `migrate`, brings its schema up to date instead.
 pub fn main<S: Service>() -> ExitCode {
-    match parse::<Cli<S::Config>>() {
+    match parse::<Cli<S::Config>>(S::NAME) {
         Ok(cli) => exit_code(run::<S>(cli)),
         Err(exit) => exit,
     }
@@ -69,18 +69,22 @@ pub fn main<S: Service>() -> ExitCode {
 
 /// Settings from flags and variables. `Err` is the code to exit with at once, after `--help` or after
 /// the user was told what is wrong.
-pub fn parse<P: Parser>() -> Result<P, ExitCode> {
-    let settings = P::try_parse().map_err(|answer| {
-        // Nobody to tell when standard error is closed.
-        let _ = answer.print();
-        if answer.use_stderr() {
-            ExitCode::from(BAD_CONFIG)
-        } else {
-            ExitCode::SUCCESS
-        }
-    })?;
+pub fn parse<P: Parser>(name: &'static str) -> Result<P, ExitCode> {
+    let command = P::command().name(name);
+    let matches = command.clone().try_get_matches();
+    let settings = matches
+        .and_then(|matches| P::from_arg_matches(&matches))
+        .map_err(|answer| {
+            // Nobody to tell when standard error is closed.
+            let _ = answer.print();
+            if answer.use_stderr() {
+                ExitCode::from(BAD_CONFIG)
+            } else {
+                ExitCode::SUCCESS
+            }
+        })?;
     let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    refuse_unknown(&P::command(), variables).map_err(|error| exit_code(Err(error)))?;
+    refuse_unknown(&command, variables).map_err(|error| exit_code(Err(error)))?;
     Ok(settings)
 }
 
@@ -191,6 +195,8 @@ async fn open<S: Service>(cli: &Cli<S::Config>, migrate: bool) -> Result<Platfor
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[derive(Clone, Debug, clap::Args)]

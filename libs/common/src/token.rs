@@ -48,7 +48,9 @@ impl ConsistencyToken {
         let mut parts = text.splitn(4, ':');
         let (version, source, revision, customer_id) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        if version != VERSION {
+        // The text is the caller's: what is no name must not reach a database.
+        let named = source.bytes().all(|byte| byte.is_ascii_lowercase());
+        if version != VERSION || source.is_empty() || !named {
             return None;
         }
         Some(Self {
@@ -75,6 +77,20 @@ mod tests {
             Some(token)
         );
         assert_eq!(ConsistencyToken::decode("").unwrap(), None);
+    }
+
+    #[test]
+    fn foreign_text_is_no_token() {
+        for bad in [
+            "2:customer:1:c",
+            "1::1:c",
+            "1:a\0b:1:c",
+            "1:customer:x:c",
+            "1:customer:1:a b",
+        ] {
+            let text = URL_SAFE_NO_PAD.encode(bad);
+            assert!(ConsistencyToken::decode(&text).is_err(), "{bad:?}");
+        }
         assert!(ConsistencyToken::decode("nonsense").is_err());
     }
 }

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use common::Error;
-use common::config::{TelemetryConfig, refuse_unknown};
-use common::process::{exit_code, stopped};
+use common::config::TelemetryConfig;
+use common::process::{exit_code, parse, stopped};
 use common::telemetry;
 use common::time::SystemClock;
 
@@ -43,9 +43,10 @@ enum Command {
 
 /// Parses, runs, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    exit_code(refuse_unknown(&Cli::command(), variables).and_then(|()| run(cli)))
+    match parse("asterism") {
+        Ok(cli) => exit_code(run(cli)),
+        Err(code) => code,
+    }
 }
 
 #[tokio::main]
@@ -75,6 +76,8 @@ async fn serve(config: &SuiteConfig) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

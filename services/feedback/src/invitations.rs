@@ -69,7 +69,7 @@ pub async fn create(
         violations.add("expires_at", "must be in the future");
         violations.all(())?;
     }
-    let survey = store::surveys::get(tx, &invite.survey_id).await?;
+    let survey = store::surveys::hold(tx, &invite.survey_id).await?;
     check_open(&survey)?;
 
     // Locks are taken in the order of ids, so that two batches never wait for each other in a

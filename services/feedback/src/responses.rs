@@ -32,7 +32,7 @@ pub async fn submit(
 ) -> Result<(Response, i64), Error> {
     let id = store::invitations::find_by_token(tx, &hash(&submit.token)).await?;
     let (invitation, revision) = hold(tx, &id.ok_or(Error::TokenNotFound)?).await?;
-    let survey = store::surveys::get(tx, &invitation.survey_id).await?;
+    let survey = store::surveys::hold(tx, &invitation.survey_id).await?;
     let now = platform.now();
     match state(invitation.standing(), now) {
         InvitationState::Issued => check_open(&survey)?,

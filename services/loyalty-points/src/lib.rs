@@ -11,7 +11,7 @@
 //! whose *entries* add up to zero over the member's points, the member's debt and the accounts beside
 //! them. Postings, entries and tier changes are append-only, enforced by triggers. A lot's state and a
 //! member's tier follow from the instant of reading: nothing depends on a clean-up having run. Expired
-//! points are written off in passing, when the member's ledger is posted to next.
+//! points are written off in passing, when points of the member are next spent or taken back.
 //!
 //! # Invariants
 //! - `customers.revision` grows by one with each event about a customer; whoever changes anything of a

@@ -46,13 +46,16 @@ pub async fn enroll(state: &State, tx: &mut Tx, enroll: &Enroll) -> Result<(Memb
     Ok((member, lock.revision))
 }
 
-/// Makes a new customer known and a member of the default program.
+/// Makes a new customer known and a member of the default program. One who is known was enrolled then, and
+/// may have been deleted since.
 pub async fn customer_created(
     state: &State,
     tx: &mut Tx,
     customer_id: &CustomerId,
 ) -> Result<(), Error> {
-    members::insert_customer(tx, customer_id).await?;
+    if !members::insert_customer(tx, customer_id).await? {
+        return Ok(());
+    }
     let enroll_default = Enroll {
         program_id: ProgramId::default_program(),
         customer_id: customer_id.clone(),

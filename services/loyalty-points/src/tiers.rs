@@ -274,11 +274,11 @@ async fn catch_up(
     customer_id: &CustomerId,
 ) -> Result<Option<StoredTier>, common::Error> {
     let mut tx = state.platform.tx().await?;
-    let now = tx.now();
     let program_id = program.program_id.as_str();
     let Some(mut lock) = members::lock(&mut tx, customer_id).await? else {
         return Ok(None);
     };
+    let now = tx.now();
     let standings = members::list_standings(&mut tx, customer_id, program_id, now).await?;
     let Some(mut standing) = standings.into_iter().next() else {
         return Ok(None);

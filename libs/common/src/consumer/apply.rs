@@ -1,8 +1,10 @@
 //! Applying events: a batch in one transaction, one by one when that fails, parking what cannot be applied.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::store::{self, Lease};
@@ -119,12 +121,17 @@ async fn apply_traced<P: Projection>(
     tx: &mut Tx,
     event: &Event,
 ) -> Result<(), ApplyError> {
-    if event.traceparent.is_empty() {
-        return projection.apply(tx, event).await;
-    }
-    let span = tracing::info_span!("apply", consumer = consumer.name, event.id = event.event_id);
-    telemetry::set_parent(&span, &event.traceparent);
-    projection.apply(tx, event).instrument(span).await
+    // A panic would end the consumer's task for good: it counts against the event instead.
+    let apply = AssertUnwindSafe(projection.apply(tx, event)).catch_unwind();
+    let applied = if event.traceparent.is_empty() {
+        apply.await
+    } else {
+        let span =
+            tracing::info_span!("apply", consumer = consumer.name, event.id = event.event_id);
+        telemetry::set_parent(&span, &event.traceparent);
+        apply.instrument(span).await
+    };
+    applied.unwrap_or_else(|_| Err(ApplyError::Poison("the projection panicked".to_owned())))
 }
 
 /// Tries a parked event again; it leaves the list if that goes well. Returns whether there was one.
@@ -146,9 +153,12 @@ pub(super) async fn replay_one<P: Projection>(
     if !store::advance(&mut tx, lease, &lease.position, lag_events).await? {
         return Err(Stop::Fenced);
     }
+    // Deleted before it is applied: whoever discards it at the same moment waits, or was first.
+    if !store::delete_parked(&mut tx, &consumer.name, &event.event_id).await? {
+        return Ok(true);
+    }
     match apply_traced(consumer, projection, &mut tx, &event).await {
         Ok(()) => {
-            store::delete_parked(&mut tx, &consumer.name, &event.event_id).await?;
             store::upsert_seen(
                 &mut tx,
                 consumer.source,

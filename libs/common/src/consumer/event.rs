@@ -76,7 +76,7 @@ impl TryFrom<pb::Event> for Event {
 pub enum ApplyError {
     /// Trouble that is not the event's: tried again until it passes.
     #[error(transparent)]
-    Retry(#[from] Error),
+    Retry(Error),
     /// The event cannot be applied: parked after a few attempts.
     #[error("{0}")]
     Poison(String),
@@ -98,6 +98,15 @@ impl From<sqlx::Error> for ApplyError {
             Self::Poison(error.to_string())
         } else {
             Self::Retry(error.into())
+        }
+    }
+}
+
+impl From<Error> for ApplyError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(error) => error.into(),
+            error => Self::Retry(error),
         }
     }
 }

@@ -43,6 +43,7 @@ pub(crate) async fn run<P: Projection>(consumer: Consumer, projection: P, stop: 
     while !stop.is_cancelled() {
         let waiting = match acquire(&consumer, &owner).await {
             Ok(Some(mut lease)) => {
+                metrics::consumer_lease_taken(&consumer.name);
                 let since = Instant::now();
                 let end = follow(&consumer, &projection, &owner, &mut lease, &stop).await;
                 release(&consumer, &lease).await;
@@ -98,6 +99,7 @@ async fn follow<P: Projection>(
     let mut stream = watch(consumer, lease).await?;
     let mut renewal = tokio::time::interval(consumer.options.lease / 3);
     while replay_one(consumer, projection, lease).await? {}
+    report_parked(consumer).await?;
     loop {
         tokio::select! {
             // Applying runs in this task, so a long batch delays renewal; the epoch check in every
@@ -110,6 +112,7 @@ async fn follow<P: Projection>(
             }
             () = consumer.replay.notified() => {
                 while replay_one(consumer, projection, lease).await? {}
+                report_parked(consumer).await?;
             }
             item = stream.message() => {
                 let Some(item) = item? else { return Ok(()) };
@@ -135,6 +138,13 @@ async fn watch(
     Ok(client.watch(request).await?.into_inner())
 }
 
+async fn report_parked(consumer: &Consumer) -> Result<(), Error> {
+    let stored = store::find(&mut consumer.platform.reader().await?, &consumer.name).await?;
+    let parked = stored.map_or(0, |stored| stored.parked_events.unsigned_abs());
+    metrics::consumer_parked(&consumer.name, parked);
+    Ok(())
+}
+
 async fn handle<P: Projection>(
     consumer: &Consumer,
     projection: &P,
@@ -145,8 +155,11 @@ async fn handle<P: Projection>(
         Some(Item::Events(batch)) => {
             let remaining = batch.remaining;
             let events: Result<Vec<_>, _> = batch.events.into_iter().map(Event::try_from).collect();
-            apply_batch(consumer, projection, lease, &events?, remaining).await?;
+            let events = events?;
+            apply_batch(consumer, projection, lease, &events, remaining).await?;
+            metrics::consumer_applied(&consumer.name, events.len() as u64);
             metrics::consumer_lag(&consumer.name, remaining.unsigned_abs());
+            report_parked(consumer).await?;
         }
         Some(Item::Checkpoint(checkpoint)) if checkpoint.position != lease.position => {
             let mut tx = consumer.platform.tx().await?;

@@ -191,11 +191,18 @@ impl Db {
         })
     }
 
-    /// Connections that are open now.
-    pub fn connections(&self) -> u32 {
+    /// How many connections are in use, and how many wait for work.
+    pub(crate) fn load(&self) -> (u64, u64) {
+        let load = |size: u32, idle: usize| {
+            let idle = u64::try_from(idle).expect("a count fits 64 bits");
+            (u64::from(size).saturating_sub(idle), idle)
+        };
         match self {
-            Self::Postgres(pool) => pool.size(),
-            Self::Sqlite { writer, readers } => writer.size() + readers.size(),
+            Self::Postgres(pool) => load(pool.size(), pool.num_idle()),
+            Self::Sqlite { writer, readers } => load(
+                writer.size() + readers.size(),
+                writer.num_idle() + readers.num_idle(),
+            ),
         }
     }
 

@@ -11,12 +11,13 @@ use crate::error::Error;
 use crate::feed::signal::FeedSignal;
 use crate::feed::store;
 use crate::ids::{CustomerId, Ids};
-use crate::telemetry;
+use crate::telemetry::{self, metrics};
 use crate::time::{Clock, Timestamp};
 
 /// What a transaction needs from the world around it.
 #[derive(Clone)]
 pub(crate) struct World {
+    pub source: &'static str,
     pub clock: Arc<dyn Clock>,
     pub ids: Ids,
     pub signal: Arc<FeedSignal>,
@@ -97,6 +98,7 @@ impl Tx {
             Inner::Sqlite(tx) => tx.commit().await?,
         }
         if !events.is_empty() {
+            metrics::feed_events(self.world.source, events.len() as u64);
             self.world.signal.written();
         }
         join_all(self.afterwards).await;

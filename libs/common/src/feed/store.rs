@@ -7,6 +7,10 @@ use crate::error::Error;
 use crate::on;
 use crate::time::Timestamp;
 
+/// Once a page holds this much it takes no further change: clients refuse messages above 4 MiB by
+/// default, and the largest change has a little more than 1 MiB.
+const PAYLOAD_BYTES_MAX: i64 = 2 << 20;
+
 /// A change as it is stored.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(crate) struct Stored {
@@ -129,21 +133,33 @@ pub(crate) async fn get_head(db: &mut impl Access) -> Result<Head, Error> {
         .await)?)
 }
 
-/// Changes after a position, in order.
+/// Changes after a position, in order: at most `limit`, and fewer when they are large.
 pub(crate) async fn list_after(
     db: &mut impl Access,
     after: i64,
     limit: i64,
 ) -> Result<Vec<Stored>, Error> {
     const SELECT: &str = "
-        SELECT position, event_id, customer_id, revision, recorded_at, type_url, payload, traceparent
-        FROM feed
-        WHERE position > $1
-        ORDER BY position
-        LIMIT $2";
+        WITH page AS (
+            SELECT position, LENGTH(payload) AS bytes
+            FROM feed
+            WHERE position > $1
+            ORDER BY position
+            LIMIT $2
+        ), sized AS (
+            SELECT position, SUM(bytes) OVER (ORDER BY position) - bytes AS bytes_before
+            FROM page
+        )
+        SELECT f.position, f.event_id, f.customer_id, f.revision, f.recorded_at, f.type_url, f.payload,
+            f.traceparent
+        FROM sized AS s
+        JOIN feed AS f ON f.position = s.position
+        WHERE s.bytes_before < $3
+        ORDER BY f.position";
     Ok(on!(db, |conn| sqlx::query_as(SELECT)
         .bind(after)
         .bind(limit)
+        .bind(PAYLOAD_BYTES_MAX)
         .fetch_all(conn)
         .await)?)
 }

@@ -278,3 +278,30 @@ async fn consistency_tokens_are_checked_and_other_services_tokens_are_no_obstacl
     };
     assert!(client.get_customer(ask(foreign.encode())).await.is_ok());
 }
+
+/// Statuses travel in headers, of which clients take few: what is wrong is told as far as it fits.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_violations_arrive_as_a_refusal(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let (_server, mut client) = start(backend).await;
+    let request = pb::BatchGetCustomersRequest {
+        customer_ids: vec!["a b".to_owned(); 1000],
+        at_least: String::new(),
+    };
+    let status = client.batch_get_customers(request).await.unwrap_err();
+    assert_eq!(
+        violations(&status)[..2],
+        ["customer_ids[0]", "customer_ids[1]"]
+    );
+    let long = pb::UpdateCustomerRequest {
+        customer: Some(customer("c1")),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["x".repeat(100_000)],
+        }),
+        request_id: String::new(),
+    };
+    let refused = client.update_customer(long).await;
+    assert_refused(refused, Code::InvalidArgument, "INVALID_REQUEST");
+}

@@ -121,3 +121,28 @@ async fn a_customer_without_history_has_an_empty_summary(
         ["at_least"]
     );
 }
+
+/// Nobody can make a customer unreadable by buying for more than 64 bits hold.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn spend_beyond_64_bits_is_capped(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let (_server, mut client) = start(backend).await;
+    create(&mut client, full_customer("c1")).await.unwrap();
+    for chunk in 0..10 {
+        let ids = chunk * 1000..(chunk + 1) * 1000;
+        let huge = |id: i32| pb::Transaction {
+            total: Some(dollars(1_000_000_000)),
+            ..purchase("c1", &id.to_string())
+        };
+        record(&mut client, ids.map(huge).collect()).await.unwrap();
+    }
+    let summary = client.get_customer_summary(request("c1", None)).await;
+    let summary = summary.unwrap().into_inner().summary.unwrap();
+    let amount = summary.spend[0].amount.clone().unwrap();
+    assert_eq!(
+        (amount.micros, summary.transaction_count),
+        (i64::MAX, 10_000)
+    );
+}

@@ -139,3 +139,45 @@ async fn tokens_of_another_list_and_unknown_customers_are_refused(
         ["customer_id", "kinds[0]", "kinds[1]", "page_size"]
     );
 }
+
+/// A page ends early before it grows beyond what one message takes.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn purchases_with_many_lines_are_spread_over_pages(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let (_server, mut client) = start(backend).await;
+    create(&mut client, customer("c1")).await.unwrap();
+    let day = |day: i32| Some(at(&format!("2025-06-{day:02}T12:00:00Z")));
+    for i in 1..=13 {
+        let large = pb::Transaction {
+            occurred_at: day(i),
+            total: None,
+            lines: vec![line(&"x".repeat(128), 1, dollars(5)); 1000],
+            ..purchase("c1", &format!("p{i}"))
+        };
+        record(&mut client, vec![large]).await.unwrap();
+    }
+    let calls = (1..=13).map(|i| pb::Interaction {
+        occurred_at: day(i),
+        ..call("c1", &format!("i{i}"))
+    });
+    interact(&mut client, calls.collect()).await.unwrap();
+
+    let (mut days, mut pages, mut token) = (Vec::new(), 0, String::new());
+    loop {
+        let request = pb::ListTimelineRequest {
+            page_token: token,
+            ..request("c1")
+        };
+        let page = client.list_timeline(request).await.unwrap().into_inner();
+        days.extend(page.entries.iter().map(|entry| entry.occurred_at));
+        token = page.next_page_token;
+        pages += 1;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let expected: Vec<_> = (1..=13).rev().flat_map(|i| [day(i), day(i)]).collect();
+    assert_eq!((days, pages), (expected, 2));
+}

@@ -260,7 +260,7 @@ pub fn plan(progress: &Progress, act: Act, policy: Policy) -> Result<Event, Refu
         return Err(Refused::IllegalTransition { from, action });
     }
     let transfer = action == Action::Assigned && from != State::New;
-    if transfer && act.reason.is_empty() {
+    if transfer && act.reason.trim().is_empty() {
         return Err(Refused::ReasonRequired);
     }
     if let Some(closed_at) = progress.closed_at

@@ -106,6 +106,21 @@ pub async fn lock(tx: &mut Tx, id: &SurveyId) -> Result<Survey, Error> {
     get(tx, id).await
 }
 
+/// Keeps a survey from being closed until the transaction ends; `SurveyNotFound` without one.
+pub async fn hold(tx: &mut Tx, id: &SurveyId) -> Result<Survey, Error> {
+    const HOLD: Sql = Sql {
+        postgres: "SELECT survey_id FROM survey WHERE survey_id = $1 FOR SHARE",
+        sqlite: "SELECT survey_id FROM survey WHERE survey_id = $1",
+    };
+    let text = HOLD.text(tx.dialect());
+    on!(tx, |conn| sqlx::query(text)
+        .bind(id.as_str())
+        .fetch_optional(conn)
+        .await
+        .map(drop))?;
+    get(tx, id).await
+}
+
 /// Ends a survey.
 pub async fn close(tx: &mut Tx, id: &SurveyId, now: Timestamp) -> Result<(), Error> {
     const CLOSE: &str = "

@@ -153,8 +153,15 @@ async fn transfers_need_a_reason_and_reopening_its_window(
         .assign_ticket(assign("ann"))
         .await
         .expect("a first assignment speaks for itself");
-    let silent = world.tickets.assign_ticket(assign("bob")).await;
-    assert_refused(silent, Code::FailedPrecondition, "REASON_REQUIRED");
+    for reason in ["", "  "] {
+        let reason = reason.to_owned();
+        let silent = pb::AssignTicketRequest {
+            reason,
+            ..assign("bob")
+        };
+        let silent = world.tickets.assign_ticket(silent).await;
+        assert_refused(silent, Code::FailedPrecondition, "REASON_REQUIRED");
+    }
     let assigned = world.now(&opened).await;
     assert_eq!(assigned.assignee, "ann");
 

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use api::feedback::v1 as pb;
 use chrono::TimeDelta;
+use common::on;
 use rstest::rstest;
 use testkit::{Backend, assert_refused, violations};
 use tonic::Code;
@@ -280,4 +281,44 @@ async fn responses_are_listed_newest_first_in_pages(
     };
     let unknown = world.surveys.list_responses(unknown).await;
     assert_refused(unknown, Code::NotFound, "SURVEY_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_taken_once_a_survey_is_being_closed() {
+    let mut world = World::with(Backend::Postgres, &["c1", "c2"]).await;
+    let survey = world.survey(pb::SurveyType::Nps).await;
+    let token = world.invited(&survey, "c1").await.token;
+    let mut closing = world.server.platform.tx().await.unwrap();
+    on!(&mut closing, |conn| sqlx::query(
+        "UPDATE survey SET closed_at = created_at"
+    )
+    .execute(conn)
+    .await
+    .map(drop))
+    .unwrap();
+
+    let (mut surveys, answer) = (world.surveys.clone(), submission(&token, 9));
+    let answer = tokio::spawn(async move { surveys.submit_response(answer).await.map(drop) });
+    let (mut surveys, invite) = (world.surveys.clone(), world.invite(&survey, &["c2"]));
+    let invite = tokio::spawn(async move { surveys.create_invitations(invite).await.map(drop) });
+    while waiting(&world).await < 2 && !answer.is_finished() && !invite.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    closing.commit().await.unwrap();
+    for late in [answer, invite] {
+        let refused = late.await.unwrap();
+        assert_refused(refused, Code::FailedPrecondition, "SURVEY_CLOSED");
+    }
+}
+
+/// How many transactions of this database wait for another one.
+async fn waiting(world: &World) -> i64 {
+    let mut reader = world.server.platform.reader().await.unwrap();
+    on!(&mut reader, |conn| sqlx::query_scalar(
+        "SELECT COUNT(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    .fetch_one(conn)
+    .await)
+    .unwrap()
 }

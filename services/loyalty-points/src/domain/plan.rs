@@ -68,6 +68,21 @@ impl Posting {
             .map(|entry| entry.points)
             .sum()
     }
+
+    /// From when on one of its lines counts in a balance of the past: points from when they were earned, all
+    /// else from when it was posted, since an earning may be older than the debt that it repays.
+    pub fn effective_at(&self, entry: &Entry, posted_at: Timestamp) -> Timestamp {
+        let earned = match entry.account {
+            Account::Issuance => true,
+            Account::Member => entry.points > 0,
+            Account::Debt | Account::Redeemed | Account::Expired => false,
+        };
+        if earned {
+            self.occurred_at.min(posted_at)
+        } else {
+            posted_at
+        }
+    }
 }
 
 /// What a member holds: `points` are those left in lots, expired ones included until they are written off.

@@ -301,12 +301,9 @@ fn tier_policy(v: &mut Violations, raw: pb::TierPolicy) -> Option<TierPolicy> {
     };
     let mut names = std::collections::HashSet::new();
     for (n, tier) in raw.tiers.iter().enumerate() {
-        if tier.name.is_empty() || tier.name.chars().count() > 64 || !names.insert(&tier.name) {
-            let field = format!("program.tier_policy.tiers[{n}].name");
-            v.add(
-                field,
-                "must be 1 to 64 characters and unique in the program",
-            );
+        let field = format!("program.tier_policy.tiers[{n}].name");
+        if text(v, &field, tier.name.clone(), 1..=64).is_some() && !names.insert(&tier.name) {
+            v.add(field, "must be unique in the program");
         }
     }
     if raw.tiers.len() > TIERS_MAX {

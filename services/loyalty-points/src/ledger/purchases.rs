@@ -14,6 +14,7 @@ use crate::domain::program::{Earning, Program, ProgramId};
 use crate::error::Error;
 use crate::store::members::{self, Standing};
 use crate::store::postings::{self, SourceKey};
+use crate::store::voided_purchases;
 
 /// The rule of purchases.
 const BASE_RULE: &str = "base";
@@ -30,17 +31,21 @@ pub struct Purchase {
 }
 
 /// Earns by the base rule for a purchase, in every program the customer is an active member of. A purchase
-/// in another currency, of less than a unit, or of a customer who is no member, earns nothing.
+/// in another currency, of less than a unit, voided before, or of a customer who is no member, earns nothing.
 pub async fn recorded(
     state: &State,
     tx: &mut Tx,
     customer_id: &CustomerId,
     purchase: &Purchase,
 ) -> Result<(), Error> {
-    let now = tx.now();
     let Some(mut lock) = members::lock(tx, customer_id).await? else {
         return Ok(());
     };
+    if voided_purchases::exists(tx, customer_id, &purchase.transaction_id).await? {
+        return Ok(members::settle(tx, &lock).await?);
+    }
+    // After the lock: what others posted while this waited for it lies in the past.
+    let now = tx.now();
     for standing in members::list_standings(tx, customer_id, "", now).await? {
         let program = program_of(state, tx, &standing).await?;
         let points = match program.earning_rule.earn(&purchase.total) {
@@ -87,10 +92,12 @@ pub async fn voided(
     customer_id: &CustomerId,
     transaction_id: &str,
 ) -> Result<(), Error> {
-    let now = tx.now();
     let Some(mut lock) = members::lock(tx, customer_id).await? else {
         return Ok(());
     };
+    // A recording that was parked is applied after the void, if ever.
+    voided_purchases::insert(tx, customer_id, transaction_id).await?;
+    let now = tx.now();
     for standing in members::list_standings(tx, customer_id, "", now).await? {
         let program = program_of(state, tx, &standing).await?;
         let key = SourceKey {

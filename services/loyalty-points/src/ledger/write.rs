@@ -1,6 +1,7 @@
 //! Writes a decided change: postings with entries, lots, the member with the tier, events.
 
 use common::db::Tx;
+use common::time::Timestamp;
 
 use super::Change;
 use crate::State;
@@ -197,12 +198,11 @@ impl Ledger<'_> {
             self.lock.revision -= 1;
             return Err(self.already_posted(tx, &row).await?);
         }
-        let rows = rows(&posting.entries);
+        let rows = rows(posting, posted_at);
         let new = NewEntries {
             customer_id: &row.customer_id,
             program_id: self.program_id,
             posting_id: &row.posting_id,
-            effective_at: posting.occurred_at.min(posted_at),
             entries: &rows,
         };
         entries::insert(tx, new).await?;
@@ -222,14 +222,15 @@ impl Ledger<'_> {
     }
 }
 
-fn rows(entries: &[Entry]) -> Vec<EntryRow> {
+fn rows(posting: &Posting, posted_at: Timestamp) -> Vec<EntryRow> {
     let row = |(line, entry): (i64, &Entry)| EntryRow {
         line,
         account: account(entry.account).to_owned(),
         lot_id: entry.lot_id.clone(),
         points: entry.points,
+        effective_at: posting.effective_at(entry, posted_at).micros(),
     };
-    (0..).zip(entries).map(row).collect()
+    (0..).zip(&posting.entries).map(row).collect()
 }
 
 fn kind(kind: Kind) -> &'static str {

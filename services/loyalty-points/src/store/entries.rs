@@ -17,6 +17,8 @@ pub struct EntryRow {
     pub lot_id: Option<String>,
     /// Signed amount.
     pub points: i64,
+    /// From when on it counts in a balance of the past, in microseconds since 1970.
+    pub effective_at: i64,
 }
 
 /// Where lines belong.
@@ -27,8 +29,6 @@ pub struct NewEntries<'a> {
     pub program_id: &'a str,
     /// Their posting.
     pub posting_id: &'a str,
-    /// From when on they count in a balance of the past.
-    pub effective_at: Timestamp,
     /// The lines.
     pub entries: &'a [EntryRow],
 }
@@ -38,23 +38,22 @@ pub async fn insert(tx: &mut Tx, new: NewEntries<'_>) -> Result<(), common::Erro
     const INSERT: Sql = Sql {
         postgres: "
             INSERT INTO entries
-                (customer_id, program_id, posting_id, effective_at, line, account, lot_id, points)
-            SELECT $1, $2, $3, $4, line, account, lot_id, points
-            FROM json_to_recordset(CAST($5 AS json))
-                AS entry (line BIGINT, account TEXT, lot_id TEXT, points BIGINT)",
+                (customer_id, program_id, posting_id, line, account, lot_id, points, effective_at)
+            SELECT $1, $2, $3, line, account, lot_id, points, effective_at
+            FROM json_to_recordset(CAST($4 AS json))
+                AS entry (line BIGINT, account TEXT, lot_id TEXT, points BIGINT, effective_at BIGINT)",
         sqlite: "
             INSERT INTO entries
-                (customer_id, program_id, posting_id, effective_at, line, account, lot_id, points)
-            SELECT $1, $2, $3, $4, value ->> 'line', value ->> 'account', value ->> 'lot_id',
-                   value ->> 'points'
-            FROM json_each($5)",
+                (customer_id, program_id, posting_id, line, account, lot_id, points, effective_at)
+            SELECT $1, $2, $3, value ->> 'line', value ->> 'account', value ->> 'lot_id',
+                   value ->> 'points', value ->> 'effective_at'
+            FROM json_each($4)",
     };
     let text = INSERT.text(tx.dialect());
     Ok(on!(tx, |conn| sqlx::query(text)
         .bind(new.customer_id)
         .bind(new.program_id)
         .bind(new.posting_id)
-        .bind(new.effective_at)
         .bind(common::db::json_list(new.entries))
         .execute(conn)
         .await
@@ -69,13 +68,13 @@ pub async fn list(
 ) -> Result<Vec<(String, EntryRow)>, common::Error> {
     const SELECT: Sql = Sql {
         postgres: "
-            SELECT posting_id, line, account, lot_id, points
+            SELECT posting_id, line, account, lot_id, points, effective_at
             FROM entries
             WHERE customer_id = $1
                 AND posting_id IN (SELECT json_array_elements_text(CAST($2 AS json)))
             ORDER BY posting_id, line",
         sqlite: "
-            SELECT posting_id, line, account, lot_id, points
+            SELECT posting_id, line, account, lot_id, points, effective_at
             FROM entries
             WHERE customer_id = $1
                 AND posting_id IN (SELECT value FROM json_each($2))

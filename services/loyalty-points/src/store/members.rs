@@ -131,17 +131,18 @@ pub async fn settle(tx: &mut Tx, lock: &Lock) -> Result<(), common::Error> {
         .map(drop))?)
 }
 
-/// Makes a customer known, without effect if it is.
-pub async fn insert_customer(tx: &mut Tx, customer_id: &CustomerId) -> Result<(), common::Error> {
+/// Makes a customer known; false if it is.
+pub async fn insert_customer(tx: &mut Tx, customer_id: &CustomerId) -> Result<bool, common::Error> {
     const INSERT: &str = "
         INSERT INTO customers (customer_id, revision)
         VALUES ($1, 0)
         ON CONFLICT (customer_id) DO NOTHING";
-    Ok(on!(tx, |conn| sqlx::query(INSERT)
+    let inserted = on!(tx, |conn| sqlx::query(INSERT)
         .bind(customer_id)
         .execute(conn)
         .await
-        .map(drop))?)
+        .map(|done| done.rows_affected()))?;
+    Ok(inserted == 1)
 }
 
 /// A customer's memberships in all programs or in one (`program_id` not empty), by program.

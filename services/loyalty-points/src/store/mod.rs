@@ -7,3 +7,4 @@ pub mod postings;
 pub mod programs;
 pub mod summary;
 pub mod tiers;
+pub mod voided_purchases;
