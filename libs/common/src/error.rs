@@ -12,6 +12,11 @@ use crate::validate::Violations;
 /// The domain of every `ErrorInfo`.
 pub const DOMAIN: &str = "asterism";
 
+/// Longer texts are cut: a status travels in headers, of which some clients take no more than 8 KiB.
+const TEXT_BYTES_MAX: usize = 500;
+/// Violations are listed up to this size, for the same reason.
+const VIOLATION_BYTES_MAX: usize = 3000;
+
 /// Tells a caller why a request was refused.
 #[derive(Debug)]
 pub struct Refusal {
@@ -57,18 +62,36 @@ impl Refusal {
         self
     }
 
-    /// As a gRPC status with its details.
+    /// As a gRPC status with its details, cut to what fits: it may quote whatever a caller sent.
     pub fn into_status(self) -> Status {
         let mut details = ErrorDetails::new();
-        details.set_error_info(self.reason, DOMAIN, self.metadata);
+        let metadata = self.metadata.into_iter();
+        let metadata: HashMap<_, _> = metadata.map(|(key, text)| (key, cut(text))).collect();
+        details.set_error_info(self.reason, DOMAIN, metadata);
+        let mut bytes = 0;
         for violation in self.violations.iter() {
-            details.add_bad_request_violation(&violation.field, &violation.description);
+            let (field, description) = (&violation.field, &violation.description);
+            let (field, description) = (cut(field.clone()), cut(description.clone()));
+            bytes += field.len() + description.len();
+            if bytes > VIOLATION_BYTES_MAX {
+                break;
+            }
+            details.add_bad_request_violation(field, description);
         }
         if let Some(delay) = self.retry_after {
             details.set_retry_info(Some(delay));
         }
-        Status::with_error_details(self.code, self.message, details)
+        Status::with_error_details(self.code, cut(self.message), details)
     }
+}
+
+/// A text as far as it fits into a status.
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push_str("...");
+    }
+    text
 }
 
 /// What can go wrong in any service.
@@ -204,7 +227,7 @@ fn database_refusal(error: &sqlx::Error) -> Refusal {
         return Refusal::new(
             Code::Unavailable,
             "DATABASE_UNAVAILABLE",
-            "the database cannot be reached: try again",
+            "the database cannot be reached or is too busy: try again",
         )
         .retry_after(Duration::from_millis(200));
     }
@@ -219,16 +242,17 @@ pub fn is_conflict(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 
-/// The connection, not the statement, was the trouble.
+/// The database, not the statement, was the trouble.
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        // Class 57P and 08 of PostgreSQL: shutting down, starting up, connection lost.
+        // Classes 57, 08 and 53 of PostgreSQL: shutting down, starting up, statement timed out (it waited
+        // for a lock, or the machine is overloaded), connection lost, out of connections, memory or disk.
         other => other
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| {
-                code.starts_with("57P") || code.starts_with("08") || code == "53300"
+                code.len() == 5 && ["57P", "08"].iter().any(|class| code.starts_with(class))
             }),
     }
 }

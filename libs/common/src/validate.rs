@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use crate::error::Error;
 
+const VIOLATIONS_MAX: usize = 100;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -23,12 +25,15 @@ impl Violations {
         Self::default()
     }
 
-    /// Records that a field is wrong; the description says what it must be.
+    /// Records that a field is wrong; the description says what it must be. Beyond a hundred nothing is
+    /// recorded: a request of a few bytes an item must not grow a thousandfold here.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(Violation {
-            field: field.into(),
-            description: description.into(),
-        });
+        if self.0.len() < VIOLATIONS_MAX {
+            self.0.push(Violation {
+                field: field.into(),
+                description: description.into(),
+            });
+        }
     }
 
     /// The value, or `None` and the error recorded under the field.

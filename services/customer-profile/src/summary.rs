@@ -53,8 +53,8 @@ fn spend_in_currency(stats: SpendStats) -> pb::Spend {
     pb::Spend {
         amount: Some(
             Money {
+                micros: stats.total_micros(),
                 currency: stats.currency,
-                micros: stats.total_micros,
             }
             .into(),
         ),

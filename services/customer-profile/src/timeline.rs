@@ -41,13 +41,20 @@ pub async fn list(
         before: (Timestamp::from_micros(micros), &id),
         limit: list.page.size + 1,
     };
-    let mut entries = Vec::new();
+    let (mut entries, mut ends_early) = (Vec::new(), false);
     if list.transactions {
-        for transaction in store::transactions::list(db, stretch).await? {
+        let (transactions, early) = store::transactions::list(db, stretch).await?;
+        ends_early = early;
+        for transaction in transactions {
             let entry = pb::timeline_entry::Entry::Transaction((&transaction).into());
             entries.push((transaction.occurred_at, transaction.id, entry));
         }
     }
+    // Beyond an early end there are purchases that were not read: nothing past it belongs to this page.
+    let end = entries
+        .last()
+        .filter(|_| ends_early)
+        .map(|(at, id, _): &(Timestamp, String, _)| (*at, id.clone()));
     if list.interactions {
         for interaction in store::interactions::list(db, stretch).await? {
             let entry = pb::timeline_entry::Entry::Interaction((&interaction).into());
@@ -55,9 +62,15 @@ pub async fn list(
         }
     }
     entries.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
-    let next_page_token = list
+    if let Some((end_at, end_id)) = &end {
+        entries.retain(|(at, id, _)| (at, id) >= (end_at, end_id));
+    }
+    let mut next_page_token = list
         .page
         .cut(&mut entries, |(at, id, _)| (at.micros(), id.clone()));
+    if let (Some((at, id)), true) = (end, next_page_token.is_empty()) {
+        next_page_token = list.page.next_token(&(at.micros(), id));
+    }
     let entry = |(at, _, entry): (Timestamp, String, _)| pb::TimelineEntry {
         occurred_at: Some(at.into()),
         entry: Some(entry),

@@ -205,8 +205,9 @@ pub(crate) async fn sequence(conn: &mut PgConnection, limit: i64) -> Result<u64,
     Ok(moved)
 }
 
-/// Deletes changes recorded before an instant and raises the floor; returns the new floor.
-pub(crate) async fn compact(tx: &mut Tx, before: Timestamp) -> Result<i64, Error> {
+/// Deletes the oldest changes that were recorded before an instant, `limit` at most, and raises the floor;
+/// returns the new floor.
+pub(crate) async fn compact(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<i64, Error> {
     // In one statement, PostgreSQL would see the head as the sequencer leaves it but the feed as it was
     // before, and take what was just sequenced for old: so the lock comes first, in its own statement.
     const LOCK: Sql = Sql {
@@ -214,9 +215,14 @@ pub(crate) async fn compact(tx: &mut Tx, before: Timestamp) -> Result<i64, Error
         sqlite: "SELECT position FROM feed_head WHERE part = 0",
     };
     const RAISE: &str = "
+        WITH oldest AS (
+            SELECT position, recorded_at FROM feed ORDER BY position LIMIT $2
+        )
         UPDATE feed_head
         SET floor = COALESCE(
-            (SELECT MIN(position) - 1 FROM feed WHERE recorded_at >= $1), position)
+            (SELECT MIN(position) - 1 FROM oldest WHERE recorded_at >= $1),
+            (SELECT MAX(position) FROM oldest),
+            floor)
         WHERE part = 0
         RETURNING floor";
     const DELETE: &str = "DELETE FROM feed WHERE position <= $1";
@@ -224,6 +230,7 @@ pub(crate) async fn compact(tx: &mut Tx, before: Timestamp) -> Result<i64, Error
     on!(tx, |conn| sqlx::query(lock).execute(conn).await.map(drop))?;
     let floor: i64 = on!(tx, |conn| sqlx::query_scalar(RAISE)
         .bind(before)
+        .bind(limit)
         .fetch_one(conn)
         .await)?;
     on!(tx, |conn| sqlx::query(DELETE)

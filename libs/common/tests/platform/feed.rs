@@ -306,6 +306,34 @@ async fn a_draining_server_ends_the_stream_resumably(#[values(Sqlite, Postgres)]
     assert_refused(end, Code::Unavailable, "SERVER_DRAINING");
 }
 
+/// Compaction goes in steps, each a short transaction, until all that is old is forgotten.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_of_a_long_past_forgets_all_of_it(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
+    let writer = writer(backend).await;
+    let emit = async |revisions: std::ops::Range<i64>| {
+        let customer = common::ids::CustomerId::parse("a").unwrap();
+        let mut tx = writer.platform.tx().await.unwrap();
+        for revision in revisions {
+            tx.emit(&customer, revision, &CustomerDeleted::default());
+        }
+        tx.commit().await.unwrap();
+        writer.platform.feed().head().await.unwrap().number
+    };
+    let compact = async || writer.platform.compact_feed(writer.platform.now()).await;
+    assert_eq!(emit(0..4500).await, 4500);
+    writer.clock.advance(TimeDelta::days(1));
+    assert_eq!(emit(4500..4503).await, 4503);
+    assert_eq!(compact().await.unwrap(), 4500);
+    let page = client(&writer).read_changes(after("")).await.unwrap();
+    assert_eq!(page.into_inner().events.len(), 3);
+    writer.clock.advance(TimeDelta::days(1));
+    assert_eq!(compact().await.unwrap(), 4503);
+    assert_eq!(compact().await.unwrap(), 4503);
+}
+
 /// Compaction beside writers must never take what is new for old.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]

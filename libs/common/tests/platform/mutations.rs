@@ -1,5 +1,7 @@
 //! Mutations that are repeated: one effect, equal answers.
 
+use std::time::Duration;
+
 use api::r#type::v1::Money;
 use common::error::Refusal;
 use common::mutation::{Begun, Call, REPLAYED};
@@ -7,10 +9,10 @@ use common::on;
 use common::platform::Platform;
 use rstest::rstest;
 use testkit::Backend::{self, Postgres, Sqlite};
-use testkit::assert_refused;
+use testkit::{Setup, TestServer, assert_refused};
 use tonic::{Code, Response, Status};
 
-use crate::subject::{bump, writer};
+use crate::subject::{Writer, bump, writer};
 
 const METHOD: &str = "asterism.test.v1.Test/Count";
 
@@ -117,6 +119,29 @@ async fn concurrent_duplicates_have_one_effect_and_equal_answers(
     assert_eq!(answers.iter().filter(|answer| !replayed(answer)).count(), 1);
     assert!(answers.iter().all(|answer| answer.get_ref().micros == 1));
     assert_eq!(counted(&writer.platform).await, 1);
+}
+
+/// A duplicate that waits in vain for the first call is no internal error.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_that_waits_too_long_may_try_again(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
+    let mut setup = Setup::<Writer>::default();
+    setup.database.statement_timeout = Duration::from_millis(300);
+    setup.database.pool_wait = Duration::from_millis(300);
+    let writer = TestServer::start_as(backend, &[], setup).await;
+    let begin = async || {
+        let call = Call::new(METHOD, &request(5), "r1");
+        writer.platform.begin::<Money>(call).await
+    };
+    let first = begin().await;
+    let Err(error) = begin().await else {
+        panic!("the first call still runs")
+    };
+    let refused = Err::<Response<()>, _>(Status::from(error));
+    assert_refused(refused, Code::Unavailable, "DATABASE_UNAVAILABLE");
+    drop(first);
 }
 
 #[rstest]

@@ -6,7 +6,7 @@ use common::time::Timestamp;
 
 use super::{Fact, Key};
 
-/// The largest amount, a billion units: sums over any real history then fit 64 bits.
+/// The largest amount, a billion units: the sum of a purchase's lines then fits 64 bits.
 pub const AMOUNT_MICROS_MAX: i64 = 1_000_000_000_000_000;
 
 /// A purchase, as recorded.

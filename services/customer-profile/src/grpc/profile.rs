@@ -39,15 +39,17 @@ pub fn parse(
         attributes: customer.attributes,
         external_ids: customer.external_ids,
     };
-    fields.at_most("attributes", profile.attributes.len(), ATTRIBUTES_MAX);
-    for (key, value) in &profile.attributes {
-        fields.parse("attributes", name(key));
-        fields.parse(&format!("attributes.{key}"), line(value, 1000));
+    if fields.at_most("attributes", profile.attributes.len(), ATTRIBUTES_MAX) {
+        for (key, value) in &profile.attributes {
+            fields.parse("attributes", name(key));
+            fields.parse(&format!("attributes.{key}"), line(value, 1000));
+        }
     }
-    fields.at_most("external_ids", profile.external_ids.len(), EXTERNAL_IDS_MAX);
-    for (source, id) in &profile.external_ids {
-        fields.parse("external_ids", trimmed(source, 64));
-        fields.parse(&format!("external_ids.{source}"), trimmed(id, 128));
+    if fields.at_most("external_ids", profile.external_ids.len(), EXTERNAL_IDS_MAX) {
+        for (source, id) in &profile.external_ids {
+            fields.parse("external_ids", trimmed(source, 64));
+            fields.parse(&format!("external_ids.{source}"), trimmed(id, 128));
+        }
     }
     profile
 }

@@ -16,12 +16,23 @@ pub struct SpendStats {
     pub currency: Currency,
     /// How many.
     pub count: i64,
-    /// Sum of their totals.
-    pub total_micros: i64,
+    /// Sum of their totals: whole units. Apart from the rest, since a sum of micros may exceed 64 bits.
+    pub units: i64,
+    /// Sum of their totals: millionths beyond the whole units.
+    pub micros: i64,
     /// When the first one happened.
     pub first_at: Timestamp,
     /// When the last one happened.
     pub last_at: Timestamp,
+}
+
+impl SpendStats {
+    /// Sum of the totals, as far as 64 bits hold it.
+    pub fn total_micros(&self) -> i64 {
+        self.units
+            .saturating_mul(1_000_000)
+            .saturating_add(self.micros)
+    }
 }
 
 /// Interactions over one channel.
@@ -44,7 +55,8 @@ pub async fn spend_stats(
     const SELECT: &str = "
         SELECT currency,
             COUNT(*) AS count,
-            CAST(SUM(total_micros) AS BIGINT) AS total_micros,
+            CAST(SUM(total_micros / 1000000) AS BIGINT) AS units,
+            CAST(SUM(total_micros % 1000000) AS BIGINT) AS micros,
             MIN(occurred_at) AS first_at,
             MAX(occurred_at) AS last_at
         FROM customer_transaction

@@ -13,6 +13,10 @@ use super::{Stretch, execute, json, rows};
 use crate::domain::{Key, Line, Transaction, Voided};
 use crate::error::Error;
 
+/// A stretch takes no further purchase once it has this many lines: with the last one's they stay well
+/// below the 4 MiB that clients take in one message by default.
+const LISTED_LINES_MAX: i64 = 2000;
+
 #[derive(Debug, Serialize, sqlx::FromRow)]
 struct Row {
     customer_id: String,
@@ -72,20 +76,34 @@ pub async fn find(db: &mut impl Access, id: &str) -> Result<Option<Transaction>,
     Ok(with_lines(db, rows).await?.pop())
 }
 
-/// A stretch of a customer's purchases.
-pub async fn list(db: &mut impl Access, stretch: Stretch<'_>) -> Result<Vec<Transaction>, Error> {
-    const SELECT: &str = select!(
-        "FROM customer_transaction AS t
+/// A stretch of a customer's purchases; whether it ends early because of their many lines.
+pub async fn list(
+    db: &mut impl Access,
+    stretch: Stretch<'_>,
+) -> Result<(Vec<Transaction>, bool), Error> {
+    #[derive(sqlx::FromRow)]
+    struct Listed {
+        #[sqlx(flatten)]
+        row: Row,
+        lines: i64,
+    }
+    const SELECT: &str = "
+        SELECT t.customer_id, t.transaction_id, t.source, t.external_id, t.occurred_at, t.currency,
+            t.total_micros, t.recorded_at, t.voided_at, t.void_reason,
+            (SELECT COUNT(*)
+            FROM transaction_line AS l
+            WHERE l.customer_id = t.customer_id AND l.transaction_id = t.transaction_id) AS lines
+        FROM customer_transaction AS t
         WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND (t.occurred_at, t.transaction_id) < ($3, $4)
         ORDER BY t.occurred_at DESC, t.transaction_id DESC
-        LIMIT $5");
+        LIMIT $5";
     let Stretch {
         customer_id,
         as_of,
         before,
         limit,
     } = stretch;
-    let rows = on!(db, |conn| sqlx::query_as(SELECT)
+    let listed: Vec<Listed> = on!(db, |conn| sqlx::query_as(SELECT)
         .bind(customer_id)
         .bind(as_of)
         .bind(before.0)
@@ -93,7 +111,15 @@ pub async fn list(db: &mut impl Access, stretch: Stretch<'_>) -> Result<Vec<Tran
         .bind(limit)
         .fetch_all(conn)
         .await)?;
-    with_lines(db, rows).await
+    let (mut lines, found) = (0, listed.len());
+    let fits = |listed: &Listed| {
+        let fits = lines < LISTED_LINES_MAX;
+        lines += listed.lines;
+        fits
+    };
+    let rows: Vec<_> = listed.into_iter().take_while(fits).map(|l| l.row).collect();
+    let ends_early = rows.len() < found;
+    Ok((with_lines(db, rows).await?, ends_early))
 }
 
 /// Inserts new purchases; returns how many: fewer when another writer took a key since we looked.

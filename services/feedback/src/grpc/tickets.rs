@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{convert, ticket_requests as parse};
 use crate::domain::ticket::Policy;
+use crate::error::Error;
 use crate::tickets::{Changed, Move, Open};
 use crate::{store, tickets};
 
@@ -70,6 +71,10 @@ impl TicketService for Tickets {
             Begun::Fresh(mutation) => mutation,
         };
         let outcome = tickets::open(&self.platform, mutation.tx(), open).await;
+        if let Err(unknown @ Error::CustomerNotFound(_)) = outcome {
+            // Perhaps only not heard of yet: not stored, so that a retry can succeed.
+            return Err(unknown.into());
+        }
         let answer = |ticket, consistency_token| pb::OpenTicketResponse {
             ticket: Some(ticket),
             consistency_token,

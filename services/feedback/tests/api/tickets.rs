@@ -172,6 +172,20 @@ async fn tickets_are_opened_for_known_customers_only(
     let fields = ["customer_id", "type", "priority", "subject", "description"];
     assert_eq!(violations(&status), fields);
 
+    let request = pb::OpenTicketRequest {
+        request_id: "r1".to_owned(),
+        ..complaint("late")
+    };
+    let early = world.tickets.open_ticket(request.clone()).await;
+    assert_refused(early, Code::NotFound, "CUSTOMER_NOT_FOUND");
+    world.create("late").await;
+    world.server.caught_up(&world.customers).await;
+    world
+        .tickets
+        .open_ticket(request)
+        .await
+        .expect("a retry finds who has been heard of meanwhile");
+
     world.create("new").await;
     let request = pb::OpenTicketRequest {
         at_least: world.customers.token("new", 1),
@@ -190,7 +204,7 @@ async fn tickets_are_opened_for_known_customers_only(
         .unwrap();
     assert_eq!(
         list.into_inner().tickets.len(),
-        2,
+        3,
         "a refusal changes nothing"
     );
 }

@@ -5,13 +5,15 @@ pub mod present;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
-use common::mutation::{Begun, Call};
+use common::mutation::{Begun, Call, Mutation};
 use common::page::PageRequest;
 use common::validate::Violations;
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use self::parse::{RawOf, RawPage};
 use crate::domain::lots::Lot;
+use crate::error::Error;
 use crate::ledger::{self, EarnPoints, RedeemPoints, ReverseTransaction, reads};
 use crate::members::{self, Enroll};
 use crate::tiers::{self, Wanted};
@@ -122,7 +124,7 @@ impl LoyaltyService for Grpc {
             member: Some(present::member(&member)),
             consistency_token: self.state.platform.token(&member.customer_id, revision),
         };
-        mutation.finish(enrolled.map(respond)).await
+        finish(mutation, enrolled.map(respond)).await
     }
 
     async fn get_member(
@@ -184,7 +186,7 @@ impl LoyaltyService for Grpc {
         };
         let posted = ledger::earn(&self.state, mutation.tx(), earn).await;
         let outcome = posted.map(|posted| present::earned(&self.state.platform, posted));
-        mutation.finish(outcome).await
+        finish(mutation, outcome).await
     }
 
     async fn redeem_points(
@@ -205,7 +207,7 @@ impl LoyaltyService for Grpc {
         };
         let posted = ledger::redeem(&self.state, mutation.tx(), redeem).await;
         let outcome = posted.map(|posted| present::redeemed(&self.state.platform, posted));
-        mutation.finish(outcome).await
+        finish(mutation, outcome).await
     }
 
     async fn reverse_transaction(
@@ -226,7 +228,7 @@ impl LoyaltyService for Grpc {
         };
         let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await;
         let outcome = posted.map(|posted| present::reversed(&self.state.platform, posted));
-        mutation.finish(outcome).await
+        finish(mutation, outcome).await
     }
 
     async fn get_balance(
@@ -360,6 +362,17 @@ impl LoyaltyService for Grpc {
             changes,
             next_page_token,
         }))
+    }
+}
+
+/// Ends a mutation. A customer unknown here may only not have been heard of yet: that refusal is not stored,
+/// so that a retry can succeed.
+async fn finish<T: Message>(mutation: Mutation, outcome: Result<T, Error>) -> Answer<T> {
+    match outcome {
+        Err(unknown @ (Error::CustomerNotFound(_) | Error::MemberNotFound { .. })) => {
+            Err(unknown.into())
+        }
+        outcome => mutation.finish(outcome).await,
     }
 }
 

@@ -102,6 +102,34 @@ async fn enrolment_needs_a_known_customer_and_program(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retry_succeeds_once_the_customer_has_been_heard_of(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::open(backend).await;
+    let request_id = "r1".to_owned();
+    let earning = pb::EarnPointsRequest {
+        request_id: request_id.clone(),
+        ..earn("c1", 5, "s1")
+    };
+    let enrolment = pb::EnrollMemberRequest {
+        request_id,
+        ..enroll("c1")
+    };
+    let early = shop.try_earn(earning.clone()).await;
+    assert_refused(early, Code::NotFound, "MEMBER_NOT_FOUND");
+    let early = shop.client.enroll_member(enrolment.clone()).await;
+    assert_refused(early, Code::NotFound, "CUSTOMER_NOT_FOUND");
+    shop.created("c1").await;
+    shop.caught_up().await;
+    shop.client.enroll_member(enrolment).await.unwrap();
+    for _ in 0..2 {
+        shop.try_earn(earning.clone()).await.unwrap();
+    }
+    assert_eq!(shop.balance("c1").await, (5, 0, 0));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_customer_earns_and_redeems_no_more(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
