@@ -252,7 +252,10 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| {
-                code.len() == 5 && ["57P", "08"].iter().any(|class| code.starts_with(class))
+                code.len() == 5
+                    && ["57", "08", "53"]
+                        .iter()
+                        .any(|class| code.starts_with(class))
             }),
     }
 }
@@ -261,4 +264,24 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
 fn internal(cause: &str) -> Refusal {
     tracing::error!(error = cause, "internal error");
     Refusal::new(Code::Internal, "INTERNAL", "internal error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_fits_into_headers_whatever_it_quotes() {
+        let mut violations = Violations::new();
+        for i in 0..1000 {
+            violations.add(format!("ids[{i}]"), "é".repeat(2000));
+        }
+        let status = Refusal::new(Code::InvalidArgument, "X", "é".repeat(100_000))
+            .with("given", "é".repeat(100_000))
+            .violations(violations)
+            .into_status();
+        let headers = status.into_http::<()>().headers().clone();
+        let bytes: usize = headers.values().map(http::HeaderValue::len).sum();
+        assert!(bytes < 8000, "{bytes}");
+    }
 }

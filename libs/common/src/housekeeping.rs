@@ -14,6 +14,8 @@ use crate::telemetry::metrics;
 const ANSWERS_KEPT: TimeDelta = TimeDelta::days(30);
 /// Changes are kept this long; slower readers start from a snapshot.
 const CHANGES_KEPT: TimeDelta = TimeDelta::days(30);
+/// Answers forgotten in one transaction: on SQLite nobody else writes meanwhile.
+const FORGOTTEN_AT_ONCE: i64 = 2000;
 const FORGET_EVERY: Duration = Duration::from_mins(10);
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 
@@ -42,9 +44,15 @@ async fn forget_old(platform: &Platform, stop: &CancellationToken) {
 
 async fn forget(platform: &Platform) -> Result<(), Error> {
     let now = platform.now();
-    let mut tx = platform.tx().await?;
-    mutation::store::delete_before(&mut tx, now - ANSWERS_KEPT).await?;
-    tx.commit().await?;
+    loop {
+        let mut tx = platform.tx().await?;
+        let before = now - ANSWERS_KEPT;
+        let forgotten = mutation::store::delete_before(&mut tx, before, FORGOTTEN_AT_ONCE).await?;
+        tx.commit().await?;
+        if forgotten == 0 {
+            break;
+        }
+    }
     platform.compact_feed(now - CHANGES_KEPT).await?;
     Ok(())
 }

@@ -81,18 +81,28 @@ pub struct Summary {
     pub tiers: Vec<summary::TierCount>,
 }
 
-/// Adds a program up in one snapshot.
+/// Adds a program up in one snapshot, as it is now or was at another instant.
 pub async fn summarise(
     state: &State,
     program_id: ProgramId,
-    as_of: Timestamp,
+    as_of: Option<Timestamp>,
 ) -> Result<Summary, Error> {
     let mut db = state.platform.snapshot().await?;
     state.programs.get(&mut db, &program_id).await?;
+    let id = program_id.as_str();
+    let (held, debt, as_of) = if let Some(as_of) = as_of {
+        let held = summary::get_held_at(&mut db, id, as_of).await?;
+        let debt = summary::get_debt_at(&mut db, id, as_of).await?;
+        (held, debt, as_of)
+    } else {
+        let now = state.platform.now();
+        let held = summary::get_held(&mut db, id, now).await?;
+        (held, summary::get_debt(&mut db, id).await?, now)
+    };
     Ok(Summary {
-        held: summary::get_held(&mut db, program_id.as_str(), as_of).await?,
-        debt: summary::get_debt(&mut db, program_id.as_str(), as_of).await?,
-        tiers: summary::list_tier_counts(&mut db, program_id.as_str(), as_of).await?,
+        held,
+        debt,
+        tiers: summary::list_tier_counts(&mut db, id, as_of).await?,
         program_id,
         as_of,
     })

@@ -83,23 +83,33 @@ pub enum ApplyError {
 }
 
 impl From<sqlx::Error> for ApplyError {
-    /// A constraint that the event's content violates will be violated next time too.
     fn from(error: sqlx::Error) -> Self {
-        let constraint = error.as_database_error().is_some_and(|database| {
-            use sqlx::error::ErrorKind::{
-                CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation,
-            };
-            matches!(
-                database.kind(),
-                CheckViolation | ForeignKeyViolation | NotNullViolation | UniqueViolation
-            )
-        });
-        if constraint {
+        if is_of_the_content(&error) {
             Self::Poison(error.to_string())
         } else {
             Self::Retry(error.into())
         }
     }
+}
+
+/// A constraint or a range that the event's content exceeds will be exceeded next time too.
+fn is_of_the_content(error: &sqlx::Error) -> bool {
+    use sqlx::error::ErrorKind::{
+        CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation,
+    };
+    let Some(database) = error.as_database_error() else {
+        // SQLite turns an integer that grows too large into a number that is none.
+        return matches!(error, sqlx::Error::ColumnDecode { .. });
+    };
+    let constraint = matches!(
+        database.kind(),
+        CheckViolation | ForeignKeyViolation | NotNullViolation | UniqueViolation
+    );
+    // Class 22 of PostgreSQL: data exceptions. SQLite has no code for its only one.
+    let code = database.code().unwrap_or_default();
+    constraint
+        || (code.len() == 5 && code.starts_with("22"))
+        || database.message() == "integer overflow"
 }
 
 impl From<Error> for ApplyError {

@@ -110,13 +110,25 @@ pub(super) async fn update(
     Ok(())
 }
 
-/// Forgets answers older than an instant.
-pub(crate) async fn delete_before(tx: &mut Tx, before: Timestamp) -> Result<(), Error> {
-    const DELETE: &str = "DELETE FROM idempotency WHERE created_at < $1";
-    on!(tx, |conn| sqlx::query(DELETE)
+/// Forgets the oldest answers given before an instant, `limit` at most; returns how many.
+pub(crate) async fn delete_before(
+    tx: &mut Tx,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64, Error> {
+    const DELETE: &str = "
+        DELETE FROM idempotency
+        WHERE (method, request_id) IN (
+            SELECT method, request_id
+            FROM idempotency
+            WHERE created_at < $1
+            ORDER BY created_at
+            LIMIT $2
+        )";
+    Ok(on!(tx, |conn| sqlx::query(DELETE)
         .bind(before)
+        .bind(limit)
         .execute(conn)
         .await
-        .map(drop))?;
-    Ok(())
+        .map(|done| done.rows_affected()))?)
 }

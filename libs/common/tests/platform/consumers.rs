@@ -10,7 +10,8 @@ use testkit::{TestServer, assert_refused};
 use tonic::Code;
 
 use crate::subject::{
-    Applied, CONSTRAINT, PANIC, POISON, Recorder, applied, count, heal, recorder, writer,
+    Applied, CONSTRAINT, OVERFLOW, PANIC, POISON, Recorder, applied, count, heal, recorder, until,
+    writer,
 };
 
 const WRITERS: usize = 8;
@@ -188,7 +189,7 @@ async fn parked(server: &TestServer<Recorder>) -> Vec<pb::ParkedEvent> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_always_fails_is_parked(
     #[values(Sqlite, Postgres)] backend: Backend,
-    #[values(PANIC, CONSTRAINT)] customer: &str,
+    #[values(PANIC, CONSTRAINT, OVERFLOW)] customer: &str,
 ) {
     let writer = writer(backend).await;
     let recorder = recorder(backend, &writer).await;
@@ -345,17 +346,4 @@ async fn unknown_consumers_and_foreign_positions_are_refused(
         Code::InvalidArgument,
         "INVALID_POSITION",
     );
-}
-
-/// Polls without sleeping: each look is a call.
-async fn until(holds: impl AsyncFn() -> bool) {
-    let patience = std::time::Duration::from_secs(20);
-    let holds = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(patience, holds)
-        .await
-        .expect("it holds before long");
 }

@@ -309,9 +309,7 @@ async fn a_draining_server_ends_the_stream_resumably(#[values(Sqlite, Postgres)]
 /// Compaction goes in steps, each a short transaction, until all that is old is forgotten.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn compaction_of_a_long_past_forgets_all_of_it(
-    #[values(Sqlite, Postgres)] backend: Backend,
-) {
+async fn compaction_of_a_long_past_forgets_all_of_it(#[values(Sqlite, Postgres)] backend: Backend) {
     let writer = writer(backend).await;
     let emit = async |revisions: std::ops::Range<i64>| {
         let customer = common::ids::CustomerId::parse("a").unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::r#type::v1::Money;
+use chrono::TimeDelta;
 use common::error::Refusal;
 use common::mutation::{Begun, Call, REPLAYED};
 use common::on;
@@ -44,8 +45,8 @@ async fn call(
 }
 
 async fn counted(platform: &Platform) -> i64 {
-    let mut reader = platform.reader().await.unwrap();
     const SELECT: &str = "SELECT COALESCE(MAX(revision), 0) FROM counter";
+    let mut reader = platform.reader().await.unwrap();
     on!(&mut reader, |conn| sqlx::query_scalar(SELECT)
         .fetch_one(conn)
         .await)
@@ -119,6 +120,27 @@ async fn concurrent_duplicates_have_one_effect_and_equal_answers(
     assert_eq!(answers.iter().filter(|answer| !replayed(answer)).count(), 1);
     assert!(answers.iter().all(|answer| answer.get_ref().micros == 1));
     assert_eq!(counted(&writer.platform).await, 1);
+}
+
+/// Housekeeping begins with a look, so a restart is enough to see it.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_forgotten_after_a_month_and_no_sooner(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
+    let mut writer = writer(backend).await;
+    let repeat = async |writer: &TestServer<Writer>, request_id: &str| {
+        let answer = call(&writer.platform, request(5), request_id, None).await;
+        replayed(&answer.unwrap())
+    };
+    assert!(!repeat(&writer, "old").await);
+    writer.clock.advance(TimeDelta::days(2));
+    assert!(!repeat(&writer, "young").await);
+    writer.clock.advance(TimeDelta::days(29));
+    writer.stop().await;
+    let writer = writer.restart().await;
+    crate::subject::until(async || !repeat(&writer, "old").await).await;
+    assert!(repeat(&writer, "young").await);
 }
 
 /// A duplicate that waits in vain for the first call is no internal error.

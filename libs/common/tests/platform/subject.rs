@@ -17,6 +17,8 @@ use testkit::{Backend, Setup, TestServer};
 pub const POISON: &str = "poison";
 /// Customers who make the projection panic.
 pub const PANIC: &str = "panic";
+/// Customers whose numbers exceed 64 bits.
+pub const OVERFLOW: &str = "overflow";
 /// Customers whose event breaks a constraint, told by the platform's error.
 pub const CONSTRAINT: &str = "constraint";
 
@@ -112,6 +114,9 @@ struct Records;
 impl Projection for Records {
     async fn apply(&self, tx: &mut Tx, event: &Event) -> Result<(), ApplyError> {
         const HEALED: &str = "SELECT COUNT(*) FROM healed WHERE customer_id = $1";
+        const SUM: &str = "
+            SELECT CAST(SUM(n) AS BIGINT)
+            FROM (SELECT 9223372036854775807 AS n UNION ALL SELECT 1) AS numbers";
         const INSERT: &str = "
             INSERT INTO applied (event_id, customer_id, revision, traceparent)
             VALUES ($1, $2, $3, $4)";
@@ -132,6 +137,10 @@ impl Projection for Records {
             .fetch_one(conn)
             .await)?;
         assert!(id.as_str() != PANIC, "{id} makes it panic");
+        if id.as_str() == OVERFLOW {
+            let sum: i64 = on!(tx, |conn| sqlx::query_scalar(SUM).fetch_one(conn).await)?;
+            panic!("{sum} is no sum");
+        }
         if id.as_str() == CONSTRAINT {
             let again = on!(tx, |conn| {
                 sqlx::query("INSERT INTO healed (customer_id) VALUES (NULL)")
@@ -199,4 +208,17 @@ pub async fn recorder(backend: Backend, writer: &TestServer<Writer>) -> TestServ
         },
     )
     .await
+}
+
+/// Polls without sleeping: each look is a call.
+pub async fn until(holds: impl AsyncFn() -> bool) {
+    let patience = Duration::from_secs(20);
+    let holds = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(patience, holds)
+        .await
+        .expect("it holds before long");
 }

@@ -210,16 +210,16 @@ impl CustomerProfileService for Grpc {
         &self,
         request: Request<Streaming<pb::ImportCustomersRequest>>,
     ) -> Result<Response<Self::ImportCustomersStream>, Status> {
-        let answers = stream::answer(
-            &self.platform,
-            request.into_inner(),
-            |platform, request, row_before| async move {
+        let platform = self.platform.clone();
+        let answers = stream::answer(request.into_inner(), move |request, row_before| {
+            let platform = platform.clone();
+            async move {
                 let chunk = requests::import_customers(&platform, request, row_before)?;
                 let answer = imports::customers(&platform, chunk).await?;
                 let last_row = answer.last_row;
                 Ok((answer, last_row))
-            },
-        );
+            }
+        });
         Ok(Response::new(answers))
     }
 
@@ -227,16 +227,16 @@ impl CustomerProfileService for Grpc {
         &self,
         request: Request<Streaming<pb::ImportTransactionsRequest>>,
     ) -> Result<Response<Self::ImportTransactionsStream>, Status> {
-        let answers = stream::answer(
-            &self.platform,
-            request.into_inner(),
-            |platform, request, row_before| async move {
+        let platform = self.platform.clone();
+        let answers = stream::answer(request.into_inner(), move |request, row_before| {
+            let platform = platform.clone();
+            async move {
                 let chunk = requests::import_transactions(&platform, request, row_before)?;
                 let answer = imports::transactions(&platform, chunk).await?;
                 let last_row = answer.last_row;
                 Ok((answer, last_row))
-            },
-        );
+            }
+        });
         Ok(Response::new(answers))
     }
 

@@ -1,10 +1,11 @@
 //! Streams of chunks, each answered once it is committed.
 
-use common::platform::Platform;
-use futures::StreamExt as _;
+use std::panic::AssertUnwindSafe;
+
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::Instrument as _;
 
 /// Answers that wait for a slow caller; then the import waits too.
@@ -18,22 +19,23 @@ pub type Answers<T> = ReceiverStream<Result<T, Status>>;
 ///
 /// The work runs in a task of its own: when the caller goes away, the chunk under way is committed or rolled
 /// back in peace.
-pub fn answer<Q, A, F, W>(platform: &Platform, mut chunks: Streaming<Q>, apply: F) -> Answers<A>
+pub fn answer<Q, A, F, W>(
+    mut chunks: impl Stream<Item = Result<Q, Status>> + Unpin + Send + 'static,
+    apply: F,
+) -> Answers<A>
 where
     Q: Send + 'static,
     A: Send + 'static,
-    F: Fn(Platform, Q, Option<i64>) -> W + Send + 'static,
+    F: Fn(Q, Option<i64>) -> W + Send + 'static,
     W: Future<Output = Result<(A, i64), crate::error::Error>> + Send,
 {
     let (answers, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
-    let platform = platform.clone();
+    let last_words = answers.clone();
     let work = async move {
         let mut row_before = None;
         while let Some(chunk) = chunks.next().await {
             let applied = match chunk {
-                Ok(chunk) => apply(platform.clone(), chunk, row_before)
-                    .await
-                    .map_err(Status::from),
+                Ok(chunk) => apply(chunk, row_before).await.map_err(Status::from),
                 Err(status) => Err(status),
             };
             let failed = applied.is_err();
@@ -46,6 +48,32 @@ where
             }
         }
     };
+    let work = async move {
+        // A stream that merely ends would tell the caller that every chunk was applied.
+        if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+            let panicked = common::Error::Internal("an import panicked".to_owned());
+            let _ = last_words.send(Err(panicked.into())).await;
+        }
+    };
     tokio::spawn(work.in_current_span());
     ReceiverStream::new(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_no_good_end_of_a_stream() {
+        let chunks = tokio_stream::iter([Ok(1), Ok(2), Ok(3)]);
+        let answers = answer(chunks, |chunk, _| async move {
+            assert!(chunk != 2, "the second chunk panics");
+            Ok((chunk, chunk))
+        });
+        let answers: Vec<_> = answers
+            .map(|answer| answer.map_err(|s| s.code()))
+            .collect()
+            .await;
+        assert_eq!(answers, [Ok(1), Err(tonic::Code::Internal)]);
+    }
 }

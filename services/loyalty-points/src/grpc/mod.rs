@@ -101,7 +101,6 @@ impl LoyaltyService for Grpc {
         let program_id = parse::program_id(&mut v, &request.program_id);
         let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
         let (program_id,) = v.all((program_id,))?;
-        let as_of = as_of.unwrap_or_else(|| self.state.platform.now());
         let summary = programs::summarise(&self.state, program_id, as_of).await?;
         Ok(Response::new(present::summary(summary)))
     }

@@ -1,4 +1,5 @@
-//! Adding up a program. Reads all of its lots; meant for reports, not for hot paths.
+//! Adding up a program. Reads all of its lots, for the past all of its entries; meant for reports, not for hot
+//! paths.
 
 use common::db::Access;
 use common::on;
@@ -13,8 +14,30 @@ pub struct Held {
     pub pending: i64,
 }
 
-/// Points held at an instant, from the entries effective by then.
+/// Points held now, from the lots as they are: several times faster than from their entries.
 pub async fn get_held(
+    db: &mut impl Access,
+    program_id: &str,
+    now: Timestamp,
+) -> Result<Held, common::Error> {
+    const SELECT: &str = "
+        SELECT CAST(COALESCE(SUM(l.remaining) FILTER (WHERE l.activates_at <= $2), 0) AS BIGINT) AS outstanding,
+               CAST(COALESCE(SUM(l.remaining) FILTER (WHERE l.activates_at > $2), 0) AS BIGINT) AS pending
+        FROM lots l
+        JOIN members m ON m.customer_id = l.customer_id AND m.program_id = l.program_id
+        WHERE l.program_id = $1
+            AND l.remaining > 0
+            AND (l.expires_at IS NULL OR l.expires_at > $2)
+            AND m.state = 'active'";
+    Ok(on!(db, |conn| sqlx::query_as::<_, Held>(SELECT)
+        .bind(program_id)
+        .bind(now)
+        .fetch_one(conn)
+        .await)?)
+}
+
+/// Points held at an instant, from the entries effective by then.
+pub async fn get_held_at(
     db: &mut impl Access,
     program_id: &str,
     as_of: Timestamp,
@@ -41,8 +64,20 @@ pub async fn get_held(
         .await)?)
 }
 
+/// Points owed now.
+pub async fn get_debt(db: &mut impl Access, program_id: &str) -> Result<i64, common::Error> {
+    const SELECT: &str = "
+        SELECT CAST(COALESCE(SUM(debt), 0) AS BIGINT)
+        FROM members
+        WHERE program_id = $1 AND state = 'active'";
+    Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
+        .bind(program_id)
+        .fetch_one(conn)
+        .await)?)
+}
+
 /// Points owed at an instant.
-pub async fn get_debt(
+pub async fn get_debt_at(
     db: &mut impl Access,
     program_id: &str,
     as_of: Timestamp,

@@ -6,7 +6,7 @@ use rstest::rstest;
 use testkit::{Backend, assert_refused, violations};
 use tonic::Code;
 
-use crate::shop::{Purchase, Shop};
+use crate::shop::{Purchase, Shop, at, earn};
 
 fn program(program_id: &str) -> pb::Program {
     let tier = |name: &str, rank, threshold| pb::Tier {
@@ -226,16 +226,40 @@ async fn a_summary_adds_up_members_by_tier_and_their_points(
         (3, 300 + 120 + 520 - 50)
     );
 
-    let request = pb::GetProgramSummaryRequest {
-        as_of: crate::shop::at("1997-06-01T00:00:00Z"),
-        ..Default::default()
-    };
-    let before = shop
-        .client
-        .get_program_summary(request)
-        .await
-        .unwrap()
-        .into_inner();
+    // Lots that are pending, have expired, or were taken back into debt.
+    for (source_ref, from, to) in [
+        ("later", "1998-08-01T00:00:00Z", "1998-09-01T00:00:00Z"),
+        ("too late", "1998-05-01T00:00:00Z", "1998-06-01T00:00:00Z"),
+    ] {
+        let lot = pb::EarnPointsRequest {
+            occurred_at: at("1998-05-01T00:00:00Z"),
+            activates_at: at(from),
+            expires_at: at(to),
+            ..earn("c2", 7, source_ref)
+        };
+        shop.try_earn(lot).await.unwrap();
+    }
+    shop.redeem("c3", 520).await.unwrap();
+    shop.voided("c3", Purchase::dollars("c3", "1998-03-01T00:00:00Z", 20))
+        .await;
+    shop.caught_up().await;
+    let now = shop.summary().await;
+    assert_eq!(
+        (now.points_outstanding, now.points_pending, now.points_debt),
+        (300 - 50 + 120, 7, 20)
+    );
+    assert_eq!(summary_at(&mut shop, crate::shop::NOW).await, now);
+
+    let before = summary_at(&mut shop, "1997-06-01T00:00:00Z").await;
     let tiers: Vec<_> = before.tiers.iter().map(|t| t.members).collect();
     assert_eq!((tiers, before.points_outstanding), (vec![2, 0, 1], 500));
+}
+
+async fn summary_at(shop: &mut Shop, instant: &str) -> pb::GetProgramSummaryResponse {
+    let request = pb::GetProgramSummaryRequest {
+        as_of: at(instant),
+        ..Default::default()
+    };
+    let summary = shop.client.get_program_summary(request).await.unwrap();
+    summary.into_inner()
 }
