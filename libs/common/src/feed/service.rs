@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::feed::v1 as pb;
+use futures::stream::BoxStream;
 use pb::change_feed_service_server::ChangeFeedService;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::Feed;
@@ -40,7 +40,7 @@ impl FeedService {
 
 #[tonic::async_trait]
 impl ChangeFeedService for FeedService {
-    type WatchStream = ReceiverStream<Result<pb::WatchResponse, Status>>;
+    type WatchStream = BoxStream<'static, Result<pb::WatchResponse, Status>>;
 
     async fn watch(
         &self,
@@ -69,7 +69,7 @@ impl ChangeFeedService for FeedService {
             heartbeat: Duration::from_secs(seconds.unsigned_abs()),
             drain: self.drain.clone(),
         };
-        Ok(Response::new(ReceiverStream::new(watch::stream(watching))))
+        Ok(Response::new(watch::stream(watching)))
     }
 
     async fn read_changes(

@@ -1,11 +1,15 @@
 //! The stream behind `Watch`: pages of the feed, checkpoints when idle, an orderly end.
 
+use std::future::ready;
 use std::time::Duration;
 
 use api::feed::v1 as pb;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
 use pb::watch_response::Item;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
 use super::{Feed, Page};
@@ -29,15 +33,26 @@ pub(super) struct Watching {
 type Answer = Result<pb::WatchResponse, Status>;
 
 /// Starts the stream; the task behind it ends when the caller goes, is too slow, or the server drains.
-pub(super) fn stream(watching: Watching) -> mpsc::Receiver<Answer> {
+pub(super) fn stream(watching: Watching) -> BoxStream<'static, Answer> {
+    behind(|answers| async move { run(&watching, &answers).await })
+}
+
+/// What a task of its own sends, then the status it fails with: also to a caller who left no room for it.
+fn behind<W>(work: impl FnOnce(mpsc::Sender<Answer>) -> W) -> BoxStream<'static, Answer>
+where
+    W: Future<Output = Result<(), Status>> + Send + 'static,
+{
     let (answers, receiver) = mpsc::channel(BUFFER);
-    tokio::spawn(async move {
-        if let Err(status) = run(&watching, &answers).await {
-            // A caller that is gone or slow does not read this; it resumes from its last position.
-            let _ = answers.try_send(Err(status));
-        }
-    });
-    receiver
+    let work = tokio::spawn(work(answers));
+    let end = async move {
+        let done = work
+            .await
+            .unwrap_or_else(|panicked| Err(Error::Internal(panicked.to_string()).into()));
+        done.err().map(Err)
+    };
+    ReceiverStream::new(receiver)
+        .chain(stream::once(end).filter_map(ready))
+        .boxed()
 }
 
 async fn run(watching: &Watching, answers: &mpsc::Sender<Answer>) -> Result<(), Status> {
@@ -102,5 +117,26 @@ async fn send(answers: &mpsc::Sender<Answer>, item: Item) -> Result<(), Status> 
             "the stream was not read for too long: resume from the last position",
         )
         .into_status()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_in_the_end_why_the_stream_ended() {
+        let (filled, full) = tokio::sync::oneshot::channel();
+        let answers = behind(|answers| async move {
+            for _ in 0..BUFFER {
+                answers.try_send(Ok(pb::WatchResponse::default())).unwrap();
+            }
+            filled.send(()).unwrap();
+            Err(Status::aborted("too slow"))
+        });
+        full.await.unwrap();
+        let answers: Vec<_> = answers.collect().await;
+        assert_eq!(answers.len(), BUFFER + 1);
+        assert_eq!(answers[BUFFER].as_ref().unwrap_err().code(), Code::Aborted);
     }
 }
