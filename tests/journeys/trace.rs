@@ -22,13 +22,23 @@ async fn one_trace_spans_caller_service_feed_and_consumer(
     };
     let customers = TestServer::<CustomerProfile>::start(backend).await;
     let loyalty = TestServer::<Loyalty>::start_with(backend, &[&customers]).await;
-    let customer = Customer { customer_id: "c1".to_owned(), ..Customer::default() };
-    let mut request =
-        Request::new(CreateCustomerRequest { customer: Some(customer), ..Default::default() });
+    let customer = Customer {
+        customer_id: "c1".to_owned(),
+        ..Customer::default()
+    };
+    let mut request = Request::new(CreateCustomerRequest {
+        customer: Some(customer),
+        ..Default::default()
+    });
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
-    request.metadata_mut().insert("traceparent", parent.parse().expect("ASCII"));
+    request
+        .metadata_mut()
+        .insert("traceparent", parent.parse().expect("ASCII"));
     let mut client = CustomerProfileServiceClient::new(customers.channel());
-    client.create_customer(request).await.expect("the customer is new");
+    client
+        .create_customer(request)
+        .await
+        .expect("the customer is new");
     loyalty.caught_up(&customers).await;
     let names = spans.of_trace(trace);
     let served = "asterism.customer.v1.CustomerProfileService/CreateCustomer";

@@ -239,7 +239,8 @@ pub fn is_conflict(error: &sqlx::Error) -> bool {
     let code = error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("40001" | "40P01"))
+    // The last two are SQLite's BUSY and BUSY_SNAPSHOT: another process has the file.
+    matches!(code.as_deref(), Some("40001" | "40P01" | "5" | "517"))
 }
 
 /// The database, not the statement, was the trouble.

@@ -12,8 +12,6 @@ use crate::telemetry::metrics;
 
 /// Answers to repeated mutations are kept this long; facts with a natural key need no answer kept.
 const ANSWERS_KEPT: TimeDelta = TimeDelta::days(30);
-/// Changes are kept this long; slower readers start from a snapshot.
-const CHANGES_KEPT: TimeDelta = TimeDelta::days(30);
 /// Answers forgotten in one transaction: on SQLite nobody else writes meanwhile.
 const FORGOTTEN_AT_ONCE: i64 = 2000;
 const FORGET_EVERY: Duration = Duration::from_mins(10);
@@ -53,6 +51,9 @@ async fn forget(platform: &Platform) -> Result<(), Error> {
             break;
         }
     }
-    platform.compact_feed(now - CHANGES_KEPT).await?;
+    if let Some(retention) = platform.feed_retention {
+        let retention = TimeDelta::from_std(retention).unwrap_or(TimeDelta::MAX);
+        platform.compact_feed(now - retention).await?;
+    }
     Ok(())
 }

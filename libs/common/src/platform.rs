@@ -38,6 +38,8 @@ pub struct Platform {
     pub ids: Ids,
     /// Where hot values may be cached.
     pub cache: CacheBackend,
+    /// Older changes leave the feed; `None` keeps all.
+    pub(crate) feed_retention: Option<Duration>,
     signal: Arc<FeedSignal>,
 }
 
@@ -74,7 +76,11 @@ impl Platform {
         }
         let signal = Arc::new(FeedSignal::new(db.dialect() == Dialect::Postgres));
         let PlatformOptions {
-            clock, ids, cache, ..
+            database,
+            clock,
+            ids,
+            cache,
+            ..
         } = options;
         let platform = Self {
             source,
@@ -82,6 +88,7 @@ impl Platform {
             clock,
             ids,
             cache,
+            feed_retention: database.feed_retention,
             signal,
         };
         let mut tx = platform.tx().await?;

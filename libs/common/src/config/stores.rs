@@ -33,6 +33,10 @@ pub struct DatabaseConfig {
     /// A statement that runs this long is ended by PostgreSQL.
     #[arg(long, env = "ASTERISM_STATEMENT_TIMEOUT", value_parser = duration, default_value = "30s")]
     pub statement_timeout: Duration,
+    /// Changes older than this leave the change feed, like 8760h; without it all are kept. A consumer
+    /// that is further behind needs a snapshot.
+    #[arg(long, env = "ASTERISM_FEED_RETENTION", value_parser = duration)]
+    pub feed_retention: Option<Duration>,
 }
 
 impl DatabaseConfig {

@@ -23,7 +23,8 @@ CREATE TABLE customer_days (
     customer_id   TEXT   NOT NULL,
     day           BIGINT NOT NULL,
     orders        BIGINT NOT NULL,
-    spend_micros  BIGINT NOT NULL,
+    -- SQLite turns a sum beyond 64 bits into an inexact REAL: refuse it.
+    spend_micros  BIGINT NOT NULL CHECK (typeof(spend_micros) = 'integer'),
     PRIMARY KEY (customer_id, day)
 );
 
