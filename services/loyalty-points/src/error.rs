@@ -4,6 +4,7 @@ use common::Refusal;
 use common::ids::CustomerId;
 use tonic::{Code, Status};
 
+use crate::domain::holds;
 use crate::domain::plan::Refused;
 use crate::domain::program::ProgramId;
 
@@ -42,6 +43,24 @@ pub enum Error {
     /// The posting is no earning.
     #[error("transaction {0} is not an earning")]
     NotReversible(String),
+    /// The member has no such hold.
+    #[error("hold {0} not found")]
+    HoldNotFound(String),
+    /// The hold timed out.
+    #[error("the hold has expired")]
+    HoldExpired,
+    /// The hold was captured.
+    #[error("the hold was captured before")]
+    HoldCaptured,
+    /// The hold was voided.
+    #[error("the hold was voided before")]
+    HoldVoided,
+    /// Less is held than is to be captured.
+    #[error("only {held} points are held")]
+    HoldExceeded {
+        /// So much.
+        held: i64,
+    },
     /// Fewer points can be spent than asked for.
     #[error("only {available} points can be spent")]
     InsufficientPoints {
@@ -67,6 +86,17 @@ impl From<Refused> for Error {
         match refused {
             Refused::Insufficient { available } => Self::InsufficientPoints { available },
             Refused::TooManyPoints => Self::PointsLimit,
+        }
+    }
+}
+
+impl From<holds::Refused> for Error {
+    fn from(refused: holds::Refused) -> Self {
+        match refused {
+            holds::Refused::Captured => Self::HoldCaptured,
+            holds::Refused::Voided => Self::HoldVoided,
+            holds::Refused::Expired => Self::HoldExpired,
+            holds::Refused::Exceeded { held } => Self::HoldExceeded { held },
         }
     }
 }
@@ -105,6 +135,13 @@ impl From<Error> for Status {
             }
             Error::NotReversible(id) => {
                 refuse(Code::FailedPrecondition, "NOT_REVERSIBLE").with("transaction_id", id)
+            }
+            Error::HoldNotFound(id) => refuse(Code::NotFound, "HOLD_NOT_FOUND").with("hold_id", id),
+            Error::HoldExpired => refuse(Code::FailedPrecondition, "HOLD_EXPIRED"),
+            Error::HoldCaptured => refuse(Code::FailedPrecondition, "HOLD_CAPTURED"),
+            Error::HoldVoided => refuse(Code::FailedPrecondition, "HOLD_VOIDED"),
+            Error::HoldExceeded { held } => {
+                refuse(Code::FailedPrecondition, "HOLD_EXCEEDED").with("held", held)
             }
             Error::InsufficientPoints { available } => {
                 refuse(Code::FailedPrecondition, "INSUFFICIENT_POINTS").with("available", available)

@@ -1,5 +1,6 @@
 //! The points ledger: earn, redeem, reverse, by call and from the feed, and what can be read of it.
 
+pub mod holds;
 pub mod purchases;
 pub mod reads;
 mod write;
@@ -197,7 +198,7 @@ async fn open(
         program_id: program_id.clone(),
         customer_id: customer_id.clone(),
     };
-    let lock = members::lock(tx, customer_id)
+    let mut lock = members::lock(tx, customer_id)
         .await?
         .ok_or_else(not_found)?;
     let now = tx.now();
@@ -206,6 +207,7 @@ async fn open(
     if standing.member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
     }
+    let standing = holds::let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
     Ok((program, lock, standing))
 }
 

@@ -1,6 +1,7 @@
 //! The rules of points and tiers: no async, no I/O, no gRPC, no SQL.
 
 pub mod balance;
+pub mod holds;
 pub mod lots;
 pub mod plan;
 pub mod program;

@@ -19,6 +19,12 @@ pub enum Kind {
     Reverse,
     /// Expired points written off.
     Expire,
+    /// Points held.
+    Hold,
+    /// Held points spent.
+    Capture,
+    /// Held points let go.
+    Release,
 }
 
 /// An account that entries move points between.
@@ -26,6 +32,8 @@ pub enum Kind {
 pub enum Account {
     /// The member's points.
     Member,
+    /// The member's points that are held.
+    Held,
     /// What the member owes: zero or negative.
     Debt,
     /// Points brought into the world: zero or negative.
@@ -43,6 +51,8 @@ pub struct Entry {
     pub account: Account,
     /// The lot whose points it moves.
     pub lot_id: Option<String>,
+    /// The hold that they belong to.
+    pub hold_id: Option<String>,
     /// Signed amount.
     pub points: i64,
 }
@@ -61,7 +71,12 @@ pub struct Posting {
 impl Posting {
     /// What it does to the member's points less the member's debt.
     pub fn points(&self) -> i64 {
-        let own = |entry: &&Entry| matches!(entry.account, Account::Member | Account::Debt);
+        let own = |entry: &&Entry| {
+            matches!(
+                entry.account,
+                Account::Member | Account::Held | Account::Debt
+            )
+        };
         self.entries
             .iter()
             .filter(own)
@@ -69,15 +84,16 @@ impl Posting {
             .sum()
     }
 
-    /// From when on one of its lines counts in a balance of the past: points from when they were earned, all
-    /// else from when it was posted, since an earning may be older than the debt that it repays.
+    /// From when on one of its lines counts in a balance of the past: points from when they were earned or let
+    /// go, all else from when it was posted, since an earning may be older than the debt that it repays.
     pub fn effective_at(&self, entry: &Entry, posted_at: Timestamp) -> Timestamp {
         let earned = match entry.account {
             Account::Issuance => true,
             Account::Member => entry.points > 0,
-            Account::Debt | Account::Redeemed | Account::Expired => false,
+            Account::Held | Account::Debt | Account::Redeemed | Account::Expired => false,
         };
-        if earned {
+        // A hold lets go when it times out, however late that is noticed.
+        if earned || self.kind == Kind::Release {
             self.occurred_at.min(posted_at)
         } else {
             posted_at
@@ -85,11 +101,13 @@ impl Posting {
     }
 }
 
-/// What a member holds: `points` are those left in lots, expired ones included until they are written off.
+/// What a member has: `points` are those left in lots, expired ones included until they are written off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holding {
     /// Points in lots.
     pub points: i64,
+    /// Points of lots that are held.
+    pub held: i64,
     /// Points owed.
     pub debt: i64,
 }
@@ -141,13 +159,14 @@ pub struct Earn {
 /// Makes a lot; debt is repaid from it first, unless it had expired before it was posted.
 pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refused> {
     let points = earn.points.get();
-    if holding.points + points > POINTS_PER_MEMBER_MAX {
+    if holding.points + holding.held + points > POINTS_PER_MEMBER_MAX {
         return Err(Refused::TooManyPoints);
     }
     let mut lot = Lot {
         lot_id: earn.lot_id,
         original: points,
         remaining: points,
+        held: 0,
         consumed: 0,
         expired: 0,
         reversed: 0,
@@ -184,6 +203,7 @@ pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refuse
         after: Holding {
             points: holding.points + lot.remaining,
             debt: holding.debt - repaid,
+            ..holding
         },
         created: Some(lot),
         changed: Vec::new(),
@@ -224,18 +244,18 @@ pub fn redeem(
         taken,
         after: Holding {
             points: holding.points - points - written_off,
-            debt: holding.debt,
+            ..holding
         },
     })
 }
 
-/// Takes an earning back: what its lot has left, then for what was spent the points of other lots, and
-/// the rest becomes debt. `lots` are the lot in question and all lots with points left.
+/// Takes an earning back: what its lot has left, then for what was spent or is held the points of other lots,
+/// and the rest becomes debt. `lots` are the lot in question and all lots with points left.
 pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestamp) -> Option<Plan> {
     let before = lots.clone();
     let expiry = write_off(&mut lots, now);
     let lot = lots.iter_mut().find(|lot| lot.lot_id == lot_id)?;
-    let (left, expired, spent) = (lot.remaining, lot.expired, lot.consumed);
+    let (left, expired, spent) = (lot.remaining, lot.expired, lot.consumed + lot.held);
     let mut entries = vec![entry(Account::Issuance, lot.original)];
     if left > 0 {
         entries.push(lot_entry(&lot.lot_id, -left));
@@ -269,12 +289,13 @@ pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestam
         after: Holding {
             points: holding.points - left - recovered - written_off,
             debt: holding.debt + owed,
+            ..holding
         },
     })
 }
 
 /// Writes off what expired lots have left, so that postings tell the same whenever they are made.
-fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
+pub(super) fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
     let mut entries = Vec::new();
     let mut total = 0;
     for lot in lots
@@ -300,29 +321,31 @@ fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
     ))
 }
 
-fn changed(before: &[Lot], after: Vec<Lot>) -> Vec<Lot> {
+pub(super) fn changed(before: &[Lot], after: Vec<Lot>) -> Vec<Lot> {
     after
         .into_iter()
         .filter(|lot| !before.contains(lot))
         .collect()
 }
 
-fn sum(taken: &[Allocation]) -> i64 {
+pub(super) fn sum(taken: &[Allocation]) -> i64 {
     taken.iter().map(|allocation| allocation.points).sum()
 }
 
-fn entry(account: Account, points: i64) -> Entry {
+pub(super) fn entry(account: Account, points: i64) -> Entry {
     Entry {
         account,
         lot_id: None,
+        hold_id: None,
         points,
     }
 }
 
-fn lot_entry(lot_id: &str, points: i64) -> Entry {
+pub(super) fn lot_entry(lot_id: &str, points: i64) -> Entry {
     Entry {
         account: Account::Member,
         lot_id: Some(lot_id.to_owned()),
+        hold_id: None,
         points,
     }
 }
@@ -345,6 +368,7 @@ pub mod fixtures {
             lot_id: lot_id.to_owned(),
             original: points,
             remaining: points,
+            held: 0,
             consumed: 0,
             expired: 0,
             reversed: 0,

@@ -1,5 +1,6 @@
 //! Transport: proto in, use case, proto out.
 
+mod holds;
 mod parse;
 pub mod present;
 
@@ -228,6 +229,38 @@ impl LoyaltyService for Grpc {
         let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await;
         let outcome = posted.map(|posted| present::reversed(&self.state.platform, posted));
         finish(mutation, outcome).await
+    }
+
+    async fn authorize_hold(
+        &self,
+        request: Request<pb::AuthorizeHoldRequest>,
+    ) -> Answer<pb::AuthorizeHoldResponse> {
+        holds::authorize(&self.state, request.into_inner()).await
+    }
+
+    async fn capture_hold(
+        &self,
+        request: Request<pb::CaptureHoldRequest>,
+    ) -> Answer<pb::CaptureHoldResponse> {
+        holds::capture(&self.state, request.into_inner()).await
+    }
+
+    async fn void_hold(
+        &self,
+        request: Request<pb::VoidHoldRequest>,
+    ) -> Answer<pb::VoidHoldResponse> {
+        holds::void(&self.state, request.into_inner()).await
+    }
+
+    async fn get_hold(&self, request: Request<pb::GetHoldRequest>) -> Answer<pb::GetHoldResponse> {
+        holds::get(&self.state, request.into_inner()).await
+    }
+
+    async fn list_holds(
+        &self,
+        request: Request<pb::ListHoldsRequest>,
+    ) -> Answer<pb::ListHoldsResponse> {
+        holds::list(&self.state, request.into_inner()).await
     }
 
     async fn get_balance(

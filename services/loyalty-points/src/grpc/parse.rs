@@ -333,7 +333,12 @@ fn points_currency(raw: &str) -> Result<String, &'static str> {
     }
 }
 
-fn account(v: &mut Violations, program: &str, customer: &str, at_least: String) -> Option<Account> {
+pub fn account(
+    v: &mut Violations,
+    program: &str,
+    customer: &str,
+    at_least: String,
+) -> Option<Account> {
     let program_id = program_id(v, program);
     let customer_id = v.parse("customer_id", customer, CustomerId::parse);
     Some(Account {
@@ -358,12 +363,12 @@ fn source(v: &mut Violations, source_type: String, source_ref: String) -> Option
     })
 }
 
-fn reason(v: &mut Violations, raw: String) -> Option<String> {
+pub fn reason(v: &mut Violations, raw: String) -> Option<String> {
     text(v, "reason", raw, 0..=REASON_MAX)
 }
 
 /// Text of so many characters. PostgreSQL cannot store the character NUL.
-fn text(
+pub fn text(
     v: &mut Violations,
     field: &str,
     raw: String,

@@ -7,6 +7,7 @@ use common::ids::CustomerId;
 use common::money::Money;
 use common::time::Timestamp;
 
+use super::holds::let_go_timed_out;
 use super::{Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
 use crate::State;
 use crate::domain::plan;
@@ -53,6 +54,7 @@ pub async fn recorded(
             Earning::Points(_) | Earning::Nothing | Earning::OtherCurrency => continue,
             Earning::TooMuch => return Err(Error::PointsLimit),
         };
+        let standing = let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
         let earning = plan::Earn {
             lot_id: state.platform.ids.uuid(),
             points,
@@ -110,6 +112,7 @@ pub async fn voided(
         let Some(posting_id) = earned.filter(|_| !standing.member.is_closed()) else {
             continue;
         };
+        let standing = let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
         let reversal = Reversal {
             posting_id,
             reason: "purchase voided".to_owned(),

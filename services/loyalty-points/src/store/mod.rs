@@ -1,6 +1,7 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
 pub mod entries;
+pub mod holds;
 pub mod lots;
 pub mod members;
 pub mod postings;

@@ -2,6 +2,7 @@
 
 mod disorder;
 mod feed;
+mod holds;
 mod ledger;
 mod members;
 mod programs;

@@ -7,7 +7,11 @@ use super::fixtures::{at, lot};
 use super::*;
 
 fn held(points: i64, debt: i64) -> Holding {
-    Holding { points, debt }
+    Holding {
+        points,
+        held: 0,
+        debt,
+    }
 }
 
 fn points(points: i64) -> Points {
