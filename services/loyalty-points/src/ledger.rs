@@ -1,5 +1,6 @@
 //! The points ledger: earn, redeem, reverse, by call and from the feed, and what can be read of it.
 
+pub mod adjust;
 pub mod holds;
 pub mod purchases;
 pub mod reads;
@@ -115,7 +116,7 @@ pub async fn earn(state: &State, tx: &mut Tx, earn: EarnPoints) -> Result<Posted
         source: Some(earn.source),
         rule: CALL_RULE.to_owned(),
         reason: earn.reason,
-        reverses: None,
+        ..Origin::default()
     };
     commit(
         state,
@@ -279,6 +280,7 @@ async fn plan_reversal<'a>(
         rule,
         reason,
         reverses: Some(posting_id),
+        ..Origin::default()
     };
     Ok(Change {
         program,

@@ -1,5 +1,6 @@
 //! The rules of points and tiers: no async, no I/O, no gRPC, no SQL.
 
+pub mod adjust;
 pub mod balance;
 pub mod holds;
 pub mod lots;

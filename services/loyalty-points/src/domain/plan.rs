@@ -25,6 +25,8 @@ pub enum Kind {
     Capture,
     /// Held points let go.
     Release,
+    /// Points given or taken by hand.
+    Adjust,
 }
 
 /// An account that entries move points between.
@@ -256,7 +258,10 @@ pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestam
     let expiry = write_off(&mut lots, now);
     let lot = lots.iter_mut().find(|lot| lot.lot_id == lot_id)?;
     let (left, expired, spent) = (lot.remaining, lot.expired, lot.consumed + lot.held);
-    let mut entries = vec![entry(Account::Issuance, lot.original)];
+    let mut entries = Vec::new();
+    if left + expired + spent > 0 {
+        entries.push(entry(Account::Issuance, left + expired + spent));
+    }
     if left > 0 {
         entries.push(lot_entry(&lot.lot_id, -left));
     }

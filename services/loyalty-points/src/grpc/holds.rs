@@ -9,7 +9,7 @@ use common::validate::Violations;
 use tonic::Response;
 
 use super::parse::{self, RawPage};
-use super::{Answer, present, raw_of};
+use super::{Answer, finish, present, raw_of};
 use crate::State;
 use crate::domain::Points;
 use crate::ledger::holds::{self, AuthorizeHold, CaptureHold, VoidHold};
@@ -37,7 +37,7 @@ pub async fn authorize(
         transaction: Some(present::posted(&held.posted)),
         balance: Some(present::balance(held.posted.balance)),
     };
-    mutation.finish(held.map(respond)).await
+    finish(mutation, held.map(respond)).await
 }
 
 pub async fn capture(
@@ -60,7 +60,7 @@ pub async fn capture(
         allocations: present::allocations(held.posted.written.taken),
         balance: Some(present::balance(held.posted.balance)),
     };
-    mutation.finish(held.map(respond)).await
+    finish(mutation, held.map(respond)).await
 }
 
 pub async fn void(state: &State, request: pb::VoidHoldRequest) -> Answer<pb::VoidHoldResponse> {
@@ -79,7 +79,7 @@ pub async fn void(state: &State, request: pb::VoidHoldRequest) -> Answer<pb::Voi
         transaction: Some(present::posted(&held.posted)),
         balance: Some(present::balance(held.posted.balance)),
     };
-    mutation.finish(held.map(respond)).await
+    finish(mutation, held.map(respond)).await
 }
 
 pub async fn get(state: &State, request: pb::GetHoldRequest) -> Answer<pb::GetHoldResponse> {

@@ -1,5 +1,7 @@
 //! Transport: proto in, use case, proto out.
 
+mod adjust;
+mod dry_run;
 mod holds;
 mod parse;
 pub mod present;
@@ -12,6 +14,7 @@ use common::validate::Violations;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use self::dry_run::{Run, conclude};
 use self::parse::{RawOf, RawPage};
 use crate::domain::lots::Lot;
 use crate::error::Error;
@@ -176,8 +179,9 @@ impl LoyaltyService for Grpc {
         request: Request<pb::EarnPointsRequest>,
     ) -> Answer<pb::EarnPointsResponse> {
         let request = request.into_inner();
+        let run = Run::from(request.dry_run);
         let method = "asterism.loyalty.v1.LoyaltyService/EarnPoints";
-        let call = Call::new(method, &request, &request.request_id);
+        let call = Call::new(method, &request, run.request_id(&request.request_id));
         let earn = EarnPoints::try_from(request)?;
         self.state.platform.at_least(&earn.account.at_least).await?;
         let mut mutation = match self.state.platform.begin(call).await? {
@@ -185,8 +189,8 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let posted = ledger::earn(&self.state, mutation.tx(), earn).await;
-        let outcome = posted.map(|posted| present::earned(&self.state.platform, posted));
-        finish(mutation, outcome).await
+        let told = |posted| present::earned(&self.state.platform, run.told(posted));
+        conclude(mutation, posted.map(told), run).await
     }
 
     async fn redeem_points(
@@ -194,8 +198,9 @@ impl LoyaltyService for Grpc {
         request: Request<pb::RedeemPointsRequest>,
     ) -> Answer<pb::RedeemPointsResponse> {
         let request = request.into_inner();
+        let run = Run::from(request.dry_run);
         let method = "asterism.loyalty.v1.LoyaltyService/RedeemPoints";
-        let call = Call::new(method, &request, &request.request_id);
+        let call = Call::new(method, &request, run.request_id(&request.request_id));
         let redeem = RedeemPoints::try_from(request)?;
         self.state
             .platform
@@ -206,8 +211,8 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let posted = ledger::redeem(&self.state, mutation.tx(), redeem).await;
-        let outcome = posted.map(|posted| present::redeemed(&self.state.platform, posted));
-        finish(mutation, outcome).await
+        let told = |posted| present::redeemed(&self.state.platform, run.told(posted));
+        conclude(mutation, posted.map(told), run).await
     }
 
     async fn reverse_transaction(
@@ -215,8 +220,9 @@ impl LoyaltyService for Grpc {
         request: Request<pb::ReverseTransactionRequest>,
     ) -> Answer<pb::ReverseTransactionResponse> {
         let request = request.into_inner();
+        let run = Run::from(request.dry_run);
         let method = "asterism.loyalty.v1.LoyaltyService/ReverseTransaction";
-        let call = Call::new(method, &request, &request.request_id);
+        let call = Call::new(method, &request, run.request_id(&request.request_id));
         let reverse = ReverseTransaction::try_from(request)?;
         self.state
             .platform
@@ -227,8 +233,15 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await;
-        let outcome = posted.map(|posted| present::reversed(&self.state.platform, posted));
-        finish(mutation, outcome).await
+        let told = |posted| present::reversed(&self.state.platform, run.told(posted));
+        conclude(mutation, posted.map(told), run).await
+    }
+
+    async fn adjust_points(
+        &self,
+        request: Request<pb::AdjustPointsRequest>,
+    ) -> Answer<pb::AdjustPointsResponse> {
+        adjust::adjust(&self.state, request.into_inner()).await
     }
 
     async fn authorize_hold(

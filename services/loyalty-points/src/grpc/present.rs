@@ -85,6 +85,7 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         "hold" => pb::TransactionKind::Hold,
         "capture" => pb::TransactionKind::Capture,
         "release" => pb::TransactionKind::Release,
+        "adjust" => pb::TransactionKind::Adjust,
         _ => pb::TransactionKind::Unspecified,
     };
     pb::LedgerTransaction {
@@ -102,6 +103,7 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         occurred_at: Some(posting.occurred_at.into()),
         posted_at: Some(posting.posted_at.into()),
         revision: posting.revision,
+        reason_code: posting.reason_code.clone().unwrap_or_default(),
     }
 }
 
@@ -235,11 +237,37 @@ pub fn hold(stored: &StoredHold) -> pb::Hold {
     }
 }
 
+pub fn adjusted(platform: &Platform, posted: Posted) -> pb::AdjustPointsResponse {
+    let token = token(platform, &posted);
+    let Posted {
+        written,
+        balance: after,
+    } = posted;
+    let posting = &written.posting;
+    let of = LotOf {
+        program_id: &posting.program_id,
+        customer_id: &posting.customer_id,
+        posting_id: &posting.posting_id,
+        as_of: posting.posted_at,
+    };
+    pb::AdjustPointsResponse {
+        transaction: Some(transaction(posting, &written.entries)),
+        lot: written.lot.as_ref().map(|made| lot(made, &of)),
+        allocations: allocations(written.taken),
+        balance: Some(balance(after)),
+        consistency_token: token,
+    }
+}
+
 pub fn posted(posted: &Posted) -> pb::LedgerTransaction {
     transaction(&posted.written.posting, &posted.written.entries)
 }
 
 pub fn token(platform: &Platform, posted: &Posted) -> String {
+    if posted.written.revision == 0 {
+        // Nothing was written.
+        return String::new();
+    }
     platform.token(&posted.written.posting.customer_id, posted.written.revision)
 }
 

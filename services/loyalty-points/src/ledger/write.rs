@@ -32,6 +32,8 @@ pub struct Origin {
     pub source: Option<Source>,
     /// The rule that decided it.
     pub rule: String,
+    /// Why, as reports count it.
+    pub reason_code: Option<String>,
     /// Why.
     pub reason: String,
     /// The posting it reverses.
@@ -79,7 +81,7 @@ pub(super) async fn write(
     let (posting, posted_entries) = match (&plan.expiry, plan.posting.kind) {
         (
             Some(expiry),
-            Kind::Redeem | Kind::Reverse | Kind::Expire | Kind::Hold | Kind::Capture,
+            Kind::Redeem | Kind::Reverse | Kind::Expire | Kind::Hold | Kind::Capture | Kind::Adjust,
         ) => {
             let after = Holding {
                 points: before.points + expiry.points(),
@@ -193,6 +195,7 @@ impl Ledger<'_> {
             rule: source_type.is_some().then_some(origin.rule),
             source_type,
             source_ref,
+            reason_code: origin.reason_code,
             reason: origin.reason,
             reverses: origin.reverses,
             occurred_at: posting.occurred_at,
@@ -247,6 +250,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Hold => "hold",
         Kind::Capture => "capture",
         Kind::Release => "release",
+        Kind::Adjust => "adjust",
     }
 }
 

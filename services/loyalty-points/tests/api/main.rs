@@ -1,5 +1,6 @@
 //! The loyalty service over gRPC, on both databases, fed by a real change feed.
 
+mod adjustments;
 mod disorder;
 mod feed;
 mod holds;
