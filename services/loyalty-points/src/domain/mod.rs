@@ -6,6 +6,7 @@ pub mod holds;
 pub mod lots;
 pub mod plan;
 pub mod program;
+pub mod reversal;
 pub mod tiers;
 
 /// The most points that one posting moves. Far below the range of `i64`, so that no sum overflows.

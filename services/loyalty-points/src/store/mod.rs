@@ -6,6 +6,7 @@ pub mod lots;
 pub mod members;
 pub mod postings;
 pub mod programs;
+pub mod reversals;
 pub mod summary;
 pub mod tiers;
 pub mod voided_purchases;

@@ -8,6 +8,7 @@ mod ledger;
 mod members;
 mod programs;
 mod refusals;
+mod reversals;
 mod shop;
 mod storage;
 mod tiers;
