@@ -5,6 +5,7 @@ mod dry_run;
 mod holds;
 mod parse;
 pub mod present;
+mod reverse;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;

@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 
 use crate::shop::{Purchase, Shop, at, earn};
 
+#[expect(clippy::unnecessary_wraps, reason = "goes into optional fields")]
 fn dollars(dollars: i64) -> Option<Money> {
     Some(Money {
         currency_code: "USD".to_owned(),
@@ -17,6 +18,7 @@ fn dollars(dollars: i64) -> Option<Money> {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "goes into optional fields")]
 fn returned(of: i64, so_far: i64) -> Option<Extent> {
     Some(Extent::Returned(ReturnedAmount {
         original: dollars(of),
