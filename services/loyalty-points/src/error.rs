@@ -4,8 +4,10 @@ use common::Refusal;
 use common::ids::CustomerId;
 use tonic::{Code, Status};
 
+use crate::domain::holds;
 use crate::domain::plan::Refused;
 use crate::domain::program::ProgramId;
+use crate::domain::reversal;
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +41,42 @@ pub enum Error {
     /// The earning was reversed before.
     #[error("transaction was already reversed by {0}")]
     AlreadyReversed(String),
+    /// The return so far has its points taken back.
+    #[error("nothing more is to be taken back")]
+    NothingToReverse,
+    /// Less is left of the earning.
+    #[error("only {reversible} points are left to take back")]
+    ReversalExceeded {
+        /// So much.
+        reversible: i64,
+    },
+    /// The policy lets less be taken.
+    #[error("the policy lets only {reversible} points be taken back")]
+    ReversalNotCovered {
+        /// So much.
+        reversible: i64,
+    },
     /// The posting is no earning.
     #[error("transaction {0} is not an earning")]
     NotReversible(String),
+    /// The member has no such hold.
+    #[error("hold {0} not found")]
+    HoldNotFound(String),
+    /// The hold timed out.
+    #[error("the hold has expired")]
+    HoldExpired,
+    /// The hold was captured.
+    #[error("the hold was captured before")]
+    HoldCaptured,
+    /// The hold was voided.
+    #[error("the hold was voided before")]
+    HoldVoided,
+    /// Less is held than is to be captured.
+    #[error("only {held} points are held")]
+    HoldExceeded {
+        /// So much.
+        held: i64,
+    },
     /// Fewer points can be spent than asked for.
     #[error("only {available} points can be spent")]
     InsufficientPoints {
@@ -67,6 +102,27 @@ impl From<Refused> for Error {
         match refused {
             Refused::Insufficient { available } => Self::InsufficientPoints { available },
             Refused::TooManyPoints => Self::PointsLimit,
+        }
+    }
+}
+
+impl From<reversal::Refused> for Error {
+    fn from(refused: reversal::Refused) -> Self {
+        match refused {
+            reversal::Refused::Nothing => Self::NothingToReverse,
+            reversal::Refused::Exceeded { reversible } => Self::ReversalExceeded { reversible },
+            reversal::Refused::NotCovered { reversible } => Self::ReversalNotCovered { reversible },
+        }
+    }
+}
+
+impl From<holds::Refused> for Error {
+    fn from(refused: holds::Refused) -> Self {
+        match refused {
+            holds::Refused::Captured => Self::HoldCaptured,
+            holds::Refused::Voided => Self::HoldVoided,
+            holds::Refused::Expired => Self::HoldExpired,
+            holds::Refused::Exceeded { held } => Self::HoldExceeded { held },
         }
     }
 }
@@ -105,6 +161,21 @@ impl From<Error> for Status {
             }
             Error::NotReversible(id) => {
                 refuse(Code::FailedPrecondition, "NOT_REVERSIBLE").with("transaction_id", id)
+            }
+            Error::NothingToReverse => refuse(Code::FailedPrecondition, "NOTHING_TO_REVERSE"),
+            Error::ReversalExceeded { reversible } => {
+                refuse(Code::FailedPrecondition, "REVERSAL_EXCEEDED").with("reversible", reversible)
+            }
+            Error::ReversalNotCovered { reversible } => {
+                refuse(Code::FailedPrecondition, "REVERSAL_NOT_COVERED")
+                    .with("reversible", reversible)
+            }
+            Error::HoldNotFound(id) => refuse(Code::NotFound, "HOLD_NOT_FOUND").with("hold_id", id),
+            Error::HoldExpired => refuse(Code::FailedPrecondition, "HOLD_EXPIRED"),
+            Error::HoldCaptured => refuse(Code::FailedPrecondition, "HOLD_CAPTURED"),
+            Error::HoldVoided => refuse(Code::FailedPrecondition, "HOLD_VOIDED"),
+            Error::HoldExceeded { held } => {
+                refuse(Code::FailedPrecondition, "HOLD_EXCEEDED").with("held", held)
             }
             Error::InsufficientPoints { available } => {
                 refuse(Code::FailedPrecondition, "INSUFFICIENT_POINTS").with("available", available)

@@ -6,6 +6,7 @@ use common::db::Tx;
 use crate::domain::plan::Holding;
 use crate::grpc::present;
 use crate::store::entries::EntryRow;
+use crate::store::holds::StoredHold;
 use crate::store::members::Member;
 use crate::store::postings::PostingRow;
 use crate::store::tiers::TierChangeRow;
@@ -33,8 +34,17 @@ pub fn points_posted(tx: &mut Tx, posting: &PostingRow, entries: &[EntryRow], af
         transaction: Some(present::transaction(posting, entries)),
         points_after: after.points,
         debt_after: after.debt,
+        held_after: after.held,
     };
     tx.emit(&posting.customer_id, posting.revision, &event);
+}
+
+/// A hold was made, captured, voided, or found to have timed out.
+pub fn hold_changed(tx: &mut Tx, revision: i64, hold: &StoredHold) {
+    let event = pb::HoldChanged {
+        hold: Some(present::hold(hold)),
+    };
+    tx.emit(&hold.customer_id, revision, &event);
 }
 
 /// A member moved to another tier.

@@ -13,11 +13,15 @@
 //! member's tier follow from the instant of reading: nothing depends on a clean-up having run. Expired
 //! points are written off in passing, when points of the member are next spent or taken back.
 //!
+//! A *hold* sets points of lots aside, to be captured or let go. It times out by the clock too: what readers
+//! see is what it is at that instant, and the postings follow before the next decision about the member.
+//!
 //! # Invariants
 //! - `customers.revision` grows by one with each event about a customer; whoever changes anything of a
 //!   customer holds the lock on that row.
 //! - A source (a purchase, a promotion) earns once for ever by one rule: a unique key.
-//! - A member's points equal the sum of what the lots have left; points and debt are never both above 0.
+//! - A member's points equal the sum of what the lots have left, and what is held the sum of what open holds
+//!   pin; points and debt are never both above 0.
 //! - Programs never change once created, so they may be kept in memory.
 
 pub mod config;

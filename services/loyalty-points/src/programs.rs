@@ -10,6 +10,7 @@ use common::time::Timestamp;
 use crate::State;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
+use crate::ledger::reads::{self, Of};
 use crate::store::{self, summary};
 
 /// The programs read so far.
@@ -90,15 +91,28 @@ pub async fn summarise(
     let mut db = state.platform.snapshot().await?;
     state.programs.get(&mut db, &program_id).await?;
     let id = program_id.as_str();
-    let (held, debt, as_of) = if let Some(as_of) = as_of {
+    let now = state.platform.now();
+    let (mut held, mut debt, unsettled) = if let Some(as_of) = as_of {
         let held = summary::get_held_at(&mut db, id, as_of).await?;
         let debt = summary::get_debt_at(&mut db, id, as_of).await?;
-        (held, debt, as_of)
+        let unsettled = summary::list_unsettled_at(&mut db, id, as_of).await?;
+        (held, debt, unsettled)
     } else {
-        let now = state.platform.now();
         let held = summary::get_held(&mut db, id, now).await?;
-        (held, summary::get_debt(&mut db, id).await?, now)
+        let debt = summary::get_debt(&mut db, id).await?;
+        (held, debt, summary::list_unsettled(&mut db, id, now).await?)
     };
+    for customer_id in unsettled {
+        let of = Of {
+            program_id: program_id.clone(),
+            customer_id,
+            at_least: String::new(),
+        };
+        let repaid = reads::repaid(&mut db, &of, as_of, now).await?;
+        held.outstanding -= repaid.available;
+        debt -= repaid.debt;
+    }
+    let as_of = as_of.unwrap_or(now);
     Ok(Summary {
         held,
         debt,

@@ -15,6 +15,8 @@ pub struct Balance {
     pub available: i64,
     /// Spendable later.
     pub pending: i64,
+    /// Held.
+    pub held: i64,
     /// Owed.
     pub debt: i64,
     /// The next expiries of what is available.
@@ -24,7 +26,8 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// Adds up lots by their state at the instant.
+    /// Adds up lots by their state at the instant. Holds that have timed out by then have let go before: see
+    /// [`super::holds::settle`].
     pub fn of(lots: &[Lot], debt: i64, as_of: Timestamp) -> Self {
         let (mut available, mut pending) = (0, 0);
         let mut expiries = BTreeMap::new();
@@ -32,7 +35,9 @@ impl Balance {
             match lot.state(as_of) {
                 State::Active => {
                     available += lot.remaining;
-                    if let Some(expires_at) = lot.expires_at {
+                    if let Some(expires_at) = lot.expires_at
+                        && lot.remaining > 0
+                    {
                         *expiries.entry(expires_at).or_insert(0) += lot.remaining;
                     }
                 }
@@ -44,6 +49,7 @@ impl Balance {
         Self {
             available,
             pending,
+            held: lots.iter().map(|lot| lot.held).sum(),
             debt,
             next_expiries,
             as_of,

@@ -4,7 +4,7 @@ use common::time::Timestamp;
 
 /// The points of one earning.
 ///
-/// Invariant: `original = remaining + consumed + expired + reversed`, all zero or more.
+/// Invariant: `original = remaining + held + consumed + expired + reversed`, all zero or more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lot {
     /// Its identifier.
@@ -13,6 +13,8 @@ pub struct Lot {
     pub original: i64,
     /// Points left.
     pub remaining: i64,
+    /// Points held.
+    pub held: i64,
     /// Points spent, also on debt.
     pub consumed: i64,
     /// Points written off when it expired.
@@ -58,7 +60,7 @@ pub struct Allocation {
 impl Lot {
     /// The state at an instant; a lot is spendable in `[activates_at, expires_at)`.
     pub fn state(&self, as_of: Timestamp) -> State {
-        if self.remaining == 0 {
+        if self.remaining == 0 && self.held == 0 {
             return self.final_state();
         }
         if self.has_expired(as_of) {
@@ -100,11 +102,16 @@ impl Lot {
         let points = points.min(self.remaining);
         self.remaining -= points;
         self.consumed += points;
-        (points > 0).then(|| Allocation {
+        (points > 0).then(|| self.allocation(points))
+    }
+
+    /// So many of its points.
+    pub fn allocation(&self, points: i64) -> Allocation {
+        Allocation {
             lot_id: self.lot_id.clone(),
             points,
             expires_at: self.expires_at,
-        })
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The rules of points and tiers: no async, no I/O, no gRPC, no SQL.
 
+pub mod adjust;
 pub mod balance;
+pub mod holds;
 pub mod lots;
 pub mod plan;
 pub mod program;
+pub mod reversal;
 pub mod tiers;
 
 /// The most points that one posting moves. Far below the range of `i64`, so that no sum overflows.

@@ -6,6 +6,7 @@
 use common::time::Timestamp;
 
 use super::lots::{self, Allocation, Lot, State};
+use super::reversal::{self, Part, Policy};
 use super::{POINTS_PER_MEMBER_MAX, Points};
 
 /// What a posting is.
@@ -19,6 +20,14 @@ pub enum Kind {
     Reverse,
     /// Expired points written off.
     Expire,
+    /// Points held.
+    Hold,
+    /// Held points spent.
+    Capture,
+    /// Held points let go.
+    Release,
+    /// Points given or taken by hand.
+    Adjust,
 }
 
 /// An account that entries move points between.
@@ -26,6 +35,8 @@ pub enum Kind {
 pub enum Account {
     /// The member's points.
     Member,
+    /// The member's points that are held.
+    Held,
     /// What the member owes: zero or negative.
     Debt,
     /// Points brought into the world: zero or negative.
@@ -43,6 +54,8 @@ pub struct Entry {
     pub account: Account,
     /// The lot whose points it moves.
     pub lot_id: Option<String>,
+    /// The hold that they belong to.
+    pub hold_id: Option<String>,
     /// Signed amount.
     pub points: i64,
 }
@@ -61,7 +74,12 @@ pub struct Posting {
 impl Posting {
     /// What it does to the member's points less the member's debt.
     pub fn points(&self) -> i64 {
-        let own = |entry: &&Entry| matches!(entry.account, Account::Member | Account::Debt);
+        let own = |entry: &&Entry| {
+            matches!(
+                entry.account,
+                Account::Member | Account::Held | Account::Debt
+            )
+        };
         self.entries
             .iter()
             .filter(own)
@@ -69,15 +87,16 @@ impl Posting {
             .sum()
     }
 
-    /// From when on one of its lines counts in a balance of the past: points from when they were earned, all
-    /// else from when it was posted, since an earning may be older than the debt that it repays.
+    /// From when on one of its lines counts in a balance of the past: points from when they were earned or let
+    /// go, all else from when it was posted, since an earning may be older than the debt that it repays.
     pub fn effective_at(&self, entry: &Entry, posted_at: Timestamp) -> Timestamp {
         let earned = match entry.account {
             Account::Issuance => true,
             Account::Member => entry.points > 0,
-            Account::Debt | Account::Redeemed | Account::Expired => false,
+            Account::Held | Account::Debt | Account::Redeemed | Account::Expired => false,
         };
-        if earned {
+        // A hold lets go when it times out, however late that is noticed.
+        if earned || self.kind == Kind::Release {
             self.occurred_at.min(posted_at)
         } else {
             posted_at
@@ -85,11 +104,13 @@ impl Posting {
     }
 }
 
-/// What a member holds: `points` are those left in lots, expired ones included until they are written off.
+/// What a member has: `points` are those left in lots, expired ones included until they are written off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holding {
     /// Points in lots.
     pub points: i64,
+    /// Points of lots that are held.
+    pub held: i64,
     /// Points owed.
     pub debt: i64,
 }
@@ -141,13 +162,14 @@ pub struct Earn {
 /// Makes a lot; debt is repaid from it first, unless it had expired before it was posted.
 pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refused> {
     let points = earn.points.get();
-    if holding.points + points > POINTS_PER_MEMBER_MAX {
+    if holding.points + holding.held + points > POINTS_PER_MEMBER_MAX {
         return Err(Refused::TooManyPoints);
     }
     let mut lot = Lot {
         lot_id: earn.lot_id,
         original: points,
         remaining: points,
+        held: 0,
         consumed: 0,
         expired: 0,
         reversed: 0,
@@ -184,6 +206,7 @@ pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refuse
         after: Holding {
             points: holding.points + lot.remaining,
             debt: holding.debt - repaid,
+            ..holding
         },
         created: Some(lot),
         changed: Vec::new(),
@@ -224,19 +247,35 @@ pub fn redeem(
         taken,
         after: Holding {
             points: holding.points - points - written_off,
-            debt: holding.debt,
+            ..holding
         },
     })
 }
 
-/// Takes an earning back: what its lot has left, then for what was spent the points of other lots, and
-/// the rest becomes debt. `lots` are the lot in question and all lots with points left.
-pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestamp) -> Option<Plan> {
+/// Takes part of an earning back: from what its lot has left, then from what of it has expired, then for what was
+/// spent or is held the points of other lots, and the rest becomes debt. `lots` are the lot in question and all
+/// lots with points left.
+///
+/// # Panics
+/// If the lot in question is not among the lots.
+pub fn reverse(
+    holding: Holding,
+    mut lots: Vec<Lot>,
+    part: &Part,
+    now: Timestamp,
+) -> Result<Plan, reversal::Refused> {
     let before = lots.clone();
     let expiry = write_off(&mut lots, now);
-    let lot = lots.iter_mut().find(|lot| lot.lot_id == lot_id)?;
-    let (left, expired, spent) = (lot.remaining, lot.expired, lot.consumed);
-    let mut entries = vec![entry(Account::Issuance, lot.original)];
+    let lot = lots.iter_mut().find(|lot| lot.lot_id == part.lot_id);
+    let lot = lot.expect("the lot of the earning was read with the others");
+    let is_pending = lot.state(now) == State::Pending;
+    let left = part.points.min(lot.remaining);
+    let expired = (part.points - left).min(lot.expired);
+    let spent = part.points - left - expired;
+    let mut entries = Vec::new();
+    if part.points > 0 {
+        entries.push(entry(Account::Issuance, part.points));
+    }
     if left > 0 {
         entries.push(lot_entry(&lot.lot_id, -left));
     }
@@ -244,19 +283,34 @@ pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestam
         entries.push(entry(Account::Expired, -expired));
     }
     lot.reversed += left + expired;
-    (lot.remaining, lot.expired, lot.qualifying) = (0, 0, 0);
+    lot.remaining -= left;
+    lot.expired -= expired;
+    lot.qualifying = if part.points == part.before.left_of(lot) {
+        0
+    } else {
+        (lot.qualifying - part.points).max(0)
+    };
 
     let mut taken = lots::take(&mut lots, spent, State::Active, now);
     let missing = spent - sum(&taken);
     taken.extend(lots::take(&mut lots, missing, State::Pending, now));
     let recovered = sum(&taken);
     let owed = spent - recovered;
+    let refused = match part.policy {
+        Policy::PendingOnly if !is_pending => Some(0),
+        Policy::PendingOnly if expired + spent > 0 => Some(left),
+        Policy::WithinBalance if owed > 0 => Some(part.points - owed),
+        Policy::PendingOnly | Policy::WithinBalance | Policy::AllowDebt => None,
+    };
+    if let Some(reversible) = refused {
+        return Err(reversal::Refused::NotCovered { reversible });
+    }
     entries.extend(taken.iter().map(|a| lot_entry(&a.lot_id, -a.points)));
     if owed > 0 {
         entries.push(entry(Account::Debt, -owed));
     }
     let written_off = expiry.as_ref().map_or(0, |(_, points)| *points);
-    Some(Plan {
+    Ok(Plan {
         posting: Posting {
             kind: Kind::Reverse,
             entries,
@@ -269,12 +323,13 @@ pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestam
         after: Holding {
             points: holding.points - left - recovered - written_off,
             debt: holding.debt + owed,
+            ..holding
         },
     })
 }
 
 /// Writes off what expired lots have left, so that postings tell the same whenever they are made.
-fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
+pub(super) fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
     let mut entries = Vec::new();
     let mut total = 0;
     for lot in lots
@@ -300,29 +355,31 @@ fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i64)> {
     ))
 }
 
-fn changed(before: &[Lot], after: Vec<Lot>) -> Vec<Lot> {
+pub(super) fn changed(before: &[Lot], after: Vec<Lot>) -> Vec<Lot> {
     after
         .into_iter()
         .filter(|lot| !before.contains(lot))
         .collect()
 }
 
-fn sum(taken: &[Allocation]) -> i64 {
+pub(super) fn sum(taken: &[Allocation]) -> i64 {
     taken.iter().map(|allocation| allocation.points).sum()
 }
 
-fn entry(account: Account, points: i64) -> Entry {
+pub(super) fn entry(account: Account, points: i64) -> Entry {
     Entry {
         account,
         lot_id: None,
+        hold_id: None,
         points,
     }
 }
 
-fn lot_entry(lot_id: &str, points: i64) -> Entry {
+pub(super) fn lot_entry(lot_id: &str, points: i64) -> Entry {
     Entry {
         account: Account::Member,
         lot_id: Some(lot_id.to_owned()),
+        hold_id: None,
         points,
     }
 }
@@ -345,6 +402,7 @@ pub mod fixtures {
             lot_id: lot_id.to_owned(),
             original: points,
             remaining: points,
+            held: 0,
             consumed: 0,
             expired: 0,
             reversed: 0,
@@ -353,6 +411,21 @@ pub mod fixtures {
             activates_at: at(0),
             expires_at: None,
         }
+    }
+
+    /// Takes all of an earning back that nothing was taken of before, on debt if need be.
+    pub fn reverse_whole(holding: Holding, lots: Vec<Lot>, lot_id: &str, now: Timestamp) -> Plan {
+        let lot = lots.iter().find(|lot| lot.lot_id == lot_id).unwrap();
+        let part = Part {
+            lot_id: lot_id.to_owned(),
+            points: lot.original - lot.reversed,
+            before: reversal::Before {
+                reversed: 0,
+                adjusted: lot.reversed,
+            },
+            policy: Policy::AllowDebt,
+        };
+        reverse(holding, lots, &part, now).unwrap()
     }
 }
 

@@ -1,7 +1,11 @@
 //! Transport: proto in, use case, proto out.
 
+mod adjust;
+mod dry_run;
+mod holds;
 mod parse;
 pub mod present;
+mod reverse;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
@@ -11,6 +15,7 @@ use common::validate::Violations;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use self::dry_run::{Run, conclude};
 use self::parse::{RawOf, RawPage};
 use crate::domain::lots::Lot;
 use crate::error::Error;
@@ -175,8 +180,9 @@ impl LoyaltyService for Grpc {
         request: Request<pb::EarnPointsRequest>,
     ) -> Answer<pb::EarnPointsResponse> {
         let request = request.into_inner();
+        let run = Run::from(request.dry_run);
         let method = "asterism.loyalty.v1.LoyaltyService/EarnPoints";
-        let call = Call::new(method, &request, &request.request_id);
+        let call = Call::new(method, &request, run.request_id(&request.request_id));
         let earn = EarnPoints::try_from(request)?;
         self.state.platform.at_least(&earn.account.at_least).await?;
         let mut mutation = match self.state.platform.begin(call).await? {
@@ -184,8 +190,8 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let posted = ledger::earn(&self.state, mutation.tx(), earn).await;
-        let outcome = posted.map(|posted| present::earned(&self.state.platform, posted));
-        finish(mutation, outcome).await
+        let told = |posted| present::earned(&self.state.platform, run.told(posted));
+        conclude(mutation, posted.map(told), run).await
     }
 
     async fn redeem_points(
@@ -193,8 +199,9 @@ impl LoyaltyService for Grpc {
         request: Request<pb::RedeemPointsRequest>,
     ) -> Answer<pb::RedeemPointsResponse> {
         let request = request.into_inner();
+        let run = Run::from(request.dry_run);
         let method = "asterism.loyalty.v1.LoyaltyService/RedeemPoints";
-        let call = Call::new(method, &request, &request.request_id);
+        let call = Call::new(method, &request, run.request_id(&request.request_id));
         let redeem = RedeemPoints::try_from(request)?;
         self.state
             .platform
@@ -205,8 +212,8 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let posted = ledger::redeem(&self.state, mutation.tx(), redeem).await;
-        let outcome = posted.map(|posted| present::redeemed(&self.state.platform, posted));
-        finish(mutation, outcome).await
+        let told = |posted| present::redeemed(&self.state.platform, run.told(posted));
+        conclude(mutation, posted.map(told), run).await
     }
 
     async fn reverse_transaction(
@@ -214,8 +221,9 @@ impl LoyaltyService for Grpc {
         request: Request<pb::ReverseTransactionRequest>,
     ) -> Answer<pb::ReverseTransactionResponse> {
         let request = request.into_inner();
+        let run = Run::from(request.dry_run);
         let method = "asterism.loyalty.v1.LoyaltyService/ReverseTransaction";
-        let call = Call::new(method, &request, &request.request_id);
+        let call = Call::new(method, &request, run.request_id(&request.request_id));
         let reverse = ReverseTransaction::try_from(request)?;
         self.state
             .platform
@@ -226,8 +234,47 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await;
-        let outcome = posted.map(|posted| present::reversed(&self.state.platform, posted));
-        finish(mutation, outcome).await
+        let told = |posted| present::reversed(&self.state.platform, run.told(posted));
+        conclude(mutation, posted.map(told), run).await
+    }
+
+    async fn adjust_points(
+        &self,
+        request: Request<pb::AdjustPointsRequest>,
+    ) -> Answer<pb::AdjustPointsResponse> {
+        adjust::adjust(&self.state, request.into_inner()).await
+    }
+
+    async fn authorize_hold(
+        &self,
+        request: Request<pb::AuthorizeHoldRequest>,
+    ) -> Answer<pb::AuthorizeHoldResponse> {
+        holds::authorize(&self.state, request.into_inner()).await
+    }
+
+    async fn capture_hold(
+        &self,
+        request: Request<pb::CaptureHoldRequest>,
+    ) -> Answer<pb::CaptureHoldResponse> {
+        holds::capture(&self.state, request.into_inner()).await
+    }
+
+    async fn void_hold(
+        &self,
+        request: Request<pb::VoidHoldRequest>,
+    ) -> Answer<pb::VoidHoldResponse> {
+        holds::void(&self.state, request.into_inner()).await
+    }
+
+    async fn get_hold(&self, request: Request<pb::GetHoldRequest>) -> Answer<pb::GetHoldResponse> {
+        holds::get(&self.state, request.into_inner()).await
+    }
+
+    async fn list_holds(
+        &self,
+        request: Request<pb::ListHoldsRequest>,
+    ) -> Answer<pb::ListHoldsResponse> {
+        holds::list(&self.state, request.into_inner()).await
     }
 
     async fn get_balance(

@@ -7,11 +7,13 @@ use common::platform::Platform;
 use common::time::Timestamp;
 
 use crate::domain::balance::Balance;
+use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
 use crate::ledger::Posted;
 use crate::programs::Summary;
 use crate::store::entries::EntryRow;
+use crate::store::holds::StoredHold;
 use crate::store::members::Member;
 use crate::store::postings::PostingRow;
 use crate::store::tiers::TierChangeRow;
@@ -55,6 +57,7 @@ pub fn summary(summary: Summary) -> pb::GetProgramSummaryResponse {
         points_outstanding: summary.held.outstanding,
         points_pending: summary.held.pending,
         points_debt: summary.debt,
+        points_held: summary.held.on_hold,
         tiers,
     }
 }
@@ -79,6 +82,10 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         "redeem" => pb::TransactionKind::Redeem,
         "reverse" => pb::TransactionKind::Reverse,
         "expire" => pb::TransactionKind::Expire,
+        "hold" => pb::TransactionKind::Hold,
+        "capture" => pb::TransactionKind::Capture,
+        "release" => pb::TransactionKind::Release,
+        "adjust" => pb::TransactionKind::Adjust,
         _ => pb::TransactionKind::Unspecified,
     };
     pb::LedgerTransaction {
@@ -96,12 +103,14 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         occurred_at: Some(posting.occurred_at.into()),
         posted_at: Some(posting.posted_at.into()),
         revision: posting.revision,
+        reason_code: posting.reason_code.clone().unwrap_or_default(),
     }
 }
 
 fn entry(entry: &EntryRow) -> pb::LedgerEntry {
     let account = match entry.account.as_str() {
         "member" => pb::LedgerAccount::Member,
+        "held" => pb::LedgerAccount::Held,
         "debt" => pb::LedgerAccount::Debt,
         "issuance" => pb::LedgerAccount::Issuance,
         "redeemed" => pb::LedgerAccount::Redeemed,
@@ -112,6 +121,7 @@ fn entry(entry: &EntryRow) -> pb::LedgerEntry {
         account: account.into(),
         lot_id: entry.lot_id.clone().unwrap_or_default(),
         points: entry.points,
+        hold_id: entry.hold_id.clone().unwrap_or_default(),
     }
 }
 
@@ -145,6 +155,7 @@ pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
         earned_at: Some(lot.earned_at.into()),
         activates_at: Some(lot.activates_at.into()),
         expires_at: lot.expires_at.map(Into::into),
+        held: lot.held,
     }
 }
 
@@ -194,11 +205,73 @@ pub fn reversed(platform: &Platform, posted: Posted) -> pb::ReverseTransactionRe
     }
 }
 
-fn token(platform: &Platform, posted: &Posted) -> String {
+pub fn hold(stored: &StoredHold) -> pb::Hold {
+    let hold = &stored.hold;
+    let state = match hold.state {
+        HoldState::Authorized => pb::HoldState::Authorized,
+        HoldState::Captured => pb::HoldState::Captured,
+        HoldState::Voided => pb::HoldState::Voided,
+        HoldState::Expired => pb::HoldState::Expired,
+    };
+    let pin = |pin: &Pin| pb::HeldLot {
+        lot_id: pin.lot_id.clone(),
+        points: pin.points,
+        held: pin.held,
+        captured: pin.captured,
+        released: pin.released,
+    };
+    pb::Hold {
+        hold_id: hold.hold_id.clone(),
+        program_id: stored.program_id.clone(),
+        customer_id: stored.customer_id.to_string(),
+        state: state.into(),
+        points: hold.points(),
+        held: hold.held(),
+        captured: hold.captured(),
+        released: hold.released(),
+        reason: stored.reason.clone(),
+        created_at: Some(hold.created_at.into()),
+        expires_at: Some(hold.expires_at.into()),
+        closed_at: hold.closed_at.map(Into::into),
+        lots: hold.pins.iter().map(pin).collect(),
+    }
+}
+
+pub fn adjusted(platform: &Platform, posted: Posted) -> pb::AdjustPointsResponse {
+    let token = token(platform, &posted);
+    let Posted {
+        written,
+        balance: after,
+    } = posted;
+    let posting = &written.posting;
+    let of = LotOf {
+        program_id: &posting.program_id,
+        customer_id: &posting.customer_id,
+        posting_id: &posting.posting_id,
+        as_of: posting.posted_at,
+    };
+    pb::AdjustPointsResponse {
+        transaction: Some(transaction(posting, &written.entries)),
+        lot: written.lot.as_ref().map(|made| lot(made, &of)),
+        allocations: allocations(written.taken),
+        balance: Some(balance(after)),
+        consistency_token: token,
+    }
+}
+
+pub fn posted(posted: &Posted) -> pb::LedgerTransaction {
+    transaction(&posted.written.posting, &posted.written.entries)
+}
+
+pub fn token(platform: &Platform, posted: &Posted) -> String {
+    if posted.written.revision == 0 {
+        // Nothing was written.
+        return String::new();
+    }
     platform.token(&posted.written.posting.customer_id, posted.written.revision)
 }
 
-fn allocations(taken: Vec<Allocation>) -> Vec<pb::LotAllocation> {
+pub fn allocations(taken: Vec<Allocation>) -> Vec<pb::LotAllocation> {
     let allocation = |taken: Allocation| pb::LotAllocation {
         lot_id: taken.lot_id,
         points: taken.points,
@@ -218,6 +291,7 @@ pub fn balance(balance: Balance) -> pb::Balance {
         debt: balance.debt,
         next_expiries: balance.next_expiries.into_iter().map(expiry).collect(),
         as_of: Some(balance.as_of.into()),
+        held: balance.held,
     }
 }
 

@@ -7,10 +7,12 @@ use common::ids::CustomerId;
 use common::money::Money;
 use common::time::Timestamp;
 
+use super::holds::let_go_timed_out;
 use super::{Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
 use crate::State;
 use crate::domain::plan;
 use crate::domain::program::{Earning, Program, ProgramId};
+use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
 use crate::store::members::{self, Standing};
 use crate::store::postings::{self, SourceKey};
@@ -53,6 +55,7 @@ pub async fn recorded(
             Earning::Points(_) | Earning::Nothing | Earning::OtherCurrency => continue,
             Earning::TooMuch => return Err(Error::PointsLimit),
         };
+        let standing = let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
         let earning = plan::Earn {
             lot_id: state.platform.ids.uuid(),
             points,
@@ -110,8 +113,11 @@ pub async fn voided(
         let Some(posting_id) = earned.filter(|_| !standing.member.is_closed()) else {
             continue;
         };
+        let standing = let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
         let reversal = Reversal {
             posting_id,
+            extent: Extent::Whole,
+            policy: Policy::AllowDebt,
             reason: "purchase voided".to_owned(),
         };
         match plan_reversal(tx, &program, standing, reversal).await {

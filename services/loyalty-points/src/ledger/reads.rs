@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 
+use common::db::Access;
 use common::ids::CustomerId;
 use common::page::PageRequest;
 use common::time::Timestamp;
 
 use crate::State;
+use crate::domain;
 use crate::domain::balance::Balance;
+use crate::domain::holds::Hold;
 use crate::domain::lots::Lot;
 use crate::domain::program::ProgramId;
 use crate::error::Error;
 use crate::members as use_case;
 use crate::store::entries::{self, EntryRow};
+use crate::store::holds;
 use crate::store::lots::{self, SpendingKey};
 use crate::store::members;
 use crate::store::postings::{self, PostingRow};
@@ -32,16 +36,89 @@ pub struct Of {
 /// What a member can spend now, or at another instant by the entries effective by then.
 pub async fn balance(state: &State, of: &Of, as_of: Option<Timestamp>) -> Result<Balance, Error> {
     let mut db = state.platform.snapshot().await?;
-    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
-    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
-    let Some(as_of) = as_of else {
-        let lots = lots::list_open(&mut db, customer_id, program_id, "").await?;
-        let debt = members::get_debt(&mut db, customer_id, program_id).await?;
-        return Ok(Balance::of(&lots, debt, state.platform.now()));
+    use_case::get(state, &mut db, &of.program_id, &of.customer_id).await?;
+    let ledger = ledger(&mut db, of, as_of, state.platform.now()).await?;
+    Ok(ledger.balance())
+}
+
+/// What a member's timed-out holds change by repaying debt, as nothing has noticed them yet.
+pub async fn repaid(
+    db: &mut impl Access,
+    of: &Of,
+    as_of: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Repaid, Error> {
+    let paid = ledger(db, of, as_of, now).await?;
+    let debt = paid.debt;
+    let unpaid = Ledger {
+        debt: 0,
+        ..paid.clone()
     };
-    let lots = lots::list_open_at(&mut db, customer_id, program_id, as_of).await?;
-    let debt = entries::get_debt_at(&mut db, customer_id, program_id, as_of).await?;
-    Ok(Balance::of(&lots, debt, as_of))
+    let (unpaid, paid) = (unpaid.balance(), paid.balance());
+    Ok(Repaid {
+        available: unpaid.available - paid.available,
+        debt: debt - paid.debt,
+    })
+}
+
+/// Debt that is repaid, in points available.
+#[derive(Debug)]
+pub struct Repaid {
+    /// So much less is available.
+    pub available: i64,
+    /// So much less is owed.
+    pub debt: i64,
+}
+
+/// A member's ledger at an instant.
+#[derive(Clone)]
+struct Ledger {
+    lots: Vec<Lot>,
+    open: Vec<Hold>,
+    debt: i64,
+    as_of: Timestamp,
+}
+
+/// A member's ledger as it is, or at another instant by the entries effective by then.
+async fn ledger(
+    db: &mut impl Access,
+    of: &Of,
+    as_of: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Ledger, Error> {
+    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
+    let Some(as_of) = as_of else {
+        let lots = lots::list_open(db, customer_id, program_id, "").await?;
+        let debt = members::get_debt(db, customer_id, program_id).await?;
+        let mut open = Vec::new();
+        if lots.iter().any(|lot| lot.held > 0) {
+            open = holds::list_open(db, customer_id, program_id).await?;
+        }
+        let open = open.into_iter().map(|stored| stored.hold).collect();
+        return Ok(Ledger {
+            lots,
+            open,
+            debt,
+            as_of: now,
+        });
+    };
+    let lots = lots::list_open_at(db, customer_id, program_id, as_of).await?;
+    let debt = entries::get_debt_at(db, customer_id, program_id, as_of).await?;
+    let open = holds::list_open_at(db, customer_id, program_id, as_of).await?;
+    Ok(Ledger {
+        lots,
+        open,
+        debt,
+        as_of,
+    })
+}
+
+impl Ledger {
+    /// Adds up what is left once the holds that have timed out have let go.
+    fn balance(mut self) -> Balance {
+        let debt = domain::holds::settle(&mut self.lots, self.open, self.debt, self.as_of);
+        Balance::of(&self.lots, debt, self.as_of)
+    }
 }
 
 /// A page of postings with their entries, the latest first, and the token of the next one.

@@ -32,6 +32,8 @@ pub struct Origin {
     pub source: Option<Source>,
     /// The rule that decided it.
     pub rule: String,
+    /// Why, as reports count it.
+    pub reason_code: Option<String>,
     /// Why.
     pub reason: String,
     /// The posting it reverses.
@@ -75,9 +77,12 @@ pub(super) async fn write(
         program_id: program.program_id.as_str(),
     };
     // A write-off that frees nothing new comes before what it makes room for; an earning that had expired
-    // must exist before it can be written off.
+    // must exist before it can be written off, and held points must be let go.
     let (posting, posted_entries) = match (&plan.expiry, plan.posting.kind) {
-        (Some(expiry), Kind::Redeem | Kind::Reverse | Kind::Expire) => {
+        (
+            Some(expiry),
+            Kind::Redeem | Kind::Reverse | Kind::Expire | Kind::Hold | Kind::Capture | Kind::Adjust,
+        ) => {
             let after = Holding {
                 points: before.points + expiry.points(),
                 ..before
@@ -85,7 +90,7 @@ pub(super) async fn write(
             ledger.append(tx, expiry, Origin::default(), after).await?;
             ledger.append(tx, &plan.posting, origin, plan.after).await?
         }
-        (Some(expiry), Kind::Earn) => {
+        (Some(expiry), Kind::Earn | Kind::Release) => {
             let after = Holding {
                 points: plan.after.points - expiry.points(),
                 ..plan.after
@@ -134,6 +139,7 @@ pub(super) async fn write(
         (plan.created.as_ref().map_or(known, with), Cause::Usual)
     };
     standing.points = plan.after.points;
+    standing.held = plan.after.held;
     standing.debt = plan.after.debt;
     tiers::requalify(
         tx,
@@ -189,6 +195,7 @@ impl Ledger<'_> {
             rule: source_type.is_some().then_some(origin.rule),
             source_type,
             source_ref,
+            reason_code: origin.reason_code,
             reason: origin.reason,
             reverses: origin.reverses,
             occurred_at: posting.occurred_at,
@@ -227,6 +234,7 @@ fn rows(posting: &Posting, posted_at: Timestamp) -> Vec<EntryRow> {
         line,
         account: account(entry.account).to_owned(),
         lot_id: entry.lot_id.clone(),
+        hold_id: entry.hold_id.clone(),
         points: entry.points,
         effective_at: posting.effective_at(entry, posted_at).micros(),
     };
@@ -239,12 +247,17 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Redeem => "redeem",
         Kind::Reverse => "reverse",
         Kind::Expire => "expire",
+        Kind::Hold => "hold",
+        Kind::Capture => "capture",
+        Kind::Release => "release",
+        Kind::Adjust => "adjust",
     }
 }
 
 fn account(account: Account) -> &'static str {
     match account {
         Account::Member => "member",
+        Account::Held => "held",
         Account::Debt => "debt",
         Account::Issuance => "issuance",
         Account::Redeemed => "redeemed",

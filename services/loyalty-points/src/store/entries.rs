@@ -15,6 +15,8 @@ pub struct EntryRow {
     pub account: String,
     /// The lot.
     pub lot_id: Option<String>,
+    /// The hold that its points belong to.
+    pub hold_id: Option<String>,
     /// Signed amount.
     pub points: i64,
     /// From when on it counts in a balance of the past, in microseconds since 1970.
@@ -38,15 +40,18 @@ pub async fn insert(tx: &mut Tx, new: NewEntries<'_>) -> Result<(), common::Erro
     const INSERT: Sql = Sql {
         postgres: "
             INSERT INTO entries
-                (customer_id, program_id, posting_id, line, account, lot_id, points, effective_at)
-            SELECT $1, $2, $3, line, account, lot_id, points, effective_at
+                (customer_id, program_id, posting_id, line, account, lot_id, hold_id, points,
+                 effective_at)
+            SELECT $1, $2, $3, line, account, lot_id, hold_id, points, effective_at
             FROM json_to_recordset(CAST($4 AS json))
-                AS entry (line BIGINT, account TEXT, lot_id TEXT, points BIGINT, effective_at BIGINT)",
+                AS entry (line BIGINT, account TEXT, lot_id TEXT, hold_id TEXT, points BIGINT,
+                          effective_at BIGINT)",
         sqlite: "
             INSERT INTO entries
-                (customer_id, program_id, posting_id, line, account, lot_id, points, effective_at)
+                (customer_id, program_id, posting_id, line, account, lot_id, hold_id, points,
+                 effective_at)
             SELECT $1, $2, $3, value ->> 'line', value ->> 'account', value ->> 'lot_id',
-                   value ->> 'points', value ->> 'effective_at'
+                   value ->> 'hold_id', value ->> 'points', value ->> 'effective_at'
             FROM json_each($4)",
     };
     let text = INSERT.text(tx.dialect());
@@ -68,13 +73,13 @@ pub async fn list(
 ) -> Result<Vec<(String, EntryRow)>, common::Error> {
     const SELECT: Sql = Sql {
         postgres: "
-            SELECT posting_id, line, account, lot_id, points, effective_at
+            SELECT posting_id, line, account, lot_id, hold_id, points, effective_at
             FROM entries
             WHERE customer_id = $1
                 AND posting_id IN (SELECT json_array_elements_text(CAST($2 AS json)))
             ORDER BY posting_id, line",
         sqlite: "
-            SELECT posting_id, line, account, lot_id, points, effective_at
+            SELECT posting_id, line, account, lot_id, hold_id, points, effective_at
             FROM entries
             WHERE customer_id = $1
                 AND posting_id IN (SELECT value FROM json_each($2))

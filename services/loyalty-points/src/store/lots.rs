@@ -12,6 +12,7 @@ struct LotRow {
     lot_id: String,
     original: i64,
     remaining: i64,
+    held: i64,
     consumed: i64,
     expired: i64,
     reversed: i64,
@@ -27,6 +28,7 @@ impl From<LotRow> for Lot {
             lot_id: row.lot_id,
             original: row.original,
             remaining: row.remaining,
+            held: row.held,
             consumed: row.consumed,
             expired: row.expired,
             reversed: row.reversed,
@@ -46,7 +48,7 @@ struct ListedRow {
     posting_id: String,
 }
 
-/// A member's lots that have points left, and the one that a posting made if it is named. Unlimited, as
+/// A member's lots that have points left or held, and the one that a posting made if it is named. Unlimited, as
 /// a decision needs all of them.
 pub async fn list_open(
     db: &mut impl Access,
@@ -55,12 +57,12 @@ pub async fn list_open(
     and_of_posting: &str,
 ) -> Result<Vec<Lot>, common::Error> {
     const SELECT: &str = "
-        SELECT lot_id, original, remaining, consumed, expired, reversed, qualifying, earned_at,
-               activates_at, expires_at
+        SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
+               earned_at, activates_at, expires_at
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
-            AND (remaining > 0 OR posting_id = $3)
+            AND (remaining > 0 OR held > 0 OR posting_id = $3)
         ORDER BY lot_id";
     let rows = on!(db, |conn| sqlx::query_as::<_, LotRow>(SELECT)
         .bind(customer_id)
@@ -85,8 +87,8 @@ pub async fn get_id_of_posting(
         .await)?)
 }
 
-/// A member's lots as the entries effective by an instant tell them; only identity, times and
-/// `remaining` are told.
+/// A member's lots as the entries effective by an instant tell them; only identity, times,
+/// `remaining` and `held` are told.
 pub async fn list_open_at(
     db: &mut impl Access,
     customer_id: &CustomerId,
@@ -94,7 +96,9 @@ pub async fn list_open_at(
     as_of: Timestamp,
 ) -> Result<Vec<Lot>, common::Error> {
     const SELECT: &str = "
-        SELECT l.lot_id, l.original, CAST(SUM(e.points) AS BIGINT) AS remaining,
+        SELECT l.lot_id, l.original,
+               CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT) AS remaining,
+               CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT) AS held,
                CAST(0 AS BIGINT) AS consumed, CAST(0 AS BIGINT) AS expired,
                CAST(0 AS BIGINT) AS reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at
         FROM entries e
@@ -126,8 +130,8 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<(Lot, String)>, common::Error> {
     const SELECT: &str = "
-        SELECT lot_id, original, remaining, consumed, expired, reversed, qualifying, earned_at,
-               activates_at, expires_at, posting_id
+        SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
+               earned_at, activates_at, expires_at, posting_id
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
@@ -167,9 +171,9 @@ pub struct NewLot<'a> {
 pub async fn insert(tx: &mut Tx, new: NewLot<'_>) -> Result<(), common::Error> {
     const INSERT: &str = "
         INSERT INTO lots
-            (customer_id, lot_id, program_id, posting_id, original, remaining, consumed, expired,
+            (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed, expired,
              reversed, qualifying, earned_at, activates_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let lot = new.lot;
     Ok(on!(tx, |conn| sqlx::query(INSERT)
         .bind(new.customer_id)
@@ -178,6 +182,7 @@ pub async fn insert(tx: &mut Tx, new: NewLot<'_>) -> Result<(), common::Error> {
         .bind(new.posting_id)
         .bind(lot.original)
         .bind(lot.remaining)
+        .bind(lot.held)
         .bind(lot.consumed)
         .bind(lot.expired)
         .bind(lot.reversed)
@@ -194,12 +199,13 @@ pub async fn insert(tx: &mut Tx, new: NewLot<'_>) -> Result<(), common::Error> {
 pub async fn update(tx: &mut Tx, customer_id: &CustomerId, lot: &Lot) -> Result<(), common::Error> {
     const UPDATE: &str = "
         UPDATE lots
-        SET remaining = $3, consumed = $4, expired = $5, reversed = $6, qualifying = $7
+        SET remaining = $3, held = $4, consumed = $5, expired = $6, reversed = $7, qualifying = $8
         WHERE customer_id = $1 AND lot_id = $2";
     Ok(on!(tx, |conn| sqlx::query(UPDATE)
         .bind(customer_id)
         .bind(&lot.lot_id)
         .bind(lot.remaining)
+        .bind(lot.held)
         .bind(lot.consumed)
         .bind(lot.expired)
         .bind(lot.reversed)

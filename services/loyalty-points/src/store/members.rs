@@ -41,6 +41,8 @@ pub struct Standing {
     pub member: Member,
     /// Points in lots.
     pub points: i64,
+    /// Points of lots that are held.
+    pub held: i64,
     /// Points owed.
     pub debt: i64,
     /// The tier as stored.
@@ -61,6 +63,7 @@ impl Standing {
     pub fn holding(&self) -> Holding {
         Holding {
             points: self.points,
+            held: self.held,
             debt: self.debt,
         }
     }
@@ -153,7 +156,7 @@ pub async fn list_standings(
     as_of: Timestamp,
 ) -> Result<Vec<Standing>, common::Error> {
     const SELECT: &str = "
-        SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.debt, m.tier,
+        SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
                m.tier_since, m.tier_points, m.tier_valid_until,
                CAST(COALESCE(SUM(l.qualifying) FILTER (WHERE l.earned_at <= $2), 0) AS BIGINT) AS qualified,
                MIN(l.earned_at) FILTER (WHERE l.earned_at <= $2) AS oldest,
@@ -257,7 +260,8 @@ pub async fn update(tx: &mut Tx, standing: &Standing) -> Result<(), common::Erro
             tier = $5,
             tier_since = $6,
             tier_points = $7,
-            tier_valid_until = $8
+            tier_valid_until = $8,
+            held = $9
         WHERE customer_id = $1 AND program_id = $2";
     Ok(on!(tx, |conn| sqlx::query(UPDATE)
         .bind(&standing.member.customer_id)
@@ -268,6 +272,7 @@ pub async fn update(tx: &mut Tx, standing: &Standing) -> Result<(), common::Erro
         .bind(standing.tier_since)
         .bind(standing.tier_points)
         .bind(standing.tier_valid_until)
+        .bind(standing.held)
         .execute(conn)
         .await
         .map(drop))?)

@@ -1,10 +1,12 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
 pub mod entries;
+pub mod holds;
 pub mod lots;
 pub mod members;
 pub mod postings;
 pub mod programs;
+pub mod reversals;
 pub mod summary;
 pub mod tiers;
 pub mod voided_purchases;

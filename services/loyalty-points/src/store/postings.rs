@@ -26,6 +26,8 @@ pub struct PostingRow {
     pub source_ref: Option<String>,
     /// The rule that decided it.
     pub rule: Option<String>,
+    /// Why, as reports count it.
+    pub reason_code: Option<String>,
     /// Why.
     pub reason: String,
     /// The posting it reverses.
@@ -41,8 +43,8 @@ pub async fn insert(tx: &mut Tx, posting: &PostingRow) -> Result<bool, common::E
     const INSERT: &str = "
         INSERT INTO postings
             (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-             rule, reason, reverses, occurred_at, posted_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             rule, reason_code, reason, reverses, occurred_at, posted_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
         ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING";
     let inserted = on!(tx, |conn| sqlx::query(INSERT)
         .bind(&posting.customer_id)
@@ -54,6 +56,7 @@ pub async fn insert(tx: &mut Tx, posting: &PostingRow) -> Result<bool, common::E
         .bind(&posting.source_type)
         .bind(&posting.source_ref)
         .bind(&posting.rule)
+        .bind(&posting.reason_code)
         .bind(&posting.reason)
         .bind(&posting.reverses)
         .bind(posting.occurred_at)
@@ -104,7 +107,7 @@ pub async fn find(
 ) -> Result<Option<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason, reverses, occurred_at, posted_at
+               rule, reason_code, reason, reverses, occurred_at, posted_at
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND posting_id = $3";
     Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
@@ -125,7 +128,7 @@ pub async fn list(
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason, reverses, occurred_at, posted_at
+               rule, reason_code, reason, reverses, occurred_at, posted_at
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND revision < $3
         ORDER BY revision DESC

@@ -2,6 +2,7 @@
 //! paths.
 
 use common::db::Access;
+use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
 
@@ -12,23 +13,41 @@ pub struct Held {
     pub outstanding: i64,
     /// Points spendable later.
     pub pending: i64,
+    /// Points held.
+    pub on_hold: i64,
 }
 
-/// Points held now, from the lots as they are: several times faster than from their entries.
+/// Points in lots now, from the lots as they are: several times faster than from their entries. Holds that have
+/// timed out have let go, but repaid no debt yet: see [`list_unsettled`].
 pub async fn get_held(
     db: &mut impl Access,
     program_id: &str,
     now: Timestamp,
 ) -> Result<Held, common::Error> {
     const SELECT: &str = "
-        SELECT CAST(COALESCE(SUM(l.remaining) FILTER (WHERE l.activates_at <= $2), 0) AS BIGINT) AS outstanding,
-               CAST(COALESCE(SUM(l.remaining) FILTER (WHERE l.activates_at > $2), 0) AS BIGINT) AS pending
-        FROM lots l
-        JOIN members m ON m.customer_id = l.customer_id AND m.program_id = l.program_id
-        WHERE l.program_id = $1
-            AND l.remaining > 0
-            AND (l.expires_at IS NULL OR l.expires_at > $2)
-            AND m.state = 'active'";
+        WITH timed_out AS (
+            SELECT p.customer_id, p.lot_id, SUM(p.held) AS points
+            FROM holds h
+            JOIN hold_lots p ON p.customer_id = h.customer_id AND p.hold_id = h.hold_id
+            WHERE h.program_id = $1
+                AND h.state = 'authorized'
+                AND h.expires_at <= $2
+            GROUP BY p.customer_id, p.lot_id
+        ), lot_points AS (
+            SELECT l.activates_at, l.held - COALESCE(t.points, 0) AS held,
+                   CASE WHEN l.expires_at IS NULL OR l.expires_at > $2
+                        THEN l.remaining + COALESCE(t.points, 0) END AS points
+            FROM lots l
+            JOIN members m ON m.customer_id = l.customer_id AND m.program_id = l.program_id
+            LEFT JOIN timed_out t ON t.customer_id = l.customer_id AND t.lot_id = l.lot_id
+            WHERE l.program_id = $1
+                AND (l.remaining > 0 OR l.held > 0)
+                AND m.state = 'active'
+        )
+        SELECT CAST(COALESCE(SUM(points) FILTER (WHERE activates_at <= $2), 0) AS BIGINT) AS outstanding,
+               CAST(COALESCE(SUM(points) FILTER (WHERE activates_at > $2), 0) AS BIGINT) AS pending,
+               CAST(COALESCE(SUM(held), 0) AS BIGINT) AS on_hold
+        FROM lot_points";
     Ok(on!(db, |conn| sqlx::query_as::<_, Held>(SELECT)
         .bind(program_id)
         .bind(now)
@@ -36,27 +55,35 @@ pub async fn get_held(
         .await)?)
 }
 
-/// Points held at an instant, from the entries effective by then.
+/// Points in lots at an instant, from the entries effective by then. Holds that have timed out by then have
+/// let go, but repaid no debt yet: see [`list_unsettled_at`].
 pub async fn get_held_at(
     db: &mut impl Access,
     program_id: &str,
     as_of: Timestamp,
 ) -> Result<Held, common::Error> {
     const SELECT: &str = "
-        WITH held AS (
-            SELECT l.activates_at, l.expires_at, SUM(e.points) AS points
+        WITH lot_points AS (
+            SELECT l.activates_at, l.expires_at,
+                   SUM(e.points) FILTER (WHERE e.account = 'member' OR h.expires_at <= $2) AS points,
+                   SUM(e.points) FILTER (WHERE h.expires_at > $2) AS held
             FROM entries e
             JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
             JOIN members m ON m.customer_id = e.customer_id AND m.program_id = e.program_id
+            LEFT JOIN holds h ON h.customer_id = e.customer_id AND h.hold_id = e.hold_id
             WHERE e.program_id = $1
                 AND e.effective_at <= $2
                 AND m.state = 'active'
             GROUP BY l.customer_id, l.lot_id
+        ), spendable AS (
+            SELECT activates_at, held,
+                   CASE WHEN expires_at IS NULL OR expires_at > $2 THEN points END AS points
+            FROM lot_points
         )
         SELECT CAST(COALESCE(SUM(points) FILTER (WHERE activates_at <= $2), 0) AS BIGINT) AS outstanding,
-               CAST(COALESCE(SUM(points) FILTER (WHERE activates_at > $2), 0) AS BIGINT) AS pending
-        FROM held
-        WHERE expires_at IS NULL OR expires_at > $2";
+               CAST(COALESCE(SUM(points) FILTER (WHERE activates_at > $2), 0) AS BIGINT) AS pending,
+               CAST(COALESCE(SUM(held), 0) AS BIGINT) AS on_hold
+        FROM spendable";
     Ok(on!(db, |conn| sqlx::query_as::<_, Held>(SELECT)
         .bind(program_id)
         .bind(as_of)
@@ -94,6 +121,63 @@ pub async fn get_debt_at(
         .bind(program_id)
         .bind(as_of)
         .fetch_one(conn)
+        .await)?)
+}
+
+/// Active members who owe points, and have a hold that has timed out without anything having noticed.
+pub async fn list_unsettled(
+    db: &mut impl Access,
+    program_id: &str,
+    now: Timestamp,
+) -> Result<Vec<CustomerId>, common::Error> {
+    const SELECT: &str = "
+        SELECT DISTINCT h.customer_id
+        FROM holds h
+        JOIN members m ON m.customer_id = h.customer_id AND m.program_id = h.program_id
+        WHERE h.program_id = $1
+            AND h.state = 'authorized'
+            AND h.expires_at <= $2
+            AND m.state = 'active'
+            AND m.debt > 0
+        ORDER BY h.customer_id";
+    Ok(on!(db, |conn| sqlx::query_scalar::<_, CustomerId>(SELECT)
+        .bind(program_id)
+        .bind(now)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// Active members who owed points at an instant by which a hold had timed out without anything having noticed
+/// until now.
+pub async fn list_unsettled_at(
+    db: &mut impl Access,
+    program_id: &str,
+    as_of: Timestamp,
+) -> Result<Vec<CustomerId>, common::Error> {
+    const SELECT: &str = "
+        SELECT h.customer_id
+        FROM entries e
+        JOIN holds h ON h.customer_id = e.customer_id AND h.hold_id = e.hold_id
+        JOIN members m ON m.customer_id = h.customer_id AND m.program_id = h.program_id
+        WHERE e.program_id = $1
+            AND e.effective_at <= $2
+            AND h.expires_at <= $2
+            AND m.state = 'active'
+        GROUP BY h.customer_id
+        HAVING SUM(e.points) > 0
+            AND (
+                SELECT COALESCE(SUM(d.points), 0)
+                FROM entries d
+                WHERE d.customer_id = h.customer_id
+                    AND d.program_id = $1
+                    AND d.account = 'debt'
+                    AND d.effective_at <= $2
+            ) < 0
+        ORDER BY h.customer_id";
+    Ok(on!(db, |conn| sqlx::query_scalar::<_, CustomerId>(SELECT)
+        .bind(program_id)
+        .bind(as_of)
+        .fetch_all(conn)
         .await)?)
 }
 

@@ -214,6 +214,44 @@ async fn what_happens_is_announced_in_order_with_growing_revisions(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hold_is_announced_after_the_posting_of_each_change(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    shop.earn("c1", 50, "s1").await;
+    let authorize = pb::AuthorizeHoldRequest {
+        customer_id: "c1".to_owned(),
+        points: 30,
+        ..Default::default()
+    };
+    let held = shop.client.authorize_hold(authorize).await.unwrap();
+    shop.server.clock.advance(chrono::TimeDelta::days(7));
+    shop.earn("c1", 1, "s2").await;
+
+    let events = announced(&shop, 7).await;
+    let names: Vec<_> = events.iter().map(name).collect();
+    let expected = [
+        "MemberEnrolled",
+        "PointsPosted",
+        "PointsPosted",
+        "HoldChanged",
+        "PointsPosted",
+        "HoldChanged",
+        "PointsPosted",
+    ];
+    assert_eq!(names, expected);
+    let revisions: Vec<_> = events.iter().map(|event| event.revision).collect();
+    assert_eq!(revisions, [1, 2, 3, 4, 5, 6, 7]);
+    let posted: pb::PointsPosted = unpack(&events[2]);
+    assert_eq!((posted.points_after, posted.held_after), (20, 30));
+    let changed: pb::HoldChanged = unpack(&events[3]);
+    assert_eq!(changed.hold, held.into_inner().hold);
+    let changed: pb::HoldChanged = unpack(&events[5]);
+    assert_eq!(changed.hold.unwrap().state(), pb::HoldState::Expired);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_over_a_restart(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {

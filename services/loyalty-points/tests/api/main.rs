@@ -1,11 +1,14 @@
 //! The loyalty service over gRPC, on both databases, fed by a real change feed.
 
+mod adjustments;
 mod disorder;
 mod feed;
+mod holds;
 mod ledger;
 mod members;
 mod programs;
 mod refusals;
+mod reversals;
 mod shop;
 mod storage;
 mod tiers;

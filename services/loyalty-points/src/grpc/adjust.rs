@@ -1,0 +1,84 @@
+//! Adjustments: proto in, use case, proto out.
+
+use api::loyalty::v1 as pb;
+use common::Error;
+use common::mutation::{Begun, Call};
+use common::validate::Violations;
+
+use super::dry_run::{Run, conclude};
+use super::{Answer, parse, present};
+use crate::State;
+use crate::domain::Points;
+use crate::ledger::adjust::{self, AdjustPoints, Amount};
+
+pub async fn adjust(
+    state: &State,
+    request: pb::AdjustPointsRequest,
+) -> Answer<pb::AdjustPointsResponse> {
+    let run = Run::from(request.dry_run);
+    let method = "asterism.loyalty.v1.LoyaltyService/AdjustPoints";
+    let call = Call::new(method, &request, run.request_id(&request.request_id));
+    let adjust = AdjustPoints::try_from(request)?;
+    state.platform.at_least(&adjust.account.at_least).await?;
+    let mut mutation = match state.platform.begin(call).await? {
+        Begun::Replayed(answer) => return answer,
+        Begun::Fresh(mutation) => mutation,
+    };
+    let posted = adjust::adjust(state, mutation.tx(), adjust).await;
+    let outcome = posted.map(|posted| present::adjusted(&state.platform, run.told(posted)));
+    conclude(mutation, outcome, run).await
+}
+
+impl TryFrom<pb::AdjustPointsRequest> for AdjustPoints {
+    type Error = Error;
+
+    fn try_from(request: pb::AdjustPointsRequest) -> Result<Self, Error> {
+        let mut v = Violations::new();
+        v.request_id(&request.request_id);
+        let account = parse::account(
+            &mut v,
+            &request.program_id,
+            &request.customer_id,
+            request.at_least,
+        );
+        let amount = v.check("points", amount(request.points));
+        let reason_code = v.parse(
+            "reason_code",
+            request.reason_code.as_str(),
+            parse_reason_code,
+        );
+        let reason = parse::reason(&mut v, request.reason);
+        let expires_at = parse::instant(&mut v, "expires_at", request.expires_at.as_ref());
+        if expires_at.is_some() && request.points < 0 {
+            v.add("expires_at", "must be absent where points are taken");
+        }
+        let parsed = (account, amount, reason_code, reason);
+        let (account, amount, reason_code, reason) = v.all(parsed)?;
+        Ok(Self {
+            account,
+            amount,
+            reason_code,
+            reason,
+            expires_at,
+        })
+    }
+}
+
+fn amount(points: i64) -> Result<Amount, String> {
+    let parsed = if points < 0 {
+        Points::parse(points.saturating_neg()).map(Amount::Debit)
+    } else {
+        Points::parse(points).map(Amount::Credit)
+    };
+    parsed.map_err(|range| format!("{range}, or as many below zero"))
+}
+
+fn parse_reason_code(raw: &str) -> Result<String, &'static str> {
+    let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let starts_well = raw.starts_with(|c: char| c.is_ascii_uppercase());
+    if starts_well && raw.len() <= 63 && raw.chars().all(allowed) {
+        Ok(raw.to_owned())
+    } else {
+        Err("must be 1 to 63 characters of A-Z 0-9 _ and start with a letter")
+    }
+}

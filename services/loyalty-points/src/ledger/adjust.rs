@@ -1,0 +1,82 @@
+//! Adjustments: points given or taken by hand, with a reason code.
+
+use common::db::Tx;
+use common::time::Timestamp;
+use common::validate::Violations;
+
+use super::{Account, Change, Origin, Posted, commit, open};
+use crate::State;
+use crate::domain::Points;
+use crate::domain::adjust as decide;
+use crate::domain::plan::Earn;
+use crate::error::Error;
+use crate::store::lots;
+
+/// Which way points are adjusted.
+#[derive(Debug, Clone, Copy)]
+pub enum Amount {
+    /// So many are given.
+    Credit(Points),
+    /// So many are taken.
+    Debit(Points),
+}
+
+/// A request to adjust.
+#[derive(Debug)]
+pub struct AdjustPoints {
+    /// Whose.
+    pub account: Account,
+    /// How many.
+    pub amount: Amount,
+    /// Why, as reports count it.
+    pub reason_code: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Until when points that are given can be spent; absent means what the program says.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Gives or takes points.
+pub async fn adjust(state: &State, tx: &mut Tx, adjust: AdjustPoints) -> Result<Posted, Error> {
+    let (program, mut lock, standing) = open(state, tx, &adjust.account).await?;
+    let (holding, now) = (standing.holding(), tx.now());
+    let plan = match adjust.amount {
+        Amount::Credit(points) => {
+            let expires_at = adjust.expires_at.or_else(|| program.expiry_of(now));
+            if expires_at.is_some_and(|expires_at| expires_at <= now) {
+                let mut violations = Violations::new();
+                violations.add("expires_at", "must be in the future");
+                return Err(common::Error::Invalid(violations).into());
+            }
+            let given = Earn {
+                lot_id: state.platform.ids.uuid(),
+                points,
+                earned_at: now,
+                activates_at: now,
+                expires_at,
+            };
+            decide::credit(holding, given, now)?
+        }
+        Amount::Debit(points) => {
+            let Account {
+                program_id,
+                customer_id,
+                ..
+            } = &adjust.account;
+            let lots = lots::list_open(tx, customer_id, program_id.as_str(), "").await?;
+            decide::debit(holding, lots, points, now)?
+        }
+    };
+    let origin = Origin {
+        reason_code: Some(adjust.reason_code),
+        reason: adjust.reason,
+        ..Origin::default()
+    };
+    let change = Change {
+        program: &program,
+        standing,
+        plan,
+        origin,
+    };
+    commit(state, tx, &mut lock, change).await
+}

@@ -1,0 +1,308 @@
+//! Holds: authorise, capture, void, and let go those that have timed out.
+
+use chrono::TimeDelta;
+use common::db::Tx;
+use common::page::PageRequest;
+
+use super::reads::Of;
+use super::{Account, Change, Origin, Posted, commit, open, write};
+use crate::domain::Points;
+use crate::domain::holds::{self, Authorize, Ending, Hold, State as HoldState};
+use crate::domain::program::Program;
+use crate::error::Error;
+use crate::members as use_case;
+use crate::store::holds::{self as store, StoredHold};
+use crate::store::lots;
+use crate::store::members::{self, Lock, Standing};
+use crate::{State, events};
+
+/// A request to hold.
+#[derive(Debug)]
+pub struct AuthorizeHold {
+    /// Whose.
+    pub account: Account,
+    /// How many.
+    pub points: Points,
+    /// For how long.
+    pub timeout: TimeDelta,
+    /// Why.
+    pub reason: String,
+}
+
+/// A request to spend what is held.
+#[derive(Debug)]
+pub struct CaptureHold {
+    /// Whose.
+    pub account: Account,
+    /// The hold.
+    pub hold_id: String,
+    /// How many.
+    pub points: Points,
+    /// Whether the rest is let go.
+    pub is_final: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// A request to let go what is held.
+#[derive(Debug)]
+pub struct VoidHold {
+    /// Whose.
+    pub account: Account,
+    /// The hold.
+    pub hold_id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A hold that was changed for a caller.
+#[derive(Debug)]
+pub struct Held {
+    /// The hold afterwards.
+    pub hold: StoredHold,
+    /// The posting of the change.
+    pub posted: Posted,
+}
+
+/// Pins points.
+pub async fn authorize(
+    state: &State,
+    tx: &mut Tx,
+    authorize: AuthorizeHold,
+) -> Result<Held, Error> {
+    let (program, mut lock, standing) = open(state, tx, &authorize.account).await?;
+    let Account {
+        program_id,
+        customer_id,
+        ..
+    } = authorize.account;
+    let lots = lots::list_open(tx, &customer_id, program_id.as_str(), "").await?;
+    let new = Authorize {
+        hold_id: state.platform.ids.uuid(),
+        points: authorize.points,
+        timeout: authorize.timeout,
+    };
+    let (plan, hold) = holds::authorize(standing.holding(), lots, new, tx.now())?;
+    let hold = StoredHold {
+        customer_id,
+        program_id: program_id.to_string(),
+        revision: 0,
+        reason: authorize.reason.clone(),
+        hold,
+    };
+    let origin = Origin {
+        reason: authorize.reason,
+        ..Origin::default()
+    };
+    let change = Change {
+        program: &program,
+        standing,
+        plan,
+        origin,
+    };
+    let mut posted = commit(state, tx, &mut lock, change).await?;
+    let hold = StoredHold {
+        revision: posted.written.posting.revision,
+        ..hold
+    };
+    store::insert(tx, &hold).await?;
+    posted.written.revision = announce(tx, &mut lock, &hold).await?;
+    Ok(Held { hold, posted })
+}
+
+/// Spends held points; a final capture lets the rest go.
+pub async fn capture(state: &State, tx: &mut Tx, capture: CaptureHold) -> Result<Held, Error> {
+    let (program, mut lock, standing) = open(state, tx, &capture.account).await?;
+    let mut stored = get(tx, &capture.account, capture.hold_id).await?;
+    let lots = lots::list_open(tx, &stored.customer_id, &stored.program_id, "").await?;
+    let now = tx.now();
+    let (plan, hold) = holds::capture(standing.holding(), lots, stored.hold, capture.points, now)?;
+    stored.hold = hold;
+    let origin = Origin {
+        reason: capture.reason.clone(),
+        ..Origin::default()
+    };
+    let change = Change {
+        program: &program,
+        standing,
+        plan,
+        origin,
+    };
+    let mut posted = commit(state, tx, &mut lock, change).await?;
+    if capture.is_final && stored.hold.state == HoldState::Authorized {
+        let ending = Ending {
+            state: HoldState::Captured,
+            at: now,
+        };
+        let standing = read(tx, &stored).await?;
+        let reason = capture.reason;
+        let release = release(
+            tx,
+            &program,
+            standing,
+            &mut stored,
+            Release { ending, reason },
+        )
+        .await?;
+        posted.balance = commit(state, tx, &mut lock, release).await?.balance;
+    }
+    store::update(tx, &stored.customer_id, &stored.hold).await?;
+    posted.written.revision = announce(tx, &mut lock, &stored).await?;
+    Ok(Held {
+        hold: stored,
+        posted,
+    })
+}
+
+/// Lets go what is held.
+pub async fn void(state: &State, tx: &mut Tx, void: VoidHold) -> Result<Held, Error> {
+    let (program, mut lock, standing) = open(state, tx, &void.account).await?;
+    let mut stored = get(tx, &void.account, void.hold_id).await?;
+    let at = tx.now();
+    stored.hold.check_open(at)?;
+    let ending = Ending {
+        state: HoldState::Voided,
+        at,
+    };
+    let reason = void.reason;
+    let change = release(
+        tx,
+        &program,
+        standing,
+        &mut stored,
+        Release { ending, reason },
+    )
+    .await?;
+    let mut posted = commit(state, tx, &mut lock, change).await?;
+    store::update(tx, &stored.customer_id, &stored.hold).await?;
+    posted.written.revision = announce(tx, &mut lock, &stored).await?;
+    Ok(Held {
+        hold: stored,
+        posted,
+    })
+}
+
+/// Lets go the holds that have timed out, each as of when it did, so that postings tell the same whenever
+/// they are made. Any decision about the member comes after this; returns what it is to be decided on.
+pub(super) async fn let_go_timed_out(
+    state: &State,
+    tx: &mut Tx,
+    lock: &mut Lock,
+    program: &Program,
+    mut standing: Standing,
+) -> Result<Standing, Error> {
+    if standing.held == 0 {
+        return Ok(standing);
+    }
+    let now = tx.now();
+    let customer_id = standing.member.customer_id.clone();
+    let open = store::list_open(tx, &customer_id, program.program_id.as_str()).await?;
+    for mut stored in open {
+        if !stored.hold.has_timed_out(now) {
+            continue;
+        }
+        let ending = Ending {
+            state: HoldState::Expired,
+            at: stored.hold.expires_at,
+        };
+        let reason = "hold timed out".to_owned();
+        let change = release(
+            tx,
+            program,
+            standing,
+            &mut stored,
+            Release { ending, reason },
+        )
+        .await?;
+        write::write(state, tx, lock, change).await?;
+        store::update(tx, &customer_id, &stored.hold).await?;
+        events::hold_changed(tx, lock.next(), &stored);
+        standing = read(tx, &stored).await?;
+    }
+    Ok(standing)
+}
+
+/// A hold as it is now.
+pub async fn find(state: &State, of: &Of, hold_id: &str) -> Result<StoredHold, Error> {
+    let mut db = state.platform.snapshot().await?;
+    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
+    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let found = store::find(&mut db, customer_id, program_id, hold_id).await?;
+    let found = found.ok_or_else(|| Error::HoldNotFound(hold_id.to_owned()))?;
+    Ok(at(found, state))
+}
+
+/// A page of holds, the latest first, and the token of the next one.
+pub async fn list(
+    state: &State,
+    of: &Of,
+    page: &PageRequest,
+) -> Result<(Vec<StoredHold>, String), Error> {
+    let mut db = state.platform.snapshot().await?;
+    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
+    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let before: i64 = page.after().unwrap_or(i64::MAX);
+    let mut rows = store::list(&mut db, customer_id, program_id, before, page.size + 1).await?;
+    let next = page.cut(&mut rows, |row| row.revision);
+    Ok((rows.into_iter().map(|row| at(row, state)).collect(), next))
+}
+
+fn at(stored: StoredHold, state: &State) -> StoredHold {
+    StoredHold {
+        hold: stored.hold.at(state.platform.now()),
+        ..stored
+    }
+}
+
+struct Release {
+    ending: Ending,
+    reason: String,
+}
+
+/// Decides to let a hold go, which is changed to what it is afterwards.
+async fn release<'a>(
+    tx: &mut Tx,
+    program: &'a Program,
+    standing: Standing,
+    stored: &mut StoredHold,
+    release: Release,
+) -> Result<Change<'a>, Error> {
+    let lots = lots::list_open(tx, &stored.customer_id, &stored.program_id, "").await?;
+    let hold: Hold = stored.hold.clone();
+    let (plan, hold) = holds::release(standing.holding(), lots, hold, release.ending);
+    stored.hold = hold;
+    let origin = Origin {
+        reason: release.reason,
+        ..Origin::default()
+    };
+    Ok(Change {
+        program,
+        standing,
+        plan,
+        origin,
+    })
+}
+
+async fn get(tx: &mut Tx, account: &Account, hold_id: String) -> Result<StoredHold, Error> {
+    let Account {
+        program_id,
+        customer_id,
+        ..
+    } = account;
+    let found = store::find(tx, customer_id, program_id.as_str(), &hold_id).await?;
+    found.ok_or(Error::HoldNotFound(hold_id))
+}
+
+/// The member as the postings so far have left it.
+async fn read(tx: &mut Tx, of: &StoredHold) -> Result<Standing, Error> {
+    let now = tx.now();
+    let read = members::list_standings(tx, &of.customer_id, &of.program_id, now).await?;
+    Ok(read.into_iter().next().expect("the member is locked"))
+}
+
+/// Announces a changed hold; returns the customer's revision with that.
+async fn announce(tx: &mut Tx, lock: &mut Lock, stored: &StoredHold) -> Result<i64, Error> {
+    events::hold_changed(tx, lock.next(), stored);
+    members::settle(tx, lock).await?;
+    Ok(lock.revision)
+}
