@@ -102,6 +102,11 @@ impl Assembly {
         self.routes.add_service(service);
     }
 
+    /// Tells streams that the server drains, so that they end where their caller can resume.
+    pub fn drain(&self) -> Drain {
+        self.drain.clone()
+    }
+
     /// Another service, by the name of its feed. Fails when its address is not configured.
     pub fn peer(&self, source: &str) -> Result<Peer, Error> {
         let Some(address) = self.peers.address(source) else {

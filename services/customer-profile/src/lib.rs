@@ -57,6 +57,7 @@ impl Service for CustomerProfile {
     ) -> Result<(), common::Error> {
         assembly.grpc(CustomerProfileServiceServer::new(grpc::Grpc::new(
             platform.clone(),
+            assembly.drain(),
         )));
         Ok(())
     }

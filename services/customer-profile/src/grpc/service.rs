@@ -4,6 +4,7 @@ use api::customer::v1 as pb;
 use api::customer::v1::customer_profile_service_server::CustomerProfileService;
 use common::mutation::{Begun, Call};
 use common::platform::Platform;
+use common::server::Drain;
 use common::token::ConsistencyToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -15,12 +16,13 @@ use crate::{imports, profiles, records, store, summary, timeline, voids};
 #[derive(Clone)]
 pub struct Grpc {
     platform: Platform,
+    drain: Drain,
 }
 
 impl Grpc {
-    /// Serves from a platform.
-    pub fn new(platform: Platform) -> Self {
-        Self { platform }
+    /// Serves from a platform; imports end between two chunks when the server drains.
+    pub fn new(platform: Platform, drain: Drain) -> Self {
+        Self { platform, drain }
     }
 
     /// This service follows no feed: its database holds whatever it will ever know of another service's change.
@@ -211,15 +213,19 @@ impl CustomerProfileService for Grpc {
         request: Request<Streaming<pb::ImportCustomersRequest>>,
     ) -> Result<Response<Self::ImportCustomersStream>, Status> {
         let platform = self.platform.clone();
-        let answers = stream::answer(request.into_inner(), move |request, row_before| {
-            let platform = platform.clone();
-            async move {
-                let chunk = requests::import_customers(&platform, request, row_before)?;
-                let answer = imports::customers(&platform, chunk).await?;
-                let last_row = answer.last_row;
-                Ok((answer, last_row))
-            }
-        });
+        let answers = stream::answer(
+            request.into_inner(),
+            self.drain.clone(),
+            move |request, row_before| {
+                let platform = platform.clone();
+                async move {
+                    let chunk = requests::import_customers(&platform, request, row_before)?;
+                    let answer = imports::customers(&platform, chunk).await?;
+                    let last_row = answer.last_row;
+                    Ok((answer, last_row))
+                }
+            },
+        );
         Ok(Response::new(answers))
     }
 
@@ -228,15 +234,19 @@ impl CustomerProfileService for Grpc {
         request: Request<Streaming<pb::ImportTransactionsRequest>>,
     ) -> Result<Response<Self::ImportTransactionsStream>, Status> {
         let platform = self.platform.clone();
-        let answers = stream::answer(request.into_inner(), move |request, row_before| {
-            let platform = platform.clone();
-            async move {
-                let chunk = requests::import_transactions(&platform, request, row_before)?;
-                let answer = imports::transactions(&platform, chunk).await?;
-                let last_row = answer.last_row;
-                Ok((answer, last_row))
-            }
-        });
+        let answers = stream::answer(
+            request.into_inner(),
+            self.drain.clone(),
+            move |request, row_before| {
+                let platform = platform.clone();
+                async move {
+                    let chunk = requests::import_transactions(&platform, request, row_before)?;
+                    let answer = imports::transactions(&platform, chunk).await?;
+                    let last_row = answer.last_row;
+                    Ok((answer, last_row))
+                }
+            },
+        );
         Ok(Response::new(answers))
     }
 
