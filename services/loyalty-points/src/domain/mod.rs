@@ -4,6 +4,7 @@ pub mod adjust;
 pub mod balance;
 pub mod holds;
 pub mod lots;
+pub mod overrides;
 pub mod plan;
 pub mod program;
 pub mod tiers;

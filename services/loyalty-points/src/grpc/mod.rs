@@ -5,6 +5,7 @@ mod dry_run;
 mod holds;
 mod parse;
 pub mod present;
+mod tier_overrides;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
@@ -407,6 +408,20 @@ impl LoyaltyService for Grpc {
             changes,
             next_page_token,
         }))
+    }
+
+    async fn override_tier(
+        &self,
+        request: Request<pb::OverrideTierRequest>,
+    ) -> Answer<pb::OverrideTierResponse> {
+        tier_overrides::override_tier(&self.state, request.into_inner()).await
+    }
+
+    async fn clear_override(
+        &self,
+        request: Request<pb::ClearOverrideRequest>,
+    ) -> Answer<pb::ClearOverrideResponse> {
+        tier_overrides::clear(&self.state, request.into_inner()).await
     }
 }
 

@@ -315,6 +315,13 @@ pub fn tier(
         next_tier: next.map(|next| next.name.clone()).unwrap_or_default(),
         points_to_next_tier: next.map_or(0, |next| next.threshold - value.points),
         revision: version,
+        tier_override: value.given.map(|given| pb::TierOverride {
+            actor: given.actor,
+            reason: given.reason,
+            created_at: Some(instant(given.from)),
+            expires_at: given.until.map(instant),
+        }),
+        earned_tier: policy.tier_for(value.points).name.clone(),
     }
 }
 
@@ -324,6 +331,8 @@ pub fn tier_change(change: &TierChangeRow) -> pb::TierChange {
         "earned" => pb::TierChangeReason::Earned,
         "reversed" => pb::TierChangeReason::Reversed,
         "aged_out" => pb::TierChangeReason::AgedOut,
+        "overridden" => pb::TierChangeReason::Overridden,
+        "override_ended" => pb::TierChangeReason::OverrideEnded,
         _ => pb::TierChangeReason::Unspecified,
     };
     pb::TierChange {
@@ -335,6 +344,8 @@ pub fn tier_change(change: &TierChangeRow) -> pb::TierChange {
         qualifying_points: change.points,
         changed_at: Some(change.changed_at.into()),
         revision: change.revision,
+        actor: change.actor.clone(),
+        remark: change.remark.clone(),
     }
 }
 

@@ -7,5 +7,6 @@ pub mod members;
 pub mod postings;
 pub mod programs;
 pub mod summary;
+pub mod tier_overrides;
 pub mod tiers;
 pub mod voided_purchases;

@@ -10,4 +10,5 @@ mod programs;
 mod refusals;
 mod shop;
 mod storage;
+mod tier_overrides;
 mod tiers;
