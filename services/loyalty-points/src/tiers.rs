@@ -2,6 +2,7 @@
 //! given by hand has ended.
 
 pub mod overrides;
+pub mod progress;
 
 use std::collections::HashMap;
 use std::sync::Arc;

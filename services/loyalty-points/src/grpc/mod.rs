@@ -6,6 +6,7 @@ mod holds;
 mod parse;
 pub mod present;
 mod tier_overrides;
+mod tier_progress;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
@@ -422,6 +423,13 @@ impl LoyaltyService for Grpc {
         request: Request<pb::ClearOverrideRequest>,
     ) -> Answer<pb::ClearOverrideResponse> {
         tier_overrides::clear(&self.state, request.into_inner()).await
+    }
+
+    async fn get_tier_progress(
+        &self,
+        request: Request<pb::GetTierProgressRequest>,
+    ) -> Answer<pb::GetTierProgressResponse> {
+        tier_progress::get(&self.state, request.into_inner()).await
     }
 }
 

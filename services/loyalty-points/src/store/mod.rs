@@ -6,6 +6,7 @@ pub mod lots;
 pub mod members;
 pub mod postings;
 pub mod programs;
+pub mod qualifying;
 pub mod summary;
 pub mod tier_overrides;
 pub mod tiers;

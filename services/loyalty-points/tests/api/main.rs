@@ -11,4 +11,5 @@ mod refusals;
 mod shop;
 mod storage;
 mod tier_overrides;
+mod tier_progress;
 mod tiers;
