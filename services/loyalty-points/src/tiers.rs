@@ -3,6 +3,7 @@
 
 pub mod overrides;
 pub mod progress;
+pub mod recalculation;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -209,47 +210,71 @@ pub enum Cause {
     Reversal,
 }
 
-/// Decides a member's tier anew. Changes `standing` only; the caller writes it.
+/// Decides a member's tier anew, and returns the change if there is one. Changes `standing` only; the caller
+/// writes it.
 pub async fn requalify(
     tx: &mut Tx,
     lock: &mut Lock,
     standing: &mut Standing,
     decision: Decision<'_>,
-) -> Result<(), common::Error> {
-    let Decision {
-        policy,
-        qualification,
-        cause,
-    } = decision;
+) -> Result<Option<TierChangeRow>, common::Error> {
     let now = tx.now();
-    let mut winning = standing.tier_override.clone().found();
-    let lapsed = winning.take_if(|(_, given)| given.has_ended(now));
-    if let Some((revision, given)) = &lapsed {
+    let verdict = decide(standing, &decision, now);
+    if let Some((revision, given)) = &verdict.lapsed {
         let ended_at = given.ends_at.unwrap_or(now);
         tier_overrides::end(tx, &lock.customer_id, *revision, ended_at).await?;
         standing.tier_override = OpenColumns::default();
     }
-    let winning = winning.map(|(_, given)| given);
-    let held = given::held(policy, qualification, winning.as_ref());
-    standing.tier_points = qualification.points;
-    standing.tier_valid_until = held.valid_until;
-    if lapsed.is_none() && held.tier == standing.tier {
-        return Ok(());
-    }
-    let rank = |name: &str| policy.rank_of(name);
-    let reason = match (rank(held.tier) > rank(&standing.tier), cause) {
-        _ if lapsed.is_some() => "override_ended",
-        (true, _) => "earned",
-        (false, Cause::Reversal) => "reversed",
-        (false, Cause::Usual) => "aged_out",
+    standing.tier_points = decision.qualification.points;
+    standing.tier_valid_until = verdict.valid_until;
+    let Some(reason) = verdict.reason else {
+        return Ok(None);
     };
     let moved = Move {
-        tier: held.tier,
+        tier: &verdict.tier,
         reason,
         actor: "",
         remark: "",
     };
-    record(tx, lock, standing, moved).await.map(drop)
+    record(tx, lock, standing, moved).await.map(Some)
+}
+
+/// What a member's tier comes to.
+struct Verdict {
+    /// The tier.
+    tier: String,
+    /// Until when.
+    valid_until: Option<Timestamp>,
+    /// Why it is another than before; absent: it is not, and no override has ended.
+    reason: Option<&'static str>,
+    /// The override that has run out without anything having noticed, with its revision.
+    lapsed: Option<(i64, TierOverride)>,
+}
+
+fn decide(standing: &Standing, decision: &Decision<'_>, now: Timestamp) -> Verdict {
+    let Decision {
+        policy,
+        qualification,
+        cause,
+    } = *decision;
+    let mut winning = standing.tier_override.clone().found();
+    let lapsed = winning.take_if(|(_, given)| given.has_ended(now));
+    let winning = winning.map(|(_, given)| given);
+    let held = given::held(policy, qualification, winning.as_ref());
+    let rank = |name: &str| policy.rank_of(name);
+    let reason = match (rank(held.tier) > rank(&standing.tier), cause) {
+        _ if lapsed.is_some() => Some("override_ended"),
+        _ if held.tier == standing.tier => None,
+        (true, _) => Some("earned"),
+        (false, Cause::Reversal) => Some("reversed"),
+        (false, Cause::Usual) => Some("aged_out"),
+    };
+    Verdict {
+        tier: held.tier.to_owned(),
+        valid_until: held.valid_until,
+        reason,
+        lapsed,
+    }
 }
 
 /// A change of a tier, to be written.
@@ -336,7 +361,8 @@ async fn load(
         };
         let stale = stored.tier_valid_until.is_some_and(|until| until <= now);
         let stored = if stale {
-            catch_up(state, program, customer_id).await?
+            let caught_up = catch_up(state, program, customer_id).await?;
+            caught_up.map(|(stored, _)| stored)
         } else {
             Some(stored)
         };
@@ -345,12 +371,12 @@ async fn load(
     Ok(answers)
 }
 
-/// Decides a member's tier anew because time has passed, and writes it.
+/// Decides a member's tier anew because time has passed, and writes it; returns the change too, if there is one.
 async fn catch_up(
     state: &State,
     program: &Program,
     customer_id: &CustomerId,
-) -> Result<Option<StoredTier>, common::Error> {
+) -> Result<Option<(StoredTier, Option<TierChangeRow>)>, common::Error> {
     let mut tx = state.platform.tx().await?;
     let program_id = program.program_id.as_str();
     let Some(mut lock) = members::lock(&mut tx, customer_id).await? else {
@@ -366,12 +392,12 @@ async fn catch_up(
         qualification: standing.qualification(),
         cause: Cause::Usual,
     };
-    requalify(&mut tx, &mut lock, &mut standing, decision).await?;
+    let change = requalify(&mut tx, &mut lock, &mut standing, decision).await?;
     members::update(&mut tx, &standing).await?;
     members::settle(&mut tx, &lock).await?;
     announce(state, &mut tx, &lock, &standing);
     tx.commit().await?;
-    Ok(Some(StoredTier {
+    let stored = StoredTier {
         customer_id: lock.customer_id,
         revision: lock.revision,
         tier: standing.tier,
@@ -379,7 +405,8 @@ async fn catch_up(
         tier_since: standing.tier_since,
         tier_valid_until: standing.tier_valid_until,
         tier_override: standing.tier_override,
-    }))
+    };
+    Ok(Some((stored, change)))
 }
 
 fn versioned(stored: StoredTier) -> Versioned<TierStanding> {

@@ -5,6 +5,7 @@ mod dry_run;
 mod holds;
 mod parse;
 pub mod present;
+mod recalculation;
 mod tier_overrides;
 mod tier_progress;
 
@@ -41,6 +42,8 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl LoyaltyService for Grpc {
+    type RecalculateTiersStream = recalculation::Batches;
+
     async fn create_program(
         &self,
         request: Request<pb::CreateProgramRequest>,
@@ -430,6 +433,13 @@ impl LoyaltyService for Grpc {
         request: Request<pb::GetTierProgressRequest>,
     ) -> Answer<pb::GetTierProgressResponse> {
         tier_progress::get(&self.state, request.into_inner()).await
+    }
+
+    async fn recalculate_tiers(
+        &self,
+        request: Request<pb::RecalculateTiersRequest>,
+    ) -> Answer<Self::RecalculateTiersStream> {
+        recalculation::recalculate(&self.state, request.into_inner()).await
     }
 }
 

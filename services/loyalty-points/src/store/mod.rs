@@ -7,6 +7,7 @@ pub mod members;
 pub mod postings;
 pub mod programs;
 pub mod qualifying;
+pub mod recalculation;
 pub mod summary;
 pub mod tier_overrides;
 pub mod tiers;

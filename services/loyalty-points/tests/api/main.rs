@@ -7,6 +7,7 @@ mod holds;
 mod ledger;
 mod members;
 mod programs;
+mod recalculation;
 mod refusals;
 mod shop;
 mod storage;
