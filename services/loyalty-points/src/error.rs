@@ -7,6 +7,7 @@ use tonic::{Code, Status};
 use crate::domain::holds;
 use crate::domain::plan::Refused;
 use crate::domain::program::ProgramId;
+use crate::domain::reversal;
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,21 @@ pub enum Error {
     /// The earning was reversed before.
     #[error("transaction was already reversed by {0}")]
     AlreadyReversed(String),
+    /// The return so far has its points taken back.
+    #[error("nothing more is to be taken back")]
+    NothingToReverse,
+    /// Less is left of the earning.
+    #[error("only {reversible} points are left to take back")]
+    ReversalExceeded {
+        /// So much.
+        reversible: i64,
+    },
+    /// The policy lets less be taken.
+    #[error("the policy lets only {reversible} points be taken back")]
+    ReversalNotCovered {
+        /// So much.
+        reversible: i64,
+    },
     /// The posting is no earning.
     #[error("transaction {0} is not an earning")]
     NotReversible(String),
@@ -96,6 +112,16 @@ impl From<Refused> for Error {
     }
 }
 
+impl From<reversal::Refused> for Error {
+    fn from(refused: reversal::Refused) -> Self {
+        match refused {
+            reversal::Refused::Nothing => Self::NothingToReverse,
+            reversal::Refused::Exceeded { reversible } => Self::ReversalExceeded { reversible },
+            reversal::Refused::NotCovered { reversible } => Self::ReversalNotCovered { reversible },
+        }
+    }
+}
+
 impl From<holds::Refused> for Error {
     fn from(refused: holds::Refused) -> Self {
         match refused {
@@ -141,6 +167,14 @@ impl From<Error> for Status {
             }
             Error::NotReversible(id) => {
                 refuse(Code::FailedPrecondition, "NOT_REVERSIBLE").with("transaction_id", id)
+            }
+            Error::NothingToReverse => refuse(Code::FailedPrecondition, "NOTHING_TO_REVERSE"),
+            Error::ReversalExceeded { reversible } => {
+                refuse(Code::FailedPrecondition, "REVERSAL_EXCEEDED").with("reversible", reversible)
+            }
+            Error::ReversalNotCovered { reversible } => {
+                refuse(Code::FailedPrecondition, "REVERSAL_NOT_COVERED")
+                    .with("reversible", reversible)
             }
             Error::HoldNotFound(id) => refuse(Code::NotFound, "HOLD_NOT_FOUND").with("hold_id", id),
             Error::TierNotFound(name) => {

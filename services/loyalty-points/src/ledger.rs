@@ -18,10 +18,12 @@ use crate::domain::Points;
 use crate::domain::balance::Balance;
 use crate::domain::plan::{self, Plan};
 use crate::domain::program::{Program, ProgramId};
+use crate::domain::reversal::{self, Before, Extent, Part, Policy};
 use crate::error::Error;
 use crate::store::lots;
 use crate::store::members::{self, Lock, Standing};
-use crate::store::postings::{self, PostingRow, SourceKey};
+use crate::store::postings::{self, PostingRow};
+use crate::store::reversals;
 
 pub use write::{Origin, Source, Written};
 
@@ -87,6 +89,10 @@ pub struct ReverseTransaction {
     pub account: Account,
     /// The earning.
     pub posting_id: String,
+    /// How much of it.
+    pub extent: Extent,
+    /// Where from.
+    pub policy: Policy,
     /// Why.
     pub reason: String,
 }
@@ -169,6 +175,8 @@ pub async fn reverse(
     let (program, mut lock, standing) = open(state, tx, &reverse.account).await?;
     let change = Reversal {
         posting_id: reverse.posting_id,
+        extent: reverse.extent,
+        policy: reverse.policy,
         reason: reverse.reason,
     };
     let change = plan_reversal(tx, &program, standing, change).await?;
@@ -234,10 +242,13 @@ async fn commit(
 
 struct Reversal {
     posting_id: String,
+    extent: Extent,
+    policy: Policy,
     reason: String,
 }
 
-/// Decides a reversal. Its source is the earning's and its rule says so: the permanent key makes it happen once.
+/// Decides a reversal. Its source is the earning's and its rule says which reversal of it this is: the permanent
+/// key makes each happen once.
 async fn plan_reversal<'a>(
     tx: &mut Tx,
     program: &'a Program,
@@ -246,7 +257,12 @@ async fn plan_reversal<'a>(
 ) -> Result<Change<'a>, Error> {
     let customer_id = &standing.member.customer_id;
     let program_id = program.program_id.as_str();
-    let Reversal { posting_id, reason } = reversal;
+    let Reversal {
+        posting_id,
+        extent,
+        policy,
+        reason,
+    } = reversal;
     let Some(earned) = postings::find(tx, customer_id, program_id, &posting_id).await? else {
         return Err(Error::TransactionNotFound(posting_id));
     };
@@ -258,20 +274,29 @@ async fn plan_reversal<'a>(
     ) else {
         return Err(Error::NotReversible(posting_id));
     };
-    let rule = format!("reversal/{rule}");
-    let key = SourceKey {
-        program_id,
-        source_type: &source_type,
-        source_ref: &source_ref,
-        rule: &rule,
-    };
-    if let Some(reversed_by) = postings::find_by_source(tx, key).await? {
-        return Err(Error::AlreadyReversed(reversed_by));
-    }
+    let earlier = reversals::get(tx, customer_id, &posting_id).await?;
     let lots = lots::list_open(tx, customer_id, program_id, &posting_id).await?;
     let lot_id = lots::get_id_of_posting(tx, customer_id, &posting_id).await?;
-    let plan = plan::reverse(standing.holding(), lots, &lot_id, tx.now())
-        .expect("the lot of the posting was read with the others");
+    let lot = lots.iter().find(|lot| lot.lot_id == lot_id);
+    let lot = lot.expect("the lot of the posting was read with the others");
+    let before = Before {
+        reversed: earlier.points,
+        adjusted: reversals::get_adjusted(tx, customer_id, &lot_id).await?,
+    };
+    if let Some(latest) = earlier.latest.filter(|_| before.left_of(lot) == 0) {
+        return Err(Error::AlreadyReversed(latest));
+    }
+    let part = Part {
+        points: reversal::due(extent, lot, before)?,
+        lot_id,
+        before,
+        policy,
+    };
+    let rule = match earlier.times {
+        0 => format!("reversal/{rule}"),
+        times => format!("reversal/{rule}/{}", times + 1),
+    };
+    let plan = plan::reverse(standing.holding(), lots, &part, tx.now())?;
     let origin = Origin {
         source: Some(Source {
             source_type,

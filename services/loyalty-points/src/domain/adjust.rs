@@ -47,8 +47,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::plan::fixtures::{at, lot};
-    use crate::domain::plan::reverse;
+    use crate::domain::plan::fixtures::{at, lot, reverse_whole};
 
     fn holding(points: i64, debt: i64) -> Holding {
         Holding {
@@ -91,7 +90,7 @@ mod tests {
     fn what_was_taken_from_an_earning_is_not_taken_back_again() {
         let points = Points::parse(30).unwrap();
         let taken = debit(holding(100, 0), vec![lot("a", 100)], points, at(1)).unwrap();
-        let plan = reverse(taken.after, taken.changed, "a", at(2)).unwrap();
+        let plan = reverse_whole(taken.after, taken.changed, "a", at(2));
         assert_eq!((plan.after, plan.posting.points()), (holding(0, 0), -70));
         assert_eq!(plan.changed[0].reversed, 100);
     }

@@ -8,6 +8,7 @@ pub mod overrides;
 pub mod plan;
 pub mod program;
 pub mod progress;
+pub mod reversal;
 pub mod tiers;
 
 /// The most points that one posting moves. Far below the range of `i64`, so that no sum overflows.

@@ -6,6 +6,7 @@
 use common::time::Timestamp;
 
 use super::lots::{self, Allocation, Lot, State};
+use super::reversal::{self, Part, Policy};
 use super::{POINTS_PER_MEMBER_MAX, Points};
 
 /// What a posting is.
@@ -251,16 +252,29 @@ pub fn redeem(
     })
 }
 
-/// Takes an earning back: what its lot has left, then for what was spent or is held the points of other lots,
-/// and the rest becomes debt. `lots` are the lot in question and all lots with points left.
-pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestamp) -> Option<Plan> {
+/// Takes part of an earning back: from what its lot has left, then from what of it has expired, then for what was
+/// spent or is held the points of other lots, and the rest becomes debt. `lots` are the lot in question and all
+/// lots with points left.
+///
+/// # Panics
+/// If the lot in question is not among the lots.
+pub fn reverse(
+    holding: Holding,
+    mut lots: Vec<Lot>,
+    part: &Part,
+    now: Timestamp,
+) -> Result<Plan, reversal::Refused> {
     let before = lots.clone();
     let expiry = write_off(&mut lots, now);
-    let lot = lots.iter_mut().find(|lot| lot.lot_id == lot_id)?;
-    let (left, expired, spent) = (lot.remaining, lot.expired, lot.consumed + lot.held);
+    let lot = lots.iter_mut().find(|lot| lot.lot_id == part.lot_id);
+    let lot = lot.expect("the lot of the earning was read with the others");
+    let is_pending = lot.state(now) == State::Pending;
+    let left = part.points.min(lot.remaining);
+    let expired = (part.points - left).min(lot.expired);
+    let spent = part.points - left - expired;
     let mut entries = Vec::new();
-    if left + expired + spent > 0 {
-        entries.push(entry(Account::Issuance, left + expired + spent));
+    if part.points > 0 {
+        entries.push(entry(Account::Issuance, part.points));
     }
     if left > 0 {
         entries.push(lot_entry(&lot.lot_id, -left));
@@ -269,19 +283,34 @@ pub fn reverse(holding: Holding, mut lots: Vec<Lot>, lot_id: &str, now: Timestam
         entries.push(entry(Account::Expired, -expired));
     }
     lot.reversed += left + expired;
-    (lot.remaining, lot.expired, lot.qualifying) = (0, 0, 0);
+    lot.remaining -= left;
+    lot.expired -= expired;
+    lot.qualifying = if part.points == part.before.left_of(lot) {
+        0
+    } else {
+        (lot.qualifying - part.points).max(0)
+    };
 
     let mut taken = lots::take(&mut lots, spent, State::Active, now);
     let missing = spent - sum(&taken);
     taken.extend(lots::take(&mut lots, missing, State::Pending, now));
     let recovered = sum(&taken);
     let owed = spent - recovered;
+    let refused = match part.policy {
+        Policy::PendingOnly if !is_pending => Some(0),
+        Policy::PendingOnly if expired + spent > 0 => Some(left),
+        Policy::WithinBalance if owed > 0 => Some(part.points - owed),
+        Policy::PendingOnly | Policy::WithinBalance | Policy::AllowDebt => None,
+    };
+    if let Some(reversible) = refused {
+        return Err(reversal::Refused::NotCovered { reversible });
+    }
     entries.extend(taken.iter().map(|a| lot_entry(&a.lot_id, -a.points)));
     if owed > 0 {
         entries.push(entry(Account::Debt, -owed));
     }
     let written_off = expiry.as_ref().map_or(0, |(_, points)| *points);
-    Some(Plan {
+    Ok(Plan {
         posting: Posting {
             kind: Kind::Reverse,
             entries,
@@ -382,6 +411,21 @@ pub mod fixtures {
             activates_at: at(0),
             expires_at: None,
         }
+    }
+
+    /// Takes all of an earning back that nothing was taken of before, on debt if need be.
+    pub fn reverse_whole(holding: Holding, lots: Vec<Lot>, lot_id: &str, now: Timestamp) -> Plan {
+        let lot = lots.iter().find(|lot| lot.lot_id == lot_id).unwrap();
+        let part = Part {
+            lot_id: lot_id.to_owned(),
+            points: lot.original - lot.reversed,
+            before: reversal::Before {
+                reversed: 0,
+                adjusted: lot.reversed,
+            },
+            policy: Policy::AllowDebt,
+        };
+        reverse(holding, lots, &part, now).unwrap()
     }
 }
 

@@ -6,6 +6,7 @@ mod holds;
 mod parse;
 pub mod present;
 mod recalculation;
+mod reverse;
 mod tier_overrides;
 mod tier_progress;
 

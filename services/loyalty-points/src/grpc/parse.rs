@@ -12,7 +12,7 @@ use crate::domain::Points;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::{Tier, TierPolicy, WINDOW_DAYS_DEFAULT};
 use crate::ledger::reads::Of;
-use crate::ledger::{Account, EarnPoints, PURCHASE, RedeemPoints, ReverseTransaction, Source};
+use crate::ledger::{Account, EarnPoints, PURCHASE, RedeemPoints, Source};
 use crate::members::Enroll;
 use crate::tiers::Wanted;
 
@@ -133,29 +133,6 @@ impl TryFrom<pb::RedeemPointsRequest> for RedeemPoints {
         Ok(Self {
             account,
             points,
-            reason,
-        })
-    }
-}
-
-impl TryFrom<pb::ReverseTransactionRequest> for ReverseTransaction {
-    type Error = Error;
-
-    fn try_from(request: pb::ReverseTransactionRequest) -> Result<Self, Error> {
-        let mut v = Violations::new();
-        v.request_id(&request.request_id);
-        let account = account(
-            &mut v,
-            &request.program_id,
-            &request.customer_id,
-            request.at_least,
-        );
-        let posting_id = text(&mut v, "transaction_id", request.transaction_id, 1..=64);
-        let reason = reason(&mut v, request.reason);
-        let (account, posting_id, reason) = v.all((account, posting_id, reason))?;
-        Ok(Self {
-            account,
-            posting_id,
             reason,
         })
     }

@@ -12,6 +12,7 @@ use super::{Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
 use crate::State;
 use crate::domain::plan;
 use crate::domain::program::{Earning, Program, ProgramId};
+use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
 use crate::store::members::{self, Standing};
 use crate::store::postings::{self, SourceKey};
@@ -115,6 +116,8 @@ pub async fn voided(
         let standing = let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
         let reversal = Reversal {
             posting_id,
+            extent: Extent::Whole,
+            policy: Policy::AllowDebt,
             reason: "purchase voided".to_owned(),
         };
         match plan_reversal(tx, &program, standing, reversal).await {

@@ -8,6 +8,7 @@ pub mod postings;
 pub mod programs;
 pub mod qualifying;
 pub mod recalculation;
+pub mod reversals;
 pub mod summary;
 pub mod tier_overrides;
 pub mod tiers;

@@ -9,6 +9,7 @@ mod members;
 mod programs;
 mod recalculation;
 mod refusals;
+mod reversals;
 mod shop;
 mod storage;
 mod tier_overrides;

@@ -1,6 +1,8 @@
 //! Random ledgers with holds: whatever is earned, spent, held, captured, let go, reversed and left to time
 //! out, the invariants hold, and it makes no difference when a time-out is noticed.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -8,6 +10,7 @@ use crate::domain::balance::Balance;
 use crate::domain::lots;
 use crate::domain::plan::fixtures::{at, lot};
 use crate::domain::plan::{Earn, earn, redeem, reverse};
+use crate::domain::reversal::{self, Before, Extent, Part, Policy, due};
 
 fn points(points: i64) -> Points {
     Points::parse(points).unwrap()
@@ -131,6 +134,7 @@ enum Step {
     },
     Reverse {
         pick: usize,
+        points: i64,
     },
     Authorize {
         points: i64,
@@ -155,7 +159,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1_i64..200, prop::option::of(1_i64..20))
             .prop_map(|(points, lasts)| Step::Earn { points, lasts }),
         1 => (1_i64..150).prop_map(|points| Step::Redeem { points }),
-        1 => (0_usize..20).prop_map(|pick| Step::Reverse { pick }),
+        1 => (0_usize..20, 1_i64..150).prop_map(|(pick, points)| Step::Reverse { pick, points }),
         3 => (1_i64..150, 1_i64..15).prop_map(|(points, days)| Step::Authorize { points, days }),
         3 => (0_usize..10, 1_i64..150, any::<bool>())
             .prop_map(|(pick, points, last)| Step::Capture { pick, points, last }),
@@ -171,7 +175,7 @@ struct Ledger {
     lots: Vec<Lot>,
     holds: Vec<Hold>,
     postings: Vec<Posting>,
-    reversed: Vec<String>,
+    reversed: BTreeMap<String, i64>,
     points: i64,
     held: i64,
     debt: i64,
@@ -334,18 +338,34 @@ proptest! {
                         }
                     }
                 }
-                Step::Reverse { pick } => {
+                Step::Reverse { pick, points: of } => {
                     let Some(target) = ledger.lots.get(pick).cloned() else { continue };
-                    if ledger.reversed.contains(&target.lot_id) {
+                    let reversed = ledger.reversed.entry(target.lot_id.clone()).or_default();
+                    let before = Before { reversed: *reversed, adjusted: 0 };
+                    let left = target.original - before.reversed;
+                    let Ok(due) = due(Extent::Points(points(of)), &target, before) else {
+                        prop_assert!(of > left);
                         continue;
-                    }
+                    };
+                    let policies = [Policy::AllowDebt, Policy::WithinBalance, Policy::PendingOnly];
+                    let policy = policies[n % 3];
+                    let part = Part { lot_id: target.lot_id.clone(), points: due, before, policy };
                     let mut lots = ledger.open_lots();
                     if target.remaining == 0 && target.held == 0 {
-                        lots.push(target.clone());
+                        lots.push(target);
                     }
-                    let plan = reverse(holding, lots, &target.lot_id, now).unwrap();
-                    ledger.reversed.push(target.lot_id);
-                    ledger.write(plan);
+                    match reverse(holding, lots, &part, now) {
+                        Ok(plan) => {
+                            *ledger.reversed.get_mut(&part.lot_id).unwrap() += due;
+                            let owed = plan.after.debt - holding.debt;
+                            prop_assert!(owed == 0 || policy == Policy::AllowDebt);
+                            ledger.write(plan);
+                        }
+                        Err(reversal::Refused::NotCovered { reversible }) => {
+                            prop_assert!(reversible < due && policy != Policy::AllowDebt);
+                        }
+                        Err(refused) => prop_assert!(false, "{refused:?}"),
+                    }
                 }
                 Step::Authorize { points: of, days } => {
                     let hold = Authorize { hold_id: format!("hold {n}"), ..hold_of(of, days) };

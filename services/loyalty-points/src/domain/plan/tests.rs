@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
-use super::fixtures::{at, lot};
+use super::fixtures::{at, lot, reverse_whole};
 use super::*;
 
 fn held(points: i64, debt: i64) -> Holding {
@@ -73,7 +73,7 @@ fn a_reversal_takes_its_own_lot_then_other_lots_then_makes_debt() {
         consumed: 90,
         ..lot("a", 100)
     };
-    let plan = reverse(held(40, 0), vec![spent, lot("b", 30)], "a", at(1)).unwrap();
+    let plan = reverse_whole(held(40, 0), vec![spent, lot("b", 30)], "a", at(1));
     assert_eq!(plan.after, held(0, 60));
     assert_eq!(plan.posting.points(), -100);
     assert_eq!(
@@ -90,7 +90,7 @@ fn a_reversal_of_an_expired_earning_owes_only_what_was_spent() {
         expires_at: Some(at(1)),
         ..lot("a", 100)
     }];
-    let plan = reverse(held(60, 0), lots, "a", at(2)).unwrap();
+    let plan = reverse_whole(held(60, 0), lots, "a", at(2));
     assert_eq!(plan.after, held(0, 40));
     assert_eq!((plan.changed[0].reversed, plan.changed[0].expired), (60, 0));
 }
@@ -244,7 +244,7 @@ proptest! {
                     if target.remaining == 0 {
                         lots.push(target.clone());
                     }
-                    let plan = reverse(holding, lots, &target.lot_id, now).unwrap();
+                    let plan = reverse_whole(holding, lots, &target.lot_id, now);
                     ledger.reversed.push(target.lot_id);
                     ledger.write(plan);
                 }

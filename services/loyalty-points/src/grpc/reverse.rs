@@ -1,0 +1,84 @@
+//! Which part of an earning a request takes back.
+
+use api::loyalty::v1 as pb;
+use common::Error;
+use common::money::Money;
+use common::validate::Violations;
+
+use super::parse;
+use crate::domain::Points;
+use crate::domain::reversal::{Extent, Policy};
+use crate::ledger::ReverseTransaction;
+
+impl TryFrom<pb::ReverseTransactionRequest> for ReverseTransaction {
+    type Error = Error;
+
+    fn try_from(request: pb::ReverseTransactionRequest) -> Result<Self, Error> {
+        let mut v = Violations::new();
+        v.request_id(&request.request_id);
+        let account = parse::account(
+            &mut v,
+            &request.program_id,
+            &request.customer_id,
+            request.at_least,
+        );
+        let posting_id = parse::text(&mut v, "transaction_id", request.transaction_id, 1..=64);
+        let extent = extent(&mut v, request.extent);
+        let policy = policy(&mut v, request.policy);
+        let reason = parse::reason(&mut v, request.reason);
+        let parsed = (account, posting_id, extent, policy, reason);
+        let (account, posting_id, extent, policy, reason) = v.all(parsed)?;
+        Ok(Self {
+            account,
+            posting_id,
+            extent,
+            policy,
+            reason,
+        })
+    }
+}
+
+fn extent(
+    v: &mut Violations,
+    raw: Option<pb::reverse_transaction_request::Extent>,
+) -> Option<Extent> {
+    use pb::reverse_transaction_request::Extent as Raw;
+    match raw {
+        None => Some(Extent::Whole),
+        Some(Raw::Points(points)) => v.check("points", Points::parse(points)).map(Extent::Points),
+        Some(Raw::Returned(raw)) => {
+            let original = v.check("returned.original", Money::try_from(raw.original));
+            let returned = v.check("returned.returned", Money::try_from(raw.returned));
+            let (original, returned) = (original?, returned?);
+            if original.micros <= 0 {
+                v.add("returned.original", "must be above zero");
+            }
+            if returned.currency != original.currency
+                || !(0..=original.micros).contains(&returned.micros)
+            {
+                v.add(
+                    "returned.returned",
+                    "must be in the currency of the original and not more than it",
+                );
+            }
+            Some(Extent::Returned {
+                original: original.micros,
+                returned: returned.micros,
+            })
+        }
+    }
+}
+
+fn policy(v: &mut Violations, raw: i32) -> Option<Policy> {
+    match pb::ReversalPolicy::try_from(raw) {
+        Ok(pb::ReversalPolicy::Unspecified | pb::ReversalPolicy::AllowDebt) => {
+            Some(Policy::AllowDebt)
+        }
+        Ok(pb::ReversalPolicy::WithinBalance) => Some(Policy::WithinBalance),
+        Ok(pb::ReversalPolicy::PendingOnly) => Some(Policy::PendingOnly),
+        Err(_) => {
+            v.add("policy", "must be one of the policies");
+            None
+        }
+    }
+}
