@@ -6,6 +6,7 @@ use rstest::rstest;
 use testkit::{Backend, assert_refused, time, violations};
 use tonic::{Code, Status};
 
+use crate::feed::{announced, unpack};
 use crate::shop::{NOW, Purchase, Shop, at, tier};
 
 fn give(name: &str) -> pb::OverrideTierRequest {
@@ -351,4 +352,93 @@ async fn the_database_keeps_what_was_given(
     let reopening = "UPDATE tier_overrides SET ended_at = NULL";
     shop.execute(reopening).await.expect_err(reopening);
     assert_eq!(shop.tier("c1").await.tier, "Silver");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_begin_and_the_end_of_an_override_are_announced(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    try_give(&mut shop, give("Gold")).await.unwrap();
+    try_clear(&mut shop, clear()).await.unwrap();
+    let events = announced(&shop, 3).await;
+    let changes: Vec<_> = events[1..]
+        .iter()
+        .map(|event| unpack::<pb::TierChanged>(event).change.unwrap())
+        .collect();
+    let mut history = shop.tier_history("c1").await;
+    history.reverse();
+    assert_eq!(changes, history[1..]);
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| (change.reason(), change.remark.as_str()))
+        .collect();
+    let expected = [
+        (Overridden, "a friend of the house"),
+        (OverrideEnded, "no longer"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_from_the_cache_sees_overrides_begin_and_end(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    shop.created("c2").await;
+    shop.caught_up().await;
+    let batch = || pb::BatchGetTiersRequest {
+        customer_ids: vec!["c1".to_owned(), "c2".to_owned()],
+        ..Default::default()
+    };
+    let mut tiers = Vec::new();
+    for step in 0..3 {
+        match step {
+            1 => drop(
+                try_give(&mut shop, until("Gold", "1998-08-01T00:00:00Z"))
+                    .await
+                    .unwrap(),
+            ),
+            2 => shop.server.clock.set(time("1998-08-01T00:00:00Z")),
+            _ => {}
+        }
+        for _ in 0..2 {
+            let told = shop.client.batch_get_tiers(batch()).await.unwrap();
+            let told = told.into_inner().tiers.into_iter();
+            tiers.push(told.map(|tier| tier.tier).collect::<Vec<_>>());
+        }
+    }
+    let bronze = vec!["Bronze".to_owned(), "Bronze".to_owned()];
+    let gold = vec!["Gold".to_owned(), "Bronze".to_owned()];
+    let twice = |tiers: &Vec<String>| [tiers.clone(), tiers.clone()];
+    assert_eq!(
+        tiers,
+        [twice(&bronze), twice(&gold), twice(&bronze)].concat()
+    );
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn of_overrides_at_once_one_wins_and_all_are_remembered(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    let calls = ["Gold", "Silver", "Gold", "Silver", "Gold"].map(|name| {
+        let mut client = shop.client.clone();
+        tokio::spawn(async move { client.override_tier(give(name)).await })
+    });
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    let history = shop.tier_history("c1").await;
+    assert_eq!(history.len(), 6);
+    assert_eq!(shop.tier("c1").await.tier, history[0].to_tier);
+    for pair in history.windows(2) {
+        assert_eq!(pair[0].from_tier, pair[1].to_tier);
+        assert_eq!(pair[0].revision, pair[1].revision + 1);
+    }
+    try_clear(&mut shop, clear()).await.unwrap();
+    assert_eq!(shop.tier("c1").await.tier, "Bronze");
 }
