@@ -1,5 +1,6 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
+pub mod balances;
 pub mod entries;
 pub mod holds;
 pub mod lots;
@@ -7,6 +8,7 @@ pub mod members;
 pub mod postings;
 pub mod programs;
 pub mod reversals;
+pub mod statements;
 pub mod summary;
 pub mod tiers;
 pub mod voided_purchases;

@@ -10,5 +10,6 @@ mod programs;
 mod refusals;
 mod reversals;
 mod shop;
+mod statements;
 mod storage;
 mod tiers;
