@@ -1,12 +1,14 @@
 //! Transport: proto in, use case, proto out.
 
 mod adjust;
+mod balances;
 mod dry_run;
 mod holds;
 mod parse;
 pub mod present;
 mod recalculation;
 mod reverse;
+mod statement;
 mod tier_overrides;
 mod tier_progress;
 
@@ -362,6 +364,27 @@ impl LoyaltyService for Grpc {
             lots,
             next_page_token,
         }))
+    }
+
+    async fn batch_get_balances(
+        &self,
+        request: Request<pb::BatchGetBalancesRequest>,
+    ) -> Answer<pb::BatchGetBalancesResponse> {
+        balances::batch_get(&self.state, request.into_inner()).await
+    }
+
+    async fn forecast_expiry(
+        &self,
+        request: Request<pb::ForecastExpiryRequest>,
+    ) -> Answer<pb::ForecastExpiryResponse> {
+        balances::forecast(&self.state, request.into_inner()).await
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<pb::GetStatementRequest>,
+    ) -> Answer<pb::GetStatementResponse> {
+        statement::get(&self.state, request.into_inner()).await
     }
 
     async fn get_tier(&self, request: Request<pb::GetTierRequest>) -> Answer<pb::GetTierResponse> {

@@ -11,6 +11,7 @@ mod recalculation;
 mod refusals;
 mod reversals;
 mod shop;
+mod statements;
 mod storage;
 mod tier_overrides;
 mod tier_progress;
