@@ -62,6 +62,12 @@ pub enum Error {
     /// The member has no such hold.
     #[error("hold {0} not found")]
     HoldNotFound(String),
+    /// The program has no such tier.
+    #[error("tier {0} not found")]
+    TierNotFound(String),
+    /// The member's tier is the one earned.
+    #[error("the tier of customer {0} is not overridden")]
+    NotOverridden(CustomerId),
     /// The hold timed out.
     #[error("the hold has expired")]
     HoldExpired,
@@ -171,6 +177,12 @@ impl From<Error> for Status {
                     .with("reversible", reversible)
             }
             Error::HoldNotFound(id) => refuse(Code::NotFound, "HOLD_NOT_FOUND").with("hold_id", id),
+            Error::TierNotFound(name) => {
+                refuse(Code::NotFound, "TIER_NOT_FOUND").with("tier", name)
+            }
+            Error::NotOverridden(id) => {
+                refuse(Code::FailedPrecondition, "NOT_OVERRIDDEN").with("customer_id", id)
+            }
             Error::HoldExpired => refuse(Code::FailedPrecondition, "HOLD_EXPIRED"),
             Error::HoldCaptured => refuse(Code::FailedPrecondition, "HOLD_CAPTURED"),
             Error::HoldVoided => refuse(Code::FailedPrecondition, "HOLD_VOIDED"),

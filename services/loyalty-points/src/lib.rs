@@ -16,6 +16,9 @@
 //! A *hold* sets points of lots aside, to be captured or let go. It times out by the clock too: what readers
 //! see is what it is at that instant, and the postings follow before the next decision about the member.
 //!
+//! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
+//! the clock; `RecalculateTiers` only makes known what readers would find.
+//!
 //! # Invariants
 //! - `customers.revision` grows by one with each event about a customer; whoever changes anything of a
 //!   customer holds the lock on that row.

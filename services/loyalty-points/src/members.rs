@@ -129,6 +129,8 @@ async fn insert(
         reason: "enrolled".to_owned(),
         points: 0,
         changed_at: member.enrolled_at,
+        actor: String::new(),
+        remark: String::new(),
     };
     tiers::insert(tx, &change).await?;
     events::member_enrolled(tx, change.revision, &member, tier);

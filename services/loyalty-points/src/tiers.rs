@@ -1,4 +1,9 @@
-//! Tiers: decided anew with every posting, and by reads once time has moved points out of the window.
+//! Tiers: decided anew with every posting, and by reads once time has moved points out of the window or a tier
+//! given by hand has ended.
+
+pub mod overrides;
+pub mod progress;
+pub mod recalculation;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +14,12 @@ use common::ids::CustomerId;
 use common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::overrides::{self as given, TierOverride};
 use crate::domain::program::{Program, ProgramId};
 use crate::domain::tiers::{Qualification, TierPolicy};
 use crate::error::Error;
 use crate::store::members::{self, Lock, Standing, StoredTier};
+use crate::store::tier_overrides::{self, OpenColumns};
 use crate::store::tiers::{self, TierChangeRow};
 use crate::{State, events};
 
@@ -25,8 +32,48 @@ pub struct TierStanding {
     pub points: i64,
     /// Since when; absent for another instant than now.
     pub since: Option<i64>,
-    /// Until when the points are these.
+    /// Until when the points are these and the tier is this one.
     pub valid_until: Option<i64>,
+    /// Set while the tier is one given by hand.
+    pub given: Option<Given>,
+}
+
+/// How a tier was given by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// By whom.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// From when on.
+    pub from: i64,
+    /// Until when; absent: until it is cleared.
+    pub until: Option<i64>,
+}
+
+impl From<TierOverride> for Given {
+    fn from(given: TierOverride) -> Self {
+        Self {
+            actor: given.actor,
+            reason: given.reason,
+            from: given.created_at.micros(),
+            until: given.ends_at.map(Timestamp::micros),
+        }
+    }
+}
+
+impl TierStanding {
+    /// As it was decided and written.
+    fn of(standing: &Standing) -> Self {
+        let winning = standing.tier_override.clone().found();
+        Self {
+            tier: standing.tier.clone(),
+            points: standing.tier_points,
+            since: Some(standing.tier_since.micros()),
+            valid_until: standing.tier_valid_until.map(Timestamp::micros),
+            given: winning.map(|(_, given)| given.into()),
+        }
+    }
 }
 
 /// Which members' tiers, and how new.
@@ -135,21 +182,21 @@ async fn load_at(
     customer_id: &CustomerId,
     as_of: Timestamp,
 ) -> Result<Option<Versioned<TierStanding>>, Error> {
-    let mut db = state.platform.reader().await?;
+    let mut db = state.platform.snapshot().await?;
     let program_id = program.program_id.as_str();
     let standings = members::list_standings(&mut db, customer_id, program_id, as_of).await?;
     let Some(standing) = standings.first() else {
         return Ok(None);
     };
     let qualification = standing.qualification();
-    let policy = &program.tier_policy;
+    let winning = tier_overrides::find_at(&mut db, customer_id, program_id, as_of).await?;
+    let held = given::held(&program.tier_policy, qualification, winning.as_ref());
     let value = TierStanding {
-        tier: policy.tier_for(qualification.points).name.clone(),
+        tier: held.tier.to_owned(),
         points: qualification.points,
         since: None,
-        valid_until: qualification
-            .valid_until(policy.window())
-            .map(Timestamp::micros),
+        valid_until: held.valid_until.map(Timestamp::micros),
+        given: winning.map(Given::from),
     };
     Ok(Some(Versioned { version: 0, value }))
 }
@@ -163,47 +210,108 @@ pub enum Cause {
     Reversal,
 }
 
-/// Decides a member's tier anew. Changes `standing` only; the caller writes it.
+/// Decides a member's tier anew, and returns the change if there is one. Changes `standing` only; the caller
+/// writes it.
 pub async fn requalify(
     tx: &mut Tx,
     lock: &mut Lock,
     standing: &mut Standing,
     decision: Decision<'_>,
-) -> Result<(), common::Error> {
+) -> Result<Option<TierChangeRow>, common::Error> {
+    let now = tx.now();
+    let verdict = decide(standing, &decision, now);
+    if let Some((revision, given)) = &verdict.lapsed {
+        let ended_at = given.ends_at.unwrap_or(now);
+        tier_overrides::end(tx, &lock.customer_id, *revision, ended_at).await?;
+        standing.tier_override = OpenColumns::default();
+    }
+    standing.tier_points = decision.qualification.points;
+    standing.tier_valid_until = verdict.valid_until;
+    let Some(reason) = verdict.reason else {
+        return Ok(None);
+    };
+    let moved = Move {
+        tier: &verdict.tier,
+        reason,
+        actor: "",
+        remark: "",
+    };
+    record(tx, lock, standing, moved).await.map(Some)
+}
+
+/// What a member's tier comes to.
+struct Verdict {
+    /// The tier.
+    tier: String,
+    /// Until when.
+    valid_until: Option<Timestamp>,
+    /// Why it is another than before; absent: it is not, and no override has ended.
+    reason: Option<&'static str>,
+    /// The override that has run out without anything having noticed, with its revision.
+    lapsed: Option<(i64, TierOverride)>,
+}
+
+fn decide(standing: &Standing, decision: &Decision<'_>, now: Timestamp) -> Verdict {
     let Decision {
         policy,
         qualification,
         cause,
-    } = decision;
-    let now = tx.now();
-    standing.tier_points = qualification.points;
-    standing.tier_valid_until = qualification.valid_until(policy.window());
-    let tier = policy.tier_for(qualification.points);
-    if tier.name == standing.tier {
-        return Ok(());
-    }
-    let is_upgrade = policy
-        .rank_of(&standing.tier)
-        .is_none_or(|rank| tier.rank > rank);
-    let reason = match (is_upgrade, cause) {
-        (true, _) => "earned",
-        (false, Cause::Reversal) => "reversed",
-        (false, Cause::Usual) => "aged_out",
+    } = *decision;
+    let mut winning = standing.tier_override.clone().found();
+    let lapsed = winning.take_if(|(_, given)| given.has_ended(now));
+    let winning = winning.map(|(_, given)| given);
+    let held = given::held(policy, qualification, winning.as_ref());
+    let rank = |name: &str| policy.rank_of(name);
+    let reason = match (rank(held.tier) > rank(&standing.tier), cause) {
+        _ if lapsed.is_some() => Some("override_ended"),
+        _ if held.tier == standing.tier => None,
+        (true, _) => Some("earned"),
+        (false, Cause::Reversal) => Some("reversed"),
+        (false, Cause::Usual) => Some("aged_out"),
     };
+    Verdict {
+        tier: held.tier.to_owned(),
+        valid_until: held.valid_until,
+        reason,
+        lapsed,
+    }
+}
+
+/// A change of a tier, to be written.
+struct Move<'a> {
+    tier: &'a str,
+    reason: &'static str,
+    actor: &'a str,
+    remark: &'a str,
+}
+
+/// Writes and announces that a member has a tier from now on. An override that begins or ends is told also
+/// where the tier is the same as before.
+async fn record(
+    tx: &mut Tx,
+    lock: &mut Lock,
+    standing: &mut Standing,
+    moved: Move<'_>,
+) -> Result<TierChangeRow, common::Error> {
+    let now = tx.now();
     let change = TierChangeRow {
         customer_id: lock.customer_id.clone(),
         revision: lock.next(),
         program_id: standing.member.program_id.clone(),
-        from_tier: std::mem::replace(&mut standing.tier, tier.name.clone()),
-        to_tier: tier.name.clone(),
-        reason: reason.to_owned(),
-        points: qualification.points,
+        from_tier: std::mem::replace(&mut standing.tier, moved.tier.to_owned()),
+        to_tier: moved.tier.to_owned(),
+        reason: moved.reason.to_owned(),
+        points: standing.tier_points,
         changed_at: now,
+        actor: moved.actor.to_owned(),
+        remark: moved.remark.to_owned(),
     };
-    standing.tier_since = now;
+    if change.from_tier != change.to_tier {
+        standing.tier_since = now;
+    }
     tiers::insert(tx, &change).await?;
     events::tier_changed(tx, &change);
-    Ok(())
+    Ok(change)
 }
 
 /// What a tier is decided on.
@@ -223,12 +331,7 @@ pub fn announce(state: &State, tx: &mut Tx, lock: &Lock, standing: &Standing) {
     let cache = state.tiers.clone();
     let versioned = Versioned {
         version: lock.revision,
-        value: TierStanding {
-            tier: standing.tier.clone(),
-            points: standing.tier_points,
-            since: Some(standing.tier_since.micros()),
-            valid_until: standing.tier_valid_until.map(Timestamp::micros),
-        },
+        value: TierStanding::of(standing),
     };
     tx.after_commit(async move { cache.put(&key, &versioned).await });
 }
@@ -258,7 +361,8 @@ async fn load(
         };
         let stale = stored.tier_valid_until.is_some_and(|until| until <= now);
         let stored = if stale {
-            catch_up(state, program, customer_id).await?
+            let caught_up = catch_up(state, program, customer_id).await?;
+            caught_up.map(|(stored, _)| stored)
         } else {
             Some(stored)
         };
@@ -267,12 +371,12 @@ async fn load(
     Ok(answers)
 }
 
-/// Decides a member's tier anew because time has passed, and writes it.
+/// Decides a member's tier anew because time has passed, and writes it; returns the change too, if there is one.
 async fn catch_up(
     state: &State,
     program: &Program,
     customer_id: &CustomerId,
-) -> Result<Option<StoredTier>, common::Error> {
+) -> Result<Option<(StoredTier, Option<TierChangeRow>)>, common::Error> {
     let mut tx = state.platform.tx().await?;
     let program_id = program.program_id.as_str();
     let Some(mut lock) = members::lock(&mut tx, customer_id).await? else {
@@ -288,19 +392,21 @@ async fn catch_up(
         qualification: standing.qualification(),
         cause: Cause::Usual,
     };
-    requalify(&mut tx, &mut lock, &mut standing, decision).await?;
+    let change = requalify(&mut tx, &mut lock, &mut standing, decision).await?;
     members::update(&mut tx, &standing).await?;
     members::settle(&mut tx, &lock).await?;
     announce(state, &mut tx, &lock, &standing);
     tx.commit().await?;
-    Ok(Some(StoredTier {
+    let stored = StoredTier {
         customer_id: lock.customer_id,
         revision: lock.revision,
         tier: standing.tier,
         tier_points: standing.tier_points,
         tier_since: standing.tier_since,
         tier_valid_until: standing.tier_valid_until,
-    }))
+        tier_override: standing.tier_override,
+    };
+    Ok(Some((stored, change)))
 }
 
 fn versioned(stored: StoredTier) -> Versioned<TierStanding> {
@@ -311,6 +417,7 @@ fn versioned(stored: StoredTier) -> Versioned<TierStanding> {
             points: stored.tier_points,
             since: Some(stored.tier_since.micros()),
             valid_until: stored.tier_valid_until.map(Timestamp::micros),
+            given: stored.tier_override.found().map(|(_, given)| given.into()),
         },
     }
 }

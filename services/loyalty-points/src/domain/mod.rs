@@ -2,11 +2,15 @@
 
 pub mod adjust;
 pub mod balance;
+pub mod forecast;
 pub mod holds;
 pub mod lots;
+pub mod overrides;
 pub mod plan;
 pub mod program;
+pub mod progress;
 pub mod reversal;
+pub mod statement;
 pub mod tiers;
 
 /// The most points that one posting moves. Far below the range of `i64`, so that no sum overflows.

@@ -90,6 +90,12 @@ impl TierPolicy {
             .find(|tier| tier.name == name)
             .map(|tier| tier.rank)
     }
+
+    /// Threshold of a tier by its name.
+    pub fn threshold_of(&self, name: &str) -> Option<i64> {
+        let named = self.tiers.iter().find(|tier| tier.name == name);
+        named.map(|tier| tier.threshold)
+    }
 }
 
 /// What counts for the tier at one instant.

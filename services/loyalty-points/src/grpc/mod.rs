@@ -1,11 +1,16 @@
 //! Transport: proto in, use case, proto out.
 
 mod adjust;
+mod balances;
 mod dry_run;
 mod holds;
 mod parse;
 pub mod present;
+mod recalculation;
 mod reverse;
+mod statement;
+mod tier_overrides;
+mod tier_progress;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
@@ -40,6 +45,8 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl LoyaltyService for Grpc {
+    type RecalculateTiersStream = recalculation::Batches;
+
     async fn create_program(
         &self,
         request: Request<pb::CreateProgramRequest>,
@@ -359,6 +366,27 @@ impl LoyaltyService for Grpc {
         }))
     }
 
+    async fn batch_get_balances(
+        &self,
+        request: Request<pb::BatchGetBalancesRequest>,
+    ) -> Answer<pb::BatchGetBalancesResponse> {
+        balances::batch_get(&self.state, request.into_inner()).await
+    }
+
+    async fn forecast_expiry(
+        &self,
+        request: Request<pb::ForecastExpiryRequest>,
+    ) -> Answer<pb::ForecastExpiryResponse> {
+        balances::forecast(&self.state, request.into_inner()).await
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<pb::GetStatementRequest>,
+    ) -> Answer<pb::GetStatementResponse> {
+        statement::get(&self.state, request.into_inner()).await
+    }
+
     async fn get_tier(&self, request: Request<pb::GetTierRequest>) -> Answer<pb::GetTierResponse> {
         let wanted = Wanted::try_from(request.into_inner())?;
         self.state.platform.at_least(&wanted.at_least).await?;
@@ -408,6 +436,34 @@ impl LoyaltyService for Grpc {
             changes,
             next_page_token,
         }))
+    }
+
+    async fn override_tier(
+        &self,
+        request: Request<pb::OverrideTierRequest>,
+    ) -> Answer<pb::OverrideTierResponse> {
+        tier_overrides::override_tier(&self.state, request.into_inner()).await
+    }
+
+    async fn clear_override(
+        &self,
+        request: Request<pb::ClearOverrideRequest>,
+    ) -> Answer<pb::ClearOverrideResponse> {
+        tier_overrides::clear(&self.state, request.into_inner()).await
+    }
+
+    async fn get_tier_progress(
+        &self,
+        request: Request<pb::GetTierProgressRequest>,
+    ) -> Answer<pb::GetTierProgressResponse> {
+        tier_progress::get(&self.state, request.into_inner()).await
+    }
+
+    async fn recalculate_tiers(
+        &self,
+        request: Request<pb::RecalculateTiersRequest>,
+    ) -> Answer<Self::RecalculateTiersStream> {
+        recalculation::recalculate(&self.state, request.into_inner()).await
     }
 }
 

@@ -17,7 +17,7 @@ use crate::store::holds::StoredHold;
 use crate::store::members::Member;
 use crate::store::postings::PostingRow;
 use crate::store::tiers::TierChangeRow;
-use crate::tiers::TierStanding;
+use crate::tiers::{Given, TierStanding};
 
 pub fn program(program: &Program) -> pb::Program {
     let policy = &program.tier_policy;
@@ -315,6 +315,18 @@ pub fn tier(
         next_tier: next.map(|next| next.name.clone()).unwrap_or_default(),
         points_to_next_tier: next.map_or(0, |next| next.threshold - value.points),
         revision: version,
+        tier_override: value.given.map(tier_override),
+        earned_tier: policy.tier_for(value.points).name.clone(),
+    }
+}
+
+pub fn tier_override(given: Given) -> pb::TierOverride {
+    let instant = |micros: i64| Timestamp::from_micros(micros).into();
+    pb::TierOverride {
+        actor: given.actor,
+        reason: given.reason,
+        created_at: Some(instant(given.from)),
+        expires_at: given.until.map(instant),
     }
 }
 
@@ -324,6 +336,8 @@ pub fn tier_change(change: &TierChangeRow) -> pb::TierChange {
         "earned" => pb::TierChangeReason::Earned,
         "reversed" => pb::TierChangeReason::Reversed,
         "aged_out" => pb::TierChangeReason::AgedOut,
+        "overridden" => pb::TierChangeReason::Overridden,
+        "override_ended" => pb::TierChangeReason::OverrideEnded,
         _ => pb::TierChangeReason::Unspecified,
     };
     pb::TierChange {
@@ -335,10 +349,12 @@ pub fn tier_change(change: &TierChangeRow) -> pb::TierChange {
         qualifying_points: change.points,
         changed_at: Some(change.changed_at.into()),
         revision: change.revision,
+        actor: change.actor.clone(),
+        remark: change.remark.clone(),
     }
 }
 
 /// Ranks and numbers of days came in as 32 bits.
-fn small(number: i64) -> i32 {
+pub fn small(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -5,6 +5,7 @@ use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
 
+use super::tier_overrides::OpenColumns;
 use crate::domain::plan::Holding;
 use crate::domain::tiers::Qualification;
 
@@ -53,6 +54,9 @@ pub struct Standing {
     pub tier_points: i64,
     /// Until when that stands.
     pub tier_valid_until: Option<Timestamp>,
+    /// The tier given by hand, if any.
+    #[sqlx(flatten)]
+    pub tier_override: OpenColumns,
     qualified: i64,
     oldest: Option<Timestamp>,
     upcoming: Option<Timestamp>,
@@ -158,6 +162,9 @@ pub async fn list_standings(
     const SELECT: &str = "
         SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
                m.tier_since, m.tier_points, m.tier_valid_until,
+               o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
+               o.reason AS override_reason, o.created_at AS override_created_at,
+               o.expires_at AS override_expires_at,
                CAST(COALESCE(SUM(l.qualifying) FILTER (WHERE l.earned_at <= $2), 0) AS BIGINT) AS qualified,
                MIN(l.earned_at) FILTER (WHERE l.earned_at <= $2) AS oldest,
                MIN(l.earned_at) FILTER (WHERE l.earned_at > $2) AS upcoming
@@ -168,9 +175,13 @@ pub async fn list_standings(
             AND l.program_id = m.program_id
             AND l.earned_at > $2 - p.tier_window_micros
             AND l.qualifying > 0
+        LEFT JOIN tier_overrides o
+            ON o.customer_id = m.customer_id
+            AND o.program_id = m.program_id
+            AND o.ended_at IS NULL
         WHERE m.customer_id = $1
             AND ($3 = '' OR m.program_id = $3)
-        GROUP BY m.customer_id, m.program_id
+        GROUP BY m.customer_id, m.program_id, o.customer_id, o.revision
         ORDER BY m.program_id";
     Ok(on!(db, |conn| sqlx::query_as::<_, Standing>(SELECT)
         .bind(customer_id)
@@ -319,6 +330,9 @@ pub struct StoredTier {
     pub tier_since: Timestamp,
     /// Until when that stands.
     pub tier_valid_until: Option<Timestamp>,
+    /// The tier given by hand, if any.
+    #[sqlx(flatten)]
+    pub tier_override: OpenColumns,
 }
 
 /// The stored tiers of customers, without those that are no members, in any order.
@@ -329,15 +343,29 @@ pub async fn list_tiers(
 ) -> Result<Vec<StoredTier>, common::Error> {
     const SELECT: Sql = Sql {
         postgres: "
-            SELECT m.customer_id, c.revision, m.tier, m.tier_points, m.tier_since, m.tier_valid_until
+            SELECT m.customer_id, c.revision, m.tier, m.tier_points, m.tier_since, m.tier_valid_until,
+                   o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
+                   o.reason AS override_reason, o.created_at AS override_created_at,
+                   o.expires_at AS override_expires_at
             FROM members m
             JOIN customers c ON c.customer_id = m.customer_id
+            LEFT JOIN tier_overrides o
+                ON o.customer_id = m.customer_id
+                AND o.program_id = m.program_id
+                AND o.ended_at IS NULL
             WHERE m.program_id = $1
                 AND m.customer_id IN (SELECT json_array_elements_text(CAST($2 AS json)))",
         sqlite: "
-            SELECT m.customer_id, c.revision, m.tier, m.tier_points, m.tier_since, m.tier_valid_until
+            SELECT m.customer_id, c.revision, m.tier, m.tier_points, m.tier_since, m.tier_valid_until,
+                   o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
+                   o.reason AS override_reason, o.created_at AS override_created_at,
+                   o.expires_at AS override_expires_at
             FROM members m
             JOIN customers c ON c.customer_id = m.customer_id
+            LEFT JOIN tier_overrides o
+                ON o.customer_id = m.customer_id
+                AND o.program_id = m.program_id
+                AND o.ended_at IS NULL
             WHERE m.program_id = $1
                 AND m.customer_id IN (SELECT value FROM json_each($2))",
     };

@@ -1,12 +1,17 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
+pub mod balances;
 pub mod entries;
 pub mod holds;
 pub mod lots;
 pub mod members;
 pub mod postings;
 pub mod programs;
+pub mod qualifying;
+pub mod recalculation;
 pub mod reversals;
+pub mod statements;
 pub mod summary;
+pub mod tier_overrides;
 pub mod tiers;
 pub mod voided_purchases;

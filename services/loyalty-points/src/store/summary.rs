@@ -181,7 +181,7 @@ pub async fn list_unsettled_at(
         .await)?)
 }
 
-/// How many active members qualify for a tier.
+/// How many active members have a tier.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct TierCount {
     /// The tier.
@@ -192,7 +192,7 @@ pub struct TierCount {
     pub members: i64,
 }
 
-/// Members by the tier they qualify for at an instant, every tier, lowest first.
+/// Members by the tier they have at an instant, given or earned; every tier, lowest first.
 pub async fn list_tier_counts(
     db: &mut impl Access,
     program_id: &str,
@@ -200,7 +200,17 @@ pub async fn list_tier_counts(
 ) -> Result<Vec<TierCount>, common::Error> {
     const SELECT: &str = "
         WITH earned AS (
-            SELECT m.customer_id, COALESCE(SUM(l.qualifying), 0) AS points
+            SELECT m.customer_id, COALESCE(SUM(l.qualifying), 0) AS points, (
+                SELECT o.tier
+                FROM tier_overrides o
+                WHERE o.customer_id = m.customer_id
+                    AND o.program_id = $1
+                    AND o.created_at <= $2
+                    AND (COALESCE(o.ended_at, o.expires_at) IS NULL
+                        OR COALESCE(o.ended_at, o.expires_at) > $2)
+                ORDER BY o.created_at DESC, o.revision DESC
+                LIMIT 1
+            ) AS given
             FROM members m
             JOIN programs p ON p.program_id = m.program_id
             LEFT JOIN lots l
@@ -217,7 +227,10 @@ pub async fn list_tier_counts(
         )
         SELECT b.name, b.rank, COUNT(e.customer_id) AS members
         FROM bands b
-        LEFT JOIN earned e ON e.points >= b.threshold AND (b.below IS NULL OR e.points < b.below)
+        LEFT JOIN earned e
+            ON CASE WHEN e.given IS NULL
+                    THEN e.points >= b.threshold AND (b.below IS NULL OR e.points < b.below)
+                    ELSE e.given = b.name END
         GROUP BY b.name, b.rank
         ORDER BY b.rank";
     Ok(on!(db, |conn| sqlx::query_as::<_, TierCount>(SELECT)

@@ -24,14 +24,19 @@ pub struct TierChangeRow {
     pub points: i64,
     /// When.
     pub changed_at: Timestamp,
+    /// Who, where it was done by hand.
+    pub actor: String,
+    /// Why, in the words of who did it by hand.
+    pub remark: String,
 }
 
 /// Appends a change.
 pub async fn insert(tx: &mut Tx, change: &TierChangeRow) -> Result<(), common::Error> {
     const INSERT: &str = "
         INSERT INTO tier_changes
-            (customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            (customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at, actor,
+             remark)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     Ok(on!(tx, |conn| sqlx::query(INSERT)
         .bind(&change.customer_id)
         .bind(change.revision)
@@ -41,6 +46,8 @@ pub async fn insert(tx: &mut Tx, change: &TierChangeRow) -> Result<(), common::E
         .bind(&change.reason)
         .bind(change.points)
         .bind(change.changed_at)
+        .bind(&change.actor)
+        .bind(&change.remark)
         .execute(conn)
         .await
         .map(drop))?)
@@ -55,7 +62,8 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<TierChangeRow>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at
+        SELECT customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at, actor,
+               remark
         FROM tier_changes
         WHERE customer_id = $1 AND program_id = $2 AND revision < $3
         ORDER BY revision DESC

@@ -271,7 +271,7 @@ async fn nothing_is_lost_or_doubled_over_a_restart(
 }
 
 /// The first events of this service's feed, as soon as there are so many.
-async fn announced(shop: &Shop, count: usize) -> Vec<Event> {
+pub async fn announced(shop: &Shop, count: usize) -> Vec<Event> {
     let mut feed = ChangeFeedServiceClient::new(shop.server.channel());
     let request = ReadChangesRequest {
         source: "loyalty".to_owned(),
@@ -296,6 +296,6 @@ fn name(event: &Event) -> &str {
     type_url.rsplit('.').next().unwrap()
 }
 
-fn unpack<M: Message + Name + Default>(event: &Event) -> M {
+pub fn unpack<M: Message + Name + Default>(event: &Event) -> M {
     event.payload.as_ref().unwrap().to_msg().unwrap()
 }
