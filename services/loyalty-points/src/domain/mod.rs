@@ -2,8 +2,10 @@
 
 pub mod adjust;
 pub mod balance;
+pub mod chain;
 pub mod holds;
 pub mod lots;
+pub mod merkle;
 pub mod plan;
 pub mod program;
 pub mod reversal;

@@ -1,6 +1,7 @@
 //! The loyalty service over gRPC, on both databases, fed by a real change feed.
 
 mod adjustments;
+mod audit;
 mod disorder;
 mod feed;
 mod holds;
@@ -11,4 +12,5 @@ mod refusals;
 mod reversals;
 mod shop;
 mod storage;
+mod tampering;
 mod tiers;
