@@ -73,6 +73,26 @@ impl Canonical {
     }
 }
 
+/// A value out of canonical bytes; `None` if they have none of that name, or are not canonical.
+pub fn field<'a>(canonical: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let (_, mut rest) = take(canonical)?;
+    while !rest.is_empty() {
+        let (found, after) = take(rest)?;
+        let (value, after) = take(after)?;
+        if found == name.as_bytes() {
+            return Some(value);
+        }
+        rest = after;
+    }
+    None
+}
+
+fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
+    rest.split_at_checked(length)
+}
+
 /// A block of sealed postings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -145,6 +165,19 @@ mod tests {
         ) {
             prop_assert_eq!(left == right, bytes(&left) == bytes(&right));
         }
+    }
+
+    #[test]
+    fn a_field_is_found_by_its_name() {
+        let bytes = Canonical::posting()
+            .text("a", "b")
+            .number("b", 7)
+            .into_bytes();
+        assert_eq!(field(&bytes, "a"), Some(&b"b"[..]));
+        assert_eq!(field(&bytes, "b"), Some(&7_i64.to_be_bytes()[..]));
+        assert_eq!(field(&bytes, "c"), None);
+        assert_eq!(field(&bytes[..bytes.len() - 1], "b"), None);
+        assert_eq!(field(&[], "a"), None);
     }
 
     #[test]
