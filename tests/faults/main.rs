@@ -1,4 +1,5 @@
 //! Things that break while the services work: callers that go away, a cache that dies.
 
 mod cancellation;
+mod postgres;
 mod redis;

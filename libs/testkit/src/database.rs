@@ -6,7 +6,7 @@ use common::config::DatabaseConfig;
 use common::db::{Db, Migrations};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::postgres::{shared, url_of};
+use crate::postgres::{Cluster, shared, url_of};
 
 /// Which database a test runs on. Every test of a store or an API runs on both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +23,18 @@ pub enum Database {
     Sqlite(tempfile::TempDir),
     /// A clone of a template.
     Postgres(PostgresDatabase),
+    /// A database on a cluster that a fault test owns, by its URL.
+    OnCluster(String),
 }
 
 impl Database {
+    /// Gives the first database of a fault test's own cluster a service's schema.
+    pub async fn on_cluster(cluster: &Cluster, migrations: fn() -> Migrations) -> Self {
+        let url = cluster.url("postgres");
+        migrate(&url, migrations()).await;
+        Self::OnCluster(url)
+    }
+
     /// Makes a database with a service's schema.
     pub async fn fresh(backend: Backend, service: &str, migrations: fn() -> Migrations) -> Self {
         match backend {
@@ -53,6 +62,7 @@ impl Database {
                 format!("sqlite:{}", folder.path().join("asterism.sqlite").display())
             }
             Self::Postgres(database) => database.url().to_owned(),
+            Self::OnCluster(url) => url.clone(),
         }
     }
 }

@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 use crate::clock::FakeClock;
 use crate::database::{Backend, Database};
 use crate::host::{Host, Start};
+use crate::postgres::Cluster;
 
 /// Projections that are not up to date after this long never will be.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -108,6 +109,12 @@ impl<S: Service> TestServer<S> {
     /// Starts the service on a fresh database, set up as the test wants it.
     pub async fn start_as(backend: Backend, upstreams: &[&dyn Upstream], setup: Setup<S>) -> Self {
         let database = Arc::new(Database::fresh(backend, S::NAME, S::migrations).await);
+        Self::on(database, peers(upstreams), setup).await
+    }
+
+    /// Starts the service on a cluster that the test will kill.
+    pub async fn start_on(cluster: &Cluster, upstreams: &[&dyn Upstream], setup: Setup<S>) -> Self {
+        let database = Arc::new(Database::on_cluster(cluster, S::migrations).await);
         Self::on(database, peers(upstreams), setup).await
     }
 

@@ -36,7 +36,9 @@ pub struct DemoConfig {
 }
 
 /// Starts the suite, fills it, prints what came out, and keeps serving.
-pub async fn run(config: &DemoConfig, suite: SuiteConfig) -> Result<(), Error> {
+pub async fn run(config: &DemoConfig, mut suite: SuiteConfig) -> Result<(), Error> {
+    // Apart from what `serve` keeps: data of 1998 and of today do not mix.
+    suite.database.data.push("demo");
     let began = Instant::now();
     let log = cdnow::read(config.log_file.as_deref())?;
     let running = Suite::start(&suite, Arc::new(StartedAt::new(TODAY))).await?;
