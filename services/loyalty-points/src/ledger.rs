@@ -4,6 +4,7 @@ pub mod adjust;
 pub mod holds;
 pub mod purchases;
 pub mod reads;
+pub mod statement;
 mod write;
 
 use std::sync::Arc;

@@ -3,12 +3,14 @@
 pub mod adjust;
 pub mod balance;
 pub mod chain;
+pub mod forecast;
 pub mod holds;
 pub mod lots;
 pub mod merkle;
 pub mod plan;
 pub mod program;
 pub mod reversal;
+pub mod statement;
 pub mod tiers;
 
 /// The most points that one posting moves. Far below the range of `i64`, so that no sum overflows.

@@ -2,11 +2,13 @@
 
 mod adjust;
 pub mod audit;
+mod balances;
 mod dry_run;
 mod holds;
 mod parse;
 pub mod present;
 mod reverse;
+mod statement;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
@@ -358,6 +360,27 @@ impl LoyaltyService for Grpc {
             lots,
             next_page_token,
         }))
+    }
+
+    async fn batch_get_balances(
+        &self,
+        request: Request<pb::BatchGetBalancesRequest>,
+    ) -> Answer<pb::BatchGetBalancesResponse> {
+        balances::batch_get(&self.state, request.into_inner()).await
+    }
+
+    async fn forecast_expiry(
+        &self,
+        request: Request<pb::ForecastExpiryRequest>,
+    ) -> Answer<pb::ForecastExpiryResponse> {
+        balances::forecast(&self.state, request.into_inner()).await
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<pb::GetStatementRequest>,
+    ) -> Answer<pb::GetStatementResponse> {
+        statement::get(&self.state, request.into_inner()).await
     }
 
     async fn get_tier(&self, request: Request<pb::GetTierRequest>) -> Answer<pb::GetTierResponse> {

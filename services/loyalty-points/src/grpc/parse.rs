@@ -184,12 +184,19 @@ pub fn batch(
     let mut v = Violations::new();
     let program_id = program_id(&mut v, &request.program_id);
     let as_of = instant(&mut v, "as_of", request.as_of.as_ref());
-    if request.customer_ids.len() > BATCH_MAX {
+    let customer_ids = customer_ids(&mut v, &request.customer_ids);
+    let (program_id,) = v.all((program_id,))?;
+    Ok((program_id, customer_ids, as_of))
+}
+
+/// Customers, each once.
+pub fn customer_ids(v: &mut Violations, raw: &[String]) -> Vec<CustomerId> {
+    if raw.len() > BATCH_MAX {
         v.add("customer_ids", format!("must be at most {BATCH_MAX}"));
     }
     let mut seen = std::collections::HashSet::new();
     let mut customer_ids = Vec::new();
-    for (n, raw) in request.customer_ids.iter().take(BATCH_MAX).enumerate() {
+    for (n, raw) in raw.iter().take(BATCH_MAX).enumerate() {
         let parsed = v.parse(
             format!("customer_ids[{n}]"),
             raw.as_str(),
@@ -197,8 +204,7 @@ pub fn batch(
         );
         customer_ids.extend(parsed.filter(|id| seen.insert(id.clone())));
     }
-    let (program_id,) = v.all((program_id,))?;
-    Ok((program_id, customer_ids, as_of))
+    customer_ids
 }
 
 /// A program to create.

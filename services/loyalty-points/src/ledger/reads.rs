@@ -10,11 +10,13 @@ use common::time::Timestamp;
 use crate::State;
 use crate::domain;
 use crate::domain::balance::Balance;
+use crate::domain::forecast::{self, Forecast, Outlook};
 use crate::domain::holds::Hold;
 use crate::domain::lots::Lot;
 use crate::domain::program::ProgramId;
 use crate::error::Error;
 use crate::members as use_case;
+use crate::store::balances as batches;
 use crate::store::entries::{self, EntryRow};
 use crate::store::holds;
 use crate::store::lots::{self, SpendingKey};
@@ -39,6 +41,58 @@ pub async fn balance(state: &State, of: &Of, as_of: Option<Timestamp>) -> Result
     use_case::get(state, &mut db, &of.program_id, &of.customer_id).await?;
     let ledger = ledger(&mut db, of, as_of, state.platform.now()).await?;
     Ok(ledger.balance())
+}
+
+/// What each of many members can spend, all from one snapshot, in the order asked for.
+pub async fn balances(
+    state: &State,
+    program_id: &ProgramId,
+    customer_ids: &[CustomerId],
+    as_of: Option<Timestamp>,
+) -> Result<Vec<Option<Balance>>, Error> {
+    let mut db = state.platform.snapshot().await?;
+    state.programs.get(&mut db, program_id).await?;
+    let ids: Vec<_> = customer_ids.iter().map(CustomerId::as_str).collect();
+    let debts = batches::list_debts(&mut db, program_id.as_str(), &ids).await?;
+    let mut open_lots = match as_of {
+        None => batches::list_open_lots(&mut db, program_id.as_str(), &ids).await?,
+        Some(_) => HashMap::new(),
+    };
+    let now = state.platform.now();
+    let mut balances = Vec::with_capacity(customer_ids.len());
+    for customer_id in customer_ids {
+        let Some(debt) = debts.get(customer_id) else {
+            balances.push(None);
+            continue;
+        };
+        let lots = open_lots.remove(customer_id).unwrap_or_default();
+        let balance = if as_of.is_none() && lots.iter().all(|lot| lot.held == 0) {
+            Balance::of(&lots, *debt, now)
+        } else {
+            let of = Of {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                at_least: String::new(),
+            };
+            ledger(&mut db, &of, as_of, now).await?.balance()
+        };
+        balances.push(Some(balance));
+    }
+    Ok(balances)
+}
+
+/// Which of a member's points expire when, seen from now or from another instant.
+pub async fn forecast(
+    state: &State,
+    of: &Of,
+    outlook: Outlook,
+    as_of: Option<Timestamp>,
+) -> Result<Forecast, Error> {
+    let mut db = state.platform.snapshot().await?;
+    use_case::get(state, &mut db, &of.program_id, &of.customer_id).await?;
+    let mut ledger = ledger(&mut db, of, as_of, state.platform.now()).await?;
+    ledger.settle();
+    Ok(forecast::forecast(&ledger.lots, outlook, ledger.as_of))
 }
 
 /// What a member's timed-out holds change by repaying debt, as nothing has noticed them yet.
@@ -116,8 +170,14 @@ async fn ledger(
 impl Ledger {
     /// Adds up what is left once the holds that have timed out have let go.
     fn balance(mut self) -> Balance {
-        let debt = domain::holds::settle(&mut self.lots, self.open, self.debt, self.as_of);
-        Balance::of(&self.lots, debt, self.as_of)
+        self.settle();
+        Balance::of(&self.lots, self.debt, self.as_of)
+    }
+
+    /// Lets the holds that have timed out go.
+    fn settle(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        self.debt = domain::holds::settle(&mut self.lots, open, self.debt, self.as_of);
     }
 }
 

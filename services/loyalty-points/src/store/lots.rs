@@ -8,7 +8,7 @@ use common::time::Timestamp;
 use crate::domain::lots::Lot;
 
 #[derive(sqlx::FromRow)]
-struct LotRow {
+pub(super) struct LotRow {
     lot_id: String,
     original: i64,
     remaining: i64,

@@ -1,5 +1,6 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
+pub mod balances;
 pub mod entries;
 pub mod holds;
 pub mod lots;
@@ -10,6 +11,7 @@ pub mod replay;
 pub mod reversals;
 pub mod seal_nodes;
 pub mod seals;
+pub mod statements;
 pub mod summary;
 pub mod tiers;
 pub mod voided_purchases;

@@ -1,6 +1,8 @@
 //! The ledger sealed, replayed and proven.
 
 use api::loyalty::v1 as pb;
+use common::ids::CustomerId;
+use common::on;
 use loyalty_points::domain::chain::Block;
 use loyalty_points::domain::merkle::{Hash, Proof, verify};
 use pb::audit_service_client::AuditServiceClient;
@@ -117,6 +119,28 @@ pub async fn tamper(shop: &Shop, table: &str, statement: &'static str) {
         shop.execute(statement).await.unwrap();
     }
     shop.execute(statement).await.unwrap();
+}
+
+/// Writes postings without lines, and announces them, as a faulty service would.
+pub async fn write_bare(shop: &Shop, revisions: std::ops::Range<i64>, points: i64) {
+    const INSERT: &str = "
+        INSERT INTO postings
+            (customer_id, posting_id, program_id, revision, kind, points, reason, occurred_at, posted_at)
+        VALUES ('c1', $1, 'default', $2, 'earn', $3, '', 0, 0)";
+    let customer_id = CustomerId::parse("c1").unwrap();
+    let mut tx = shop.server.platform.tx().await.unwrap();
+    for revision in revisions {
+        on!(&mut tx, |conn| sqlx::query(INSERT)
+            .bind(format!("bare-{revision}"))
+            .bind(revision)
+            .bind(points)
+            .execute(conn)
+            .await
+            .map(drop))
+        .unwrap();
+        tx.emit(&customer_id, revision, &pb::PointsPosted::default());
+    }
+    tx.commit().await.unwrap();
 }
 
 /// Sealed in two blocks: earnings of 10 and 20 points, then 5 points redeemed.
@@ -318,4 +342,22 @@ async fn what_is_not_there_has_no_proof(
         Code::DataLoss,
         "LEDGER_DIVERGED",
     );
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_ledger_is_sealed_in_blocks_of_a_thousand(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let shop = Shop::with_member(backend, "c1").await;
+    write_bare(&shop, 100..2600, 0).await;
+    let head = head(&shop).await;
+    // The background may have come in between and made a small one.
+    assert!(head.blocks >= 3, "{head:?}");
+    assert_eq!(head.postings, 2500);
+    assert_eq!(success(&shop).await.verified.unwrap().postings, 2500);
+    for revision in [100, 777, 1100, 2599] {
+        let proven = prove(&shop, &format!("bare-{revision}")).await.unwrap();
+        assert_eq!(check(&proven.proof.unwrap()), Ok(()));
+    }
 }

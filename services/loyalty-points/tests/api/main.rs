@@ -11,6 +11,7 @@ mod programs;
 mod refusals;
 mod reversals;
 mod shop;
+mod statements;
 mod storage;
 mod tampering;
 mod tiers;

@@ -7,7 +7,7 @@ use pb::verify_ledger_response::Item;
 use rstest::rstest;
 use testkit::{Backend, violations};
 
-use crate::audit::{divergence, head, replay, sealed, tamper};
+use crate::audit::{divergence, head, replay, sealed, tamper, write_bare};
 
 #[rstest]
 #[case(
@@ -216,4 +216,20 @@ async fn seals_can_only_be_appended_to(
         .await)
     .unwrap();
     assert_eq!(seals, 3);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_posting_whose_lines_do_not_add_up_is_named_although_it_was_sealed_so(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let (shop, _) = sealed(backend).await;
+    write_bare(&shop, 100..101, 7).await;
+    head(&shop).await;
+    let found = divergence(&shop).await;
+    assert_eq!(found.kind(), DivergenceKind::PostingUnbalanced);
+    assert_eq!(
+        (found.sequence, found.transaction_id.as_str()),
+        (4, "bare-100")
+    );
 }

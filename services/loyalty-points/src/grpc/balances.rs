@@ -1,0 +1,87 @@
+//! Balances of many members, and what of a balance will expire: proto in, use case, proto out.
+
+use api::loyalty::v1 as pb;
+use chrono::TimeDelta;
+use common::validate::Violations;
+use tonic::Response;
+
+use super::{Answer, parse, present, raw_of};
+use crate::State;
+use crate::domain::forecast::{Bucket, Outlook};
+use crate::ledger::reads;
+
+const HORIZON_DAYS_DEFAULT: i32 = 365;
+const HORIZON_DAYS_MAX: i32 = 36_500;
+const BUCKET_DAYS_DEFAULT: i32 = 30;
+const BUCKETS_MAX: i32 = 1000;
+
+pub async fn batch_get(
+    state: &State,
+    request: pb::BatchGetBalancesRequest,
+) -> Answer<pb::BatchGetBalancesResponse> {
+    let mut v = Violations::new();
+    let program_id = parse::program_id(&mut v, &request.program_id);
+    let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+    let customer_ids = parse::customer_ids(&mut v, &request.customer_ids);
+    let (program_id,) = v.all((program_id,))?;
+    state.platform.at_least(&request.at_least).await?;
+    let found = reads::balances(state, &program_id, &customer_ids, as_of).await?;
+    let mut response = pb::BatchGetBalancesResponse::default();
+    for (customer_id, balance) in customer_ids.into_iter().zip(found) {
+        let customer_id = customer_id.to_string();
+        match balance {
+            Some(balance) => response.balances.push(pb::MemberBalance {
+                customer_id,
+                balance: Some(present::balance(balance)),
+            }),
+            None => response.missing_customer_ids.push(customer_id),
+        }
+    }
+    Ok(Response::new(response))
+}
+
+pub async fn forecast(
+    state: &State,
+    request: pb::ForecastExpiryRequest,
+) -> Answer<pb::ForecastExpiryResponse> {
+    let mut v = Violations::new();
+    let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+    let of = parse::of(&mut v, &raw);
+    let outlook = outlook(&mut v, request.horizon_days, request.bucket_days);
+    let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+    let (of, outlook) = v.all((of, outlook))?;
+    state.platform.at_least(&of.at_least).await?;
+    let forecast = reads::forecast(state, &of, outlook, as_of).await?;
+    let bucket = |bucket: Bucket| pb::ExpiryBucket {
+        from: Some(bucket.from.into()),
+        to: Some(bucket.to.into()),
+        points: bucket.expiring.points,
+        held: bucket.expiring.held,
+    };
+    Ok(Response::new(pb::ForecastExpiryResponse {
+        buckets: forecast.buckets.into_iter().map(bucket).collect(),
+        points_later: forecast.later.points,
+        held_later: forecast.later.held,
+        as_of: Some(forecast.as_of.into()),
+    }))
+}
+
+fn outlook(v: &mut Violations, horizon_days: i32, bucket_days: i32) -> Option<Outlook> {
+    let or = |given: i32, default: i32| if given == 0 { default } else { given };
+    let horizon = or(horizon_days, HORIZON_DAYS_DEFAULT);
+    let bucket = or(bucket_days, BUCKET_DAYS_DEFAULT);
+    if !(1..=HORIZON_DAYS_MAX).contains(&horizon) {
+        let range = format!("must be 0 (which means 365) to {HORIZON_DAYS_MAX}");
+        v.add("horizon_days", range);
+        return None;
+    }
+    if bucket < 1 || horizon / bucket >= BUCKETS_MAX {
+        let range = format!("must be 0 (which means 30) or more, and make at most {BUCKETS_MAX}");
+        v.add("bucket_days", range);
+        return None;
+    }
+    Some(Outlook {
+        horizon: TimeDelta::days(horizon.into()),
+        bucket: TimeDelta::days(bucket.into()),
+    })
+}

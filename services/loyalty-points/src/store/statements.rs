@@ -1,0 +1,87 @@
+//! What statements are read from: postings by when they were written.
+
+use common::db::Access;
+use common::ids::CustomerId;
+use common::on;
+use common::time::Timestamp;
+
+use super::postings::PostingRow;
+use crate::domain::statement::Standing;
+
+/// Postings of one member written in `[from, to)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Period<'a> {
+    /// The member's customer.
+    pub customer_id: &'a CustomerId,
+    /// The program.
+    pub program_id: &'a str,
+    /// Start.
+    pub from: Timestamp,
+    /// End.
+    pub to: Timestamp,
+}
+
+/// What the entries written before the period add up to, and how many postings were written in it.
+pub async fn get_opening(
+    db: &mut impl Access,
+    period: Period<'_>,
+) -> Result<(Standing, i64), common::Error> {
+    const SELECT: &str = "
+        SELECT CAST(COALESCE(SUM(e.points), 0) AS BIGINT),
+               CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT),
+               CAST(COALESCE(-SUM(e.points) FILTER (WHERE e.account = 'debt'), 0) AS BIGINT)
+        FROM postings p
+        JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
+        WHERE p.customer_id = $1
+            AND p.program_id = $2
+            AND p.posted_at < $3
+            AND e.account IN ('member', 'held', 'debt')";
+    const COUNT: &str = "
+        SELECT COUNT(*)
+        FROM postings
+        WHERE customer_id = $1 AND program_id = $2 AND posted_at >= $3 AND posted_at < $4";
+    let row = on!(db, |conn| sqlx::query_as::<_, (i64, i64, i64)>(SELECT)
+        .bind(period.customer_id)
+        .bind(period.program_id)
+        .bind(period.from)
+        .fetch_one(conn)
+        .await)?;
+    let count = on!(db, |conn| sqlx::query_scalar::<_, i64>(COUNT)
+        .bind(period.customer_id)
+        .bind(period.program_id)
+        .bind(period.from)
+        .bind(period.to)
+        .fetch_one(conn)
+        .await)?;
+    let (points, held, debt) = row;
+    Ok((Standing { points, held, debt }, count))
+}
+
+/// Postings after a revision, the first written first.
+pub async fn list(
+    db: &mut impl Access,
+    period: Period<'_>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<PostingRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
+               rule, reason_code, reason, reverses, occurred_at, posted_at
+        FROM postings
+        WHERE customer_id = $1
+            AND program_id = $2
+            AND posted_at >= $3
+            AND posted_at < $4
+            AND revision > $5
+        ORDER BY revision
+        LIMIT $6";
+    Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
+        .bind(period.customer_id)
+        .bind(period.program_id)
+        .bind(period.from)
+        .bind(period.to)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+}
