@@ -12,6 +12,7 @@ use common::time::SystemClock;
 
 use crate::demo::{self, DemoConfig};
 use crate::suite::{Suite, SuiteConfig};
+use crate::verify::{self, VerifyConfig};
 
 /// Manages an enterprise's customers: profiles, segments, points and feedback over gRPC.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ enum Command {
         #[command(flatten)]
         telemetry: TelemetryConfig,
     },
+    /// Checks offline that a posting is in the points ledger of a head.
+    Verify(VerifyConfig),
 }
 
 /// Parses, runs, and turns the outcome into an exit code.
@@ -64,6 +67,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
             let _guard = telemetry::init(&telemetry, "asterism")?;
             demo::run(&demo, *suite).await
         }
+        Command::Verify(config) => verify::run(&config),
     }
 }
 

@@ -92,6 +92,12 @@ pub enum Error {
     /// The member would hold more than anyone may.
     #[error("the member would hold too many points")]
     PointsLimit,
+    /// The posting waits for its seal.
+    #[error("transaction {0} is not sealed yet")]
+    NotSealed(String),
+    /// What is stored of the posting is not what was sealed.
+    #[error("transaction {0} is not what was sealed")]
+    LedgerDiverged(String),
     /// What can go wrong in any service.
     #[error(transparent)]
     Platform(#[from] common::Error),
@@ -193,6 +199,12 @@ impl From<Error> for Status {
                 refuse(Code::FailedPrecondition, "INSUFFICIENT_POINTS").with("available", available)
             }
             Error::PointsLimit => refuse(Code::OutOfRange, "POINTS_LIMIT"),
+            Error::NotSealed(id) => {
+                refuse(Code::FailedPrecondition, "NOT_SEALED").with("transaction_id", id)
+            }
+            Error::LedgerDiverged(id) => {
+                refuse(Code::DataLoss, "LEDGER_DIVERGED").with("transaction_id", id)
+            }
             Error::Platform(error) => return error.into(),
         };
         refusal.into_status()

@@ -19,6 +19,9 @@
 //! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
 //! the clock; `RecalculateTiers` only makes known what readers would find.
 //!
+//! Postings are sealed in the background, in the order of the change feed: `audit` chains them, replays them and
+//! proves single ones.
+//!
 //! # Invariants
 //! - `customers.revision` grows by one with each event about a customer; whoever changes anything of a
 //!   customer holds the lock on that row.
@@ -27,6 +30,7 @@
 //!   pin; points and debt are never both above 0.
 //! - Programs never change once created, so they may be kept in memory.
 
+mod audit;
 pub mod config;
 pub mod domain;
 mod error;
@@ -39,6 +43,7 @@ mod projections;
 mod store;
 mod tiers;
 
+use api::loyalty::v1::audit_service_server::AuditServiceServer;
 use api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
 use common::cache::{Options, VersionedCache};
 use common::db::Migrations;
@@ -83,6 +88,11 @@ impl Service for Loyalty {
             tiers: VersionedCache::new(&platform.cache, "tier", Options::default()),
         };
         assembly.grpc(LoyaltyServiceServer::new(grpc::Grpc::new(state.clone())));
+        assembly.grpc(AuditServiceServer::new(grpc::audit::Audit::new(
+            state.clone(),
+        )));
+        let sealed = platform.clone();
+        assembly.task(move |stop| audit::seal::run(sealed, stop));
         assembly.consume(platform, "customer", Projections::new(state))
     }
 }

@@ -2,9 +2,11 @@
 
 pub mod adjust;
 pub mod balance;
+pub mod chain;
 pub mod forecast;
 pub mod holds;
 pub mod lots;
+pub mod merkle;
 pub mod overrides;
 pub mod plan;
 pub mod program;

@@ -1,6 +1,7 @@
 //! Transport: proto in, use case, proto out.
 
 mod adjust;
+pub mod audit;
 mod balances;
 mod dry_run;
 mod holds;

@@ -1,6 +1,7 @@
 //! The loyalty service over gRPC, on both databases, fed by a real change feed.
 
 mod adjustments;
+mod audit;
 mod disorder;
 mod feed;
 mod holds;
@@ -13,6 +14,7 @@ mod reversals;
 mod shop;
 mod statements;
 mod storage;
+mod tampering;
 mod tier_overrides;
 mod tier_progress;
 mod tiers;

@@ -1,0 +1,187 @@
+//! What is stored of members and lots, beside what their entries add up to.
+
+use common::db::Access;
+use common::on;
+
+use super::seals::PostingKey;
+
+/// A member as stored, and by the entries.
+#[derive(Debug, sqlx::FromRow)]
+pub struct MemberSums {
+    /// The member's customer.
+    pub customer_id: String,
+    /// The program.
+    pub program_id: String,
+    /// Points stored.
+    pub points: i64,
+    /// Held points stored.
+    pub held: i64,
+    /// Debt stored.
+    pub debt: i64,
+    /// Points by the entries.
+    pub points_posted: i64,
+    /// Held points by the entries.
+    pub held_posted: i64,
+    /// Debt by the entries.
+    pub debt_posted: i64,
+}
+
+/// A lot as stored, and by the entries; zeroes where there is no such lot.
+#[derive(Debug, sqlx::FromRow)]
+pub struct LotSums {
+    /// The member's customer.
+    pub customer_id: String,
+    /// The program.
+    pub program_id: String,
+    /// The lot.
+    pub lot_id: String,
+    /// Points it began with.
+    pub original: i64,
+    /// Points left.
+    pub remaining: i64,
+    /// Held points.
+    pub held: i64,
+    /// Points it began with, by the entries.
+    pub original_posted: i64,
+    /// Points left by the entries.
+    pub remaining_posted: i64,
+    /// Held points by the entries.
+    pub held_posted: i64,
+}
+
+/// A page of members.
+#[derive(Debug, Clone, Copy)]
+pub struct Members<'a> {
+    /// After this customer and program.
+    pub after: (&'a str, &'a str),
+    /// At most.
+    pub limit: i64,
+}
+
+/// A page of members with what their entries add up to, all of one instant.
+pub async fn list_members(
+    db: &mut impl Access,
+    page: Members<'_>,
+) -> Result<Vec<MemberSums>, common::Error> {
+    const SELECT: &str = "
+        WITH page AS (
+            SELECT customer_id, program_id, points, held, debt
+            FROM members
+            WHERE (customer_id, program_id) > ($1, $2)
+            ORDER BY customer_id, program_id
+            LIMIT $3
+        )
+        SELECT page.customer_id, page.program_id, page.points, page.held, page.debt,
+               CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
+                   AS points_posted,
+               CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT)
+                   AS held_posted,
+               CAST(COALESCE(-SUM(e.points) FILTER (WHERE e.account = 'debt'), 0) AS BIGINT)
+                   AS debt_posted
+        FROM page
+        LEFT JOIN entries e
+            ON e.customer_id = page.customer_id AND e.program_id = page.program_id
+        GROUP BY page.customer_id, page.program_id, page.points, page.held, page.debt
+        ORDER BY page.customer_id, page.program_id";
+    let (customer_id, program_id) = page.after;
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(customer_id)
+        .bind(program_id)
+        .bind(page.limit)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// The first lot of a page of members that is not what its entries add up to.
+pub async fn find_lot_astray(
+    db: &mut impl Access,
+    page: Members<'_>,
+) -> Result<Option<LotSums>, common::Error> {
+    // No line but the one that makes a lot gives it more than it began with.
+    const SELECT: &str = "
+        WITH page AS (
+            SELECT customer_id, program_id
+            FROM members
+            WHERE (customer_id, program_id) > ($1, $2)
+            ORDER BY customer_id, program_id
+            LIMIT $3
+        ), posted AS (
+            SELECT e.customer_id, e.program_id, e.lot_id,
+                   CAST(COALESCE(MAX(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
+                       AS original,
+                   CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
+                       AS remaining,
+                   CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT)
+                       AS held
+            FROM page
+            JOIN entries e ON e.customer_id = page.customer_id AND e.program_id = page.program_id
+            WHERE e.lot_id IS NOT NULL
+            GROUP BY e.customer_id, e.program_id, e.lot_id
+        ), stored AS (
+            SELECT l.customer_id, l.program_id, l.lot_id, l.original, l.remaining, l.held
+            FROM page
+            JOIN lots l ON l.customer_id = page.customer_id AND l.program_id = page.program_id
+        ), both_sides AS (
+            SELECT COALESCE(stored.customer_id, posted.customer_id) AS customer_id,
+                   COALESCE(stored.program_id, posted.program_id) AS program_id,
+                   COALESCE(stored.lot_id, posted.lot_id) AS lot_id,
+                   COALESCE(stored.original, 0) AS original,
+                   COALESCE(stored.remaining, 0) AS remaining,
+                   COALESCE(stored.held, 0) AS held,
+                   COALESCE(posted.original, 0) AS original_posted,
+                   COALESCE(posted.remaining, 0) AS remaining_posted,
+                   COALESCE(posted.held, 0) AS held_posted
+            FROM stored
+            FULL JOIN posted
+                ON posted.customer_id = stored.customer_id
+                AND posted.program_id = stored.program_id
+                AND posted.lot_id = stored.lot_id
+        )
+        SELECT customer_id, program_id, lot_id, original, remaining, held,
+               original_posted, remaining_posted, held_posted
+        FROM both_sides
+        WHERE (original, remaining, held) <> (original_posted, remaining_posted, held_posted)
+        ORDER BY customer_id, program_id, lot_id
+        LIMIT 1";
+    let (customer_id, program_id) = page.after;
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(customer_id)
+        .bind(program_id)
+        .bind(page.limit)
+        .fetch_optional(conn)
+        .await)?)
+}
+
+/// The first posting that is not sealed although a later one of its customer is.
+pub async fn find_unsealed(db: &mut impl Access) -> Result<Option<PostingKey>, common::Error> {
+    const SELECT: &str = "
+        SELECT p.customer_id, p.posting_id
+        FROM postings p
+        WHERE NOT EXISTS (
+                SELECT 1 FROM seals s
+                WHERE s.customer_id = p.customer_id AND s.posting_id = p.posting_id)
+            AND EXISTS (
+                SELECT 1
+                FROM postings later
+                JOIN seals s
+                    ON s.customer_id = later.customer_id AND s.posting_id = later.posting_id
+                WHERE later.customer_id = p.customer_id AND later.revision > p.revision)
+        ORDER BY p.customer_id, p.revision
+        LIMIT 1";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .fetch_optional(conn)
+        .await)?)
+}
+
+/// How many postings are not sealed.
+pub async fn count_unsealed(db: &mut impl Access) -> Result<i64, common::Error> {
+    const SELECT: &str = "
+        SELECT COUNT(*)
+        FROM postings p
+        WHERE NOT EXISTS (
+            SELECT 1 FROM seals s
+            WHERE s.customer_id = p.customer_id AND s.posting_id = p.posting_id)";
+    Ok(on!(db, |conn| sqlx::query_scalar(SELECT)
+        .fetch_one(conn)
+        .await)?)
+}
