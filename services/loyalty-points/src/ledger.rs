@@ -5,6 +5,7 @@ pub mod holds;
 pub mod purchases;
 pub mod reads;
 pub mod statement;
+pub mod transfer;
 mod write;
 
 use std::sync::Arc;
@@ -51,6 +52,15 @@ pub struct Account {
     pub customer_id: CustomerId,
     /// Token to wait for.
     pub at_least: String,
+}
+
+impl Account {
+    fn not_found(&self) -> Error {
+        Error::MemberNotFound {
+            program_id: self.program_id.clone(),
+            customer_id: self.customer_id.clone(),
+        }
+    }
 }
 
 /// A request to earn.
@@ -204,21 +214,34 @@ async fn open(
         ..
     } = account;
     let program = state.programs.get(tx, program_id).await?;
-    let not_found = || Error::MemberNotFound {
-        program_id: program_id.clone(),
-        customer_id: customer_id.clone(),
-    };
     let mut lock = members::lock(tx, customer_id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| account.not_found())?;
+    let standing = standing(state, tx, &mut lock, &program, account).await?;
+    Ok((program, lock, standing))
+}
+
+/// Reads what any decision about the member needs. The customer is locked.
+async fn standing(
+    state: &State,
+    tx: &mut Tx,
+    lock: &mut Lock,
+    program: &Program,
+    account: &Account,
+) -> Result<Standing, Error> {
+    let Account {
+        program_id,
+        customer_id,
+        ..
+    } = account;
     let now = tx.now();
     let standings = members::list_standings(tx, customer_id, program_id.as_str(), now).await?;
-    let standing = standings.into_iter().next().ok_or_else(not_found)?;
+    let standing = standings.into_iter().next();
+    let standing = standing.ok_or_else(|| account.not_found())?;
     if standing.member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
     }
-    let standing = holds::let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
-    Ok((program, lock, standing))
+    holds::let_go_timed_out(state, tx, lock, program, standing).await
 }
 
 /// Writes the change and reads the balance that it leaves.

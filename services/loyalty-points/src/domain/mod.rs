@@ -10,6 +10,7 @@ pub mod program;
 pub mod reversal;
 pub mod statement;
 pub mod tiers;
+pub mod transfer;
 
 /// The most points that one posting moves. Far below the range of `i64`, so that no sum overflows.
 pub const POINTS_PER_POSTING_MAX: i64 = 1_000_000_000_000;

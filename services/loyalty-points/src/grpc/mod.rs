@@ -8,6 +8,7 @@ mod parse;
 pub mod present;
 mod reverse;
 mod statement;
+mod transfer;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
@@ -245,6 +246,13 @@ impl LoyaltyService for Grpc {
         request: Request<pb::AdjustPointsRequest>,
     ) -> Answer<pb::AdjustPointsResponse> {
         adjust::adjust(&self.state, request.into_inner()).await
+    }
+
+    async fn transfer_points(
+        &self,
+        request: Request<pb::TransferPointsRequest>,
+    ) -> Answer<pb::TransferPointsResponse> {
+        transfer::transfer(&self.state, request.into_inner()).await
     }
 
     async fn authorize_hold(

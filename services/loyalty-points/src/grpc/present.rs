@@ -86,8 +86,10 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         "capture" => pb::TransactionKind::Capture,
         "release" => pb::TransactionKind::Release,
         "adjust" => pb::TransactionKind::Adjust,
+        "transfer" => pb::TransactionKind::Transfer,
         _ => pb::TransactionKind::Unspecified,
     };
+    let counterparty = posting.counterparty.as_ref().map(CustomerId::to_string);
     pb::LedgerTransaction {
         transaction_id: posting.posting_id.clone(),
         program_id: posting.program_id.clone(),
@@ -104,6 +106,7 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         posted_at: Some(posting.posted_at.into()),
         revision: posting.revision,
         reason_code: posting.reason_code.clone().unwrap_or_default(),
+        counterparty_customer_id: counterparty.unwrap_or_default(),
     }
 }
 
@@ -115,6 +118,7 @@ fn entry(entry: &EntryRow) -> pb::LedgerEntry {
         "issuance" => pb::LedgerAccount::Issuance,
         "redeemed" => pb::LedgerAccount::Redeemed,
         "expired" => pb::LedgerAccount::Expired,
+        "clearing" => pb::LedgerAccount::Clearing,
         _ => pb::LedgerAccount::Unspecified,
     };
     pb::LedgerEntry {
@@ -174,7 +178,7 @@ pub fn earned(platform: &Platform, posted: Posted) -> pb::EarnPointsResponse {
     };
     pb::EarnPointsResponse {
         transaction: Some(transaction(posting, &written.entries)),
-        lot: written.lot.as_ref().map(|made| lot(made, &of)),
+        lot: written.lots.first().map(|made| lot(made, &of)),
         balance: Some(balance(after)),
         consistency_token: token,
     }
@@ -252,7 +256,7 @@ pub fn adjusted(platform: &Platform, posted: Posted) -> pb::AdjustPointsResponse
     };
     pb::AdjustPointsResponse {
         transaction: Some(transaction(posting, &written.entries)),
-        lot: written.lot.as_ref().map(|made| lot(made, &of)),
+        lot: written.lots.first().map(|made| lot(made, &of)),
         allocations: allocations(written.taken),
         balance: Some(balance(after)),
         consistency_token: token,

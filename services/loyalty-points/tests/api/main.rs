@@ -13,3 +13,4 @@ mod shop;
 mod statements;
 mod storage;
 mod tiers;
+mod transfers;
