@@ -4,6 +4,7 @@ pub mod adjust;
 pub mod holds;
 pub mod purchases;
 pub mod reads;
+mod refunds;
 pub mod statement;
 pub mod transfer;
 mod write;
@@ -18,8 +19,10 @@ use common::validate::Violations;
 use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
+use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
 use crate::domain::program::{Program, ProgramId};
+use crate::domain::refund::Late;
 use crate::domain::reversal::{self, Before, Extent, Part, Policy};
 use crate::error::Error;
 use crate::store::lots;
@@ -104,8 +107,21 @@ pub struct ReverseTransaction {
     pub extent: Extent,
     /// Where from.
     pub policy: Policy,
+    /// What becomes of refunded points whose lots have expired.
+    pub late: Late,
     /// Why.
     pub reason: String,
+}
+
+/// An earning or redemption that was taken back.
+#[derive(Debug)]
+pub struct Reversed {
+    /// The posting.
+    pub posted: Posted,
+    /// The lots that points of a redemption returned to.
+    pub restored: Vec<Allocation>,
+    /// Points among those that expired at once.
+    pub expired: i64,
 }
 
 /// Posts an earning.
@@ -177,13 +193,23 @@ pub async fn redeem(state: &State, tx: &mut Tx, redeem: RedeemPoints) -> Result<
     .await
 }
 
-/// Takes an earning back.
+/// Takes an earning back, or refunds a redemption.
 pub async fn reverse(
     state: &State,
     tx: &mut Tx,
     reverse: ReverseTransaction,
-) -> Result<Posted, Error> {
+) -> Result<Reversed, Error> {
     let (program, mut lock, standing) = open(state, tx, &reverse.account).await?;
+    if let Some(spent) = refunds::find_spending(tx, &standing, &reverse.posting_id).await? {
+        let (change, refund) =
+            refunds::plan(state, tx, (&program, standing), spent, reverse).await?;
+        let posted = commit(state, tx, &mut lock, change).await?;
+        return Ok(Reversed {
+            posted,
+            restored: refund.restored,
+            expired: refund.expired,
+        });
+    }
     let change = Reversal {
         posting_id: reverse.posting_id,
         extent: reverse.extent,
@@ -191,7 +217,12 @@ pub async fn reverse(
         reason: reverse.reason,
     };
     let change = plan_reversal(tx, &program, standing, change).await?;
-    commit(state, tx, &mut lock, change).await
+    let posted = commit(state, tx, &mut lock, change).await?;
+    Ok(Reversed {
+        posted,
+        restored: Vec::new(),
+        expired: 0,
+    })
 }
 
 /// A decided change of one member's ledger.

@@ -7,6 +7,7 @@ pub mod holds;
 pub mod lots;
 pub mod plan;
 pub mod program;
+pub mod refund;
 pub mod reversal;
 pub mod statement;
 pub mod tiers;

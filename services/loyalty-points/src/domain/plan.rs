@@ -30,6 +30,8 @@ pub enum Kind {
     Adjust,
     /// Points given to another member, or received.
     Transfer,
+    /// A redemption given back.
+    Refund,
 }
 
 /// An account that entries move points between.

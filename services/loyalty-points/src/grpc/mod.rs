@@ -237,7 +237,13 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await;
-        let told = |posted| present::reversed(&self.state.platform, run.told(posted));
+        let told = |reversed: ledger::Reversed| {
+            let posted = run.told(reversed.posted);
+            present::reversed(
+                &self.state.platform,
+                ledger::Reversed { posted, ..reversed },
+            )
+        };
         conclude(mutation, posted.map(told), run).await
     }
 

@@ -10,7 +10,7 @@ use crate::domain::balance::Balance;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
-use crate::ledger::Posted;
+use crate::ledger::{Posted, Reversed};
 use crate::programs::Summary;
 use crate::store::entries::EntryRow;
 use crate::store::holds::StoredHold;
@@ -87,6 +87,7 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         "release" => pb::TransactionKind::Release,
         "adjust" => pb::TransactionKind::Adjust,
         "transfer" => pb::TransactionKind::Transfer,
+        "refund" => pb::TransactionKind::Refund,
         _ => pb::TransactionKind::Unspecified,
     };
     let counterparty = posting.counterparty.as_ref().map(CustomerId::to_string);
@@ -196,8 +197,15 @@ pub fn redeemed(platform: &Platform, posted: Posted) -> pb::RedeemPointsResponse
     }
 }
 
-pub fn reversed(platform: &Platform, posted: Posted) -> pb::ReverseTransactionResponse {
+pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransactionResponse {
+    let Reversed {
+        posted,
+        restored,
+        expired,
+    } = reversed;
     pb::ReverseTransactionResponse {
+        restored: allocations(restored),
+        expired,
         consistency_token: token(platform, &posted),
         transaction: Some(transaction(
             &posted.written.posting,

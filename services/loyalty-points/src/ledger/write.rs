@@ -80,7 +80,7 @@ pub(super) async fn write(
         program_id: program.program_id.as_str(),
     };
     // A write-off that frees nothing new comes before what it makes room for; an earning that had expired
-    // must exist before it can be written off, and held points must be let go.
+    // must exist before it can be written off, and held or spent points must have come back.
     let (posting, posted_entries) = match (&plan.expiry, plan.posting.kind) {
         (
             Some(expiry),
@@ -99,7 +99,7 @@ pub(super) async fn write(
             ledger.append(tx, expiry, Origin::default(), after).await?;
             ledger.append(tx, &plan.posting, origin, plan.after).await?
         }
-        (Some(expiry), Kind::Earn | Kind::Release) => {
+        (Some(expiry), Kind::Earn | Kind::Release | Kind::Refund) => {
             let after = Holding {
                 points: plan.after.points - expiry.points(),
                 ..plan.after
@@ -262,6 +262,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Release => "release",
         Kind::Adjust => "adjust",
         Kind::Transfer => "transfer",
+        Kind::Refund => "refund",
     }
 }
 

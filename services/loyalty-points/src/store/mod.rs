@@ -7,6 +7,7 @@ pub mod lots;
 pub mod members;
 pub mod postings;
 pub mod programs;
+pub mod refunds;
 pub mod reversals;
 pub mod statements;
 pub mod summary;

@@ -7,6 +7,7 @@ mod holds;
 mod ledger;
 mod members;
 mod programs;
+mod refunds;
 mod refusals;
 mod reversals;
 mod shop;
