@@ -4,7 +4,9 @@ pub mod adjust;
 pub mod holds;
 pub mod purchases;
 pub mod reads;
+mod refunds;
 pub mod statement;
+pub mod transfer;
 mod write;
 
 use std::sync::Arc;
@@ -17,8 +19,10 @@ use common::validate::Violations;
 use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
+use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
 use crate::domain::program::{Program, ProgramId};
+use crate::domain::refund::Late;
 use crate::domain::reversal::{self, Before, Extent, Part, Policy};
 use crate::error::Error;
 use crate::store::lots;
@@ -51,6 +55,15 @@ pub struct Account {
     pub customer_id: CustomerId,
     /// Token to wait for.
     pub at_least: String,
+}
+
+impl Account {
+    fn not_found(&self) -> Error {
+        Error::MemberNotFound {
+            program_id: self.program_id.clone(),
+            customer_id: self.customer_id.clone(),
+        }
+    }
 }
 
 /// A request to earn.
@@ -94,8 +107,21 @@ pub struct ReverseTransaction {
     pub extent: Extent,
     /// Where from.
     pub policy: Policy,
+    /// What becomes of refunded points whose lots have expired.
+    pub late: Late,
     /// Why.
     pub reason: String,
+}
+
+/// An earning or redemption that was taken back.
+#[derive(Debug)]
+pub struct Reversed {
+    /// The posting.
+    pub posted: Posted,
+    /// The lots that points of a redemption returned to.
+    pub restored: Vec<Allocation>,
+    /// Points among those that expired at once.
+    pub expired: i64,
 }
 
 /// Posts an earning.
@@ -167,13 +193,23 @@ pub async fn redeem(state: &State, tx: &mut Tx, redeem: RedeemPoints) -> Result<
     .await
 }
 
-/// Takes an earning back.
+/// Takes an earning back, or refunds a redemption.
 pub async fn reverse(
     state: &State,
     tx: &mut Tx,
     reverse: ReverseTransaction,
-) -> Result<Posted, Error> {
+) -> Result<Reversed, Error> {
     let (program, mut lock, standing) = open(state, tx, &reverse.account).await?;
+    if let Some(spent) = refunds::find_spending(tx, &standing, &reverse.posting_id).await? {
+        let (change, refund) =
+            refunds::plan(state, tx, (&program, standing), spent, reverse).await?;
+        let posted = commit(state, tx, &mut lock, change).await?;
+        return Ok(Reversed {
+            posted,
+            restored: refund.restored,
+            expired: refund.expired,
+        });
+    }
     let change = Reversal {
         posting_id: reverse.posting_id,
         extent: reverse.extent,
@@ -181,7 +217,12 @@ pub async fn reverse(
         reason: reverse.reason,
     };
     let change = plan_reversal(tx, &program, standing, change).await?;
-    commit(state, tx, &mut lock, change).await
+    let posted = commit(state, tx, &mut lock, change).await?;
+    Ok(Reversed {
+        posted,
+        restored: Vec::new(),
+        expired: 0,
+    })
 }
 
 /// A decided change of one member's ledger.
@@ -204,21 +245,34 @@ async fn open(
         ..
     } = account;
     let program = state.programs.get(tx, program_id).await?;
-    let not_found = || Error::MemberNotFound {
-        program_id: program_id.clone(),
-        customer_id: customer_id.clone(),
-    };
     let mut lock = members::lock(tx, customer_id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or_else(|| account.not_found())?;
+    let standing = standing(state, tx, &mut lock, &program, account).await?;
+    Ok((program, lock, standing))
+}
+
+/// Reads what any decision about the member needs. The customer is locked.
+async fn standing(
+    state: &State,
+    tx: &mut Tx,
+    lock: &mut Lock,
+    program: &Program,
+    account: &Account,
+) -> Result<Standing, Error> {
+    let Account {
+        program_id,
+        customer_id,
+        ..
+    } = account;
     let now = tx.now();
     let standings = members::list_standings(tx, customer_id, program_id.as_str(), now).await?;
-    let standing = standings.into_iter().next().ok_or_else(not_found)?;
+    let standing = standings.into_iter().next();
+    let standing = standing.ok_or_else(|| account.not_found())?;
     if standing.member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
     }
-    let standing = holds::let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
-    Ok((program, lock, standing))
+    holds::let_go_timed_out(state, tx, lock, program, standing).await
 }
 
 /// Writes the change and reads the balance that it leaves.

@@ -1,5 +1,7 @@
 //! A posting in canonical bytes.
 
+use common::ids::CustomerId;
+
 use crate::domain::chain::Canonical;
 use crate::store::entries::EntryRow;
 use crate::store::postings::PostingRow;
@@ -21,6 +23,7 @@ pub fn bytes(sequence: i64, posting: &PostingRow, entries: &[EntryRow]) -> Vec<u
         reason_code,
         reason,
         reverses,
+        counterparty,
         occurred_at,
         posted_at,
     } = posting;
@@ -39,7 +42,11 @@ pub fn bytes(sequence: i64, posting: &PostingRow, entries: &[EntryRow]) -> Vec<u
         .text("reason", reason)
         .text_if_any("reverses", reverses.as_deref())
         .number("occurred_at", occurred_at.micros())
-        .number("posted_at", posted_at.micros());
+        .number("posted_at", posted_at.micros())
+        .text_if_any(
+            "counterparty",
+            counterparty.as_ref().map(CustomerId::as_str),
+        );
     let append = |canonical: Canonical, row| canonical.value("entry", &entry(row));
     entries.iter().fold(canonical, append).into_bytes()
 }

@@ -10,7 +10,7 @@ use super::plan::{self, Account, Earn, Holding, Kind, Plan, Refused};
 pub fn credit(holding: Holding, given: Earn, now: Timestamp) -> Result<Plan, Refused> {
     let mut plan = plan::earn(holding, given, now)?;
     plan.posting.kind = Kind::Adjust;
-    if let Some(lot) = &mut plan.created {
+    for lot in &mut plan.created {
         lot.qualifying = 0;
     }
     Ok(plan)
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn what_is_given_repays_debt_and_does_not_count_for_the_tier() {
         let plan = credit(holding(0, 30), given(100), at(1)).unwrap();
-        let lot = plan.created.unwrap();
+        let lot = &plan.created[0];
         assert_eq!((lot.remaining, lot.qualifying), (70, 0));
         assert_eq!((plan.after, plan.posting.points()), (holding(70, 0), 100));
     }

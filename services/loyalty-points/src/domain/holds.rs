@@ -225,7 +225,7 @@ pub fn capture(
             occurred_at: now,
         },
         expiry: expiry.map(|(posting, _)| posting),
-        created: None,
+        created: Vec::new(),
         changed: plan::changed(&before, lots),
         taken,
         after: Holding {
@@ -267,7 +267,7 @@ pub fn release(
             occurred_at: ending.at,
         },
         expiry: expiry.map(|(posting, _)| posting),
-        created: None,
+        created: Vec::new(),
         changed: plan::changed(&before, lots),
         taken: Vec::new(),
         after: Holding {

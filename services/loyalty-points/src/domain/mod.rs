@@ -11,9 +11,11 @@ pub mod overrides;
 pub mod plan;
 pub mod program;
 pub mod progress;
+pub mod refund;
 pub mod reversal;
 pub mod statement;
 pub mod tiers;
+pub mod transfer;
 
 /// The most points that one posting moves. Far below the range of `i64`, so that no sum overflows.
 pub const POINTS_PER_POSTING_MAX: i64 = 1_000_000_000_000;

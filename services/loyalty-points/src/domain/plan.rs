@@ -28,6 +28,10 @@ pub enum Kind {
     Release,
     /// Points given or taken by hand.
     Adjust,
+    /// Points given to another member, or received.
+    Transfer,
+    /// A redemption given back.
+    Refund,
 }
 
 /// An account that entries move points between.
@@ -45,6 +49,8 @@ pub enum Account {
     Redeemed,
     /// Points that ran out.
     Expired,
+    /// Points on the way between two members.
+    Clearing,
 }
 
 /// One line of a posting.
@@ -93,7 +99,11 @@ impl Posting {
         let earned = match entry.account {
             Account::Issuance => true,
             Account::Member => entry.points > 0,
-            Account::Held | Account::Debt | Account::Redeemed | Account::Expired => false,
+            Account::Held
+            | Account::Debt
+            | Account::Redeemed
+            | Account::Expired
+            | Account::Clearing => false,
         };
         // A hold lets go when it times out, however late that is noticed.
         if earned || self.kind == Kind::Release {
@@ -122,8 +132,8 @@ pub struct Plan {
     pub posting: Posting,
     /// A write-off of points that had expired, if there were any.
     pub expiry: Option<Posting>,
-    /// The new lot of an earning.
-    pub created: Option<Lot>,
+    /// New lots: of an earning, or received.
+    pub created: Vec<Lot>,
     /// Lots that change.
     pub changed: Vec<Lot>,
     /// Points taken from lots: spent, or recovered by a reversal.
@@ -178,22 +188,13 @@ pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refuse
         activates_at: earn.activates_at,
         expires_at: earn.expires_at,
     };
-    let repaid = if lot.has_expired(now) {
-        0
-    } else {
-        holding.debt.min(points)
-    };
     let mut entries = vec![
         entry(Account::Issuance, -points),
         lot_entry(&lot.lot_id, points),
     ];
-    if repaid > 0 {
-        lot.remaining -= repaid;
-        lot.consumed += repaid;
-        entries.extend([
-            lot_entry(&lot.lot_id, -repaid),
-            entry(Account::Debt, repaid),
-        ]);
+    let mut debt = holding.debt;
+    if !lot.has_expired(now) {
+        entries.extend(repay(&mut lot, &mut debt));
     }
     let expiry = write_off(std::slice::from_mut(&mut lot), now).map(|(posting, _)| posting);
     Ok(Plan {
@@ -205,10 +206,10 @@ pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refuse
         expiry,
         after: Holding {
             points: holding.points + lot.remaining,
-            debt: holding.debt - repaid,
+            debt,
             ..holding
         },
-        created: Some(lot),
+        created: vec![lot],
         changed: Vec::new(),
         taken: Vec::new(),
     })
@@ -242,7 +243,7 @@ pub fn redeem(
             occurred_at: now,
         },
         expiry: expiry.map(|(posting, _)| posting),
-        created: None,
+        created: Vec::new(),
         changed: changed(&before, lots),
         taken,
         after: Holding {
@@ -317,7 +318,7 @@ pub fn reverse(
             occurred_at: now,
         },
         expiry: expiry.map(|(posting, _)| posting),
-        created: None,
+        created: Vec::new(),
         changed: changed(&before, lots),
         taken,
         after: Holding {
@@ -326,6 +327,21 @@ pub fn reverse(
             ..holding
         },
     })
+}
+
+/// Repays debt from what a lot has left, which has not expired.
+pub(super) fn repay(lot: &mut Lot, debt: &mut i64) -> Vec<Entry> {
+    let repaid = lot.remaining.min(*debt);
+    if repaid == 0 {
+        return Vec::new();
+    }
+    *debt -= repaid;
+    lot.remaining -= repaid;
+    lot.consumed += repaid;
+    vec![
+        lot_entry(&lot.lot_id, -repaid),
+        entry(Account::Debt, repaid),
+    ]
 }
 
 /// Writes off what expired lots have left, so that postings tell the same whenever they are made.

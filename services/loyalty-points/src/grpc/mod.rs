@@ -12,6 +12,7 @@ mod reverse;
 mod statement;
 mod tier_overrides;
 mod tier_progress;
+mod transfer;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
@@ -242,7 +243,13 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await;
-        let told = |posted| present::reversed(&self.state.platform, run.told(posted));
+        let told = |reversed: ledger::Reversed| {
+            let posted = run.told(reversed.posted);
+            present::reversed(
+                &self.state.platform,
+                ledger::Reversed { posted, ..reversed },
+            )
+        };
         conclude(mutation, posted.map(told), run).await
     }
 
@@ -251,6 +258,13 @@ impl LoyaltyService for Grpc {
         request: Request<pb::AdjustPointsRequest>,
     ) -> Answer<pb::AdjustPointsResponse> {
         adjust::adjust(&self.state, request.into_inner()).await
+    }
+
+    async fn transfer_points(
+        &self,
+        request: Request<pb::TransferPointsRequest>,
+    ) -> Answer<pb::TransferPointsResponse> {
+        transfer::transfer(&self.state, request.into_inner()).await
     }
 
     async fn authorize_hold(

@@ -10,7 +10,7 @@ use crate::domain::balance::Balance;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
-use crate::ledger::Posted;
+use crate::ledger::{Posted, Reversed};
 use crate::programs::Summary;
 use crate::store::entries::EntryRow;
 use crate::store::holds::StoredHold;
@@ -86,8 +86,11 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         "capture" => pb::TransactionKind::Capture,
         "release" => pb::TransactionKind::Release,
         "adjust" => pb::TransactionKind::Adjust,
+        "transfer" => pb::TransactionKind::Transfer,
+        "refund" => pb::TransactionKind::Refund,
         _ => pb::TransactionKind::Unspecified,
     };
+    let counterparty = posting.counterparty.as_ref().map(CustomerId::to_string);
     pb::LedgerTransaction {
         transaction_id: posting.posting_id.clone(),
         program_id: posting.program_id.clone(),
@@ -104,6 +107,7 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         posted_at: Some(posting.posted_at.into()),
         revision: posting.revision,
         reason_code: posting.reason_code.clone().unwrap_or_default(),
+        counterparty_customer_id: counterparty.unwrap_or_default(),
     }
 }
 
@@ -115,6 +119,7 @@ fn entry(entry: &EntryRow) -> pb::LedgerEntry {
         "issuance" => pb::LedgerAccount::Issuance,
         "redeemed" => pb::LedgerAccount::Redeemed,
         "expired" => pb::LedgerAccount::Expired,
+        "clearing" => pb::LedgerAccount::Clearing,
         _ => pb::LedgerAccount::Unspecified,
     };
     pb::LedgerEntry {
@@ -174,7 +179,7 @@ pub fn earned(platform: &Platform, posted: Posted) -> pb::EarnPointsResponse {
     };
     pb::EarnPointsResponse {
         transaction: Some(transaction(posting, &written.entries)),
-        lot: written.lot.as_ref().map(|made| lot(made, &of)),
+        lot: written.lots.first().map(|made| lot(made, &of)),
         balance: Some(balance(after)),
         consistency_token: token,
     }
@@ -192,8 +197,15 @@ pub fn redeemed(platform: &Platform, posted: Posted) -> pb::RedeemPointsResponse
     }
 }
 
-pub fn reversed(platform: &Platform, posted: Posted) -> pb::ReverseTransactionResponse {
+pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransactionResponse {
+    let Reversed {
+        posted,
+        restored,
+        expired,
+    } = reversed;
     pb::ReverseTransactionResponse {
+        restored: allocations(restored),
+        expired,
         consistency_token: token(platform, &posted),
         transaction: Some(transaction(
             &posted.written.posting,
@@ -252,7 +264,7 @@ pub fn adjusted(platform: &Platform, posted: Posted) -> pb::AdjustPointsResponse
     };
     pb::AdjustPointsResponse {
         transaction: Some(transaction(posting, &written.entries)),
-        lot: written.lot.as_ref().map(|made| lot(made, &of)),
+        lot: written.lots.first().map(|made| lot(made, &of)),
         allocations: allocations(written.taken),
         balance: Some(balance(after)),
         consistency_token: token,

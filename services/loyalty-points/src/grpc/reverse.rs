@@ -1,14 +1,18 @@
-//! Which part of an earning a request takes back.
+//! Which part of an earning or redemption a request takes back.
 
 use api::loyalty::v1 as pb;
+use chrono::TimeDelta;
 use common::Error;
 use common::money::Money;
 use common::validate::Violations;
 
 use super::parse;
 use crate::domain::Points;
+use crate::domain::refund::Late;
 use crate::domain::reversal::{Extent, Policy};
 use crate::ledger::ReverseTransaction;
+
+const GRACE_DAYS_MAX: i32 = 3_650;
 
 impl TryFrom<pb::ReverseTransactionRequest> for ReverseTransaction {
     type Error = Error;
@@ -25,14 +29,16 @@ impl TryFrom<pb::ReverseTransactionRequest> for ReverseTransaction {
         let posting_id = parse::text(&mut v, "transaction_id", request.transaction_id, 1..=64);
         let extent = extent(&mut v, request.extent);
         let policy = policy(&mut v, request.policy);
+        let late = late(&mut v, request.refund_policy, request.grace_days);
         let reason = parse::reason(&mut v, request.reason);
-        let parsed = (account, posting_id, extent, policy, reason);
-        let (account, posting_id, extent, policy, reason) = v.all(parsed)?;
+        let parsed = (account, posting_id, extent, policy, late, reason);
+        let (account, posting_id, extent, policy, late, reason) = v.all(parsed)?;
         Ok(Self {
             account,
             posting_id,
             extent,
             policy,
+            late,
             reason,
         })
     }
@@ -78,6 +84,26 @@ fn policy(v: &mut Violations, raw: i32) -> Option<Policy> {
         Ok(pb::ReversalPolicy::PendingOnly) => Some(Policy::PendingOnly),
         Err(_) => {
             v.add("policy", "must be one of the policies");
+            None
+        }
+    }
+}
+
+fn late(v: &mut Violations, policy: i32, grace_days: i32) -> Option<Late> {
+    let grace = match pb::RefundPolicy::try_from(policy) {
+        Ok(pb::RefundPolicy::Unspecified | pb::RefundPolicy::Expire) => false,
+        Ok(pb::RefundPolicy::Grace) => true,
+        Err(_) => {
+            v.add("refund_policy", "must be one of the policies");
+            return None;
+        }
+    };
+    match (grace, grace_days) {
+        (false, 0) => Some(Late::Expire),
+        (true, 1..=GRACE_DAYS_MAX) => Some(Late::Grace(TimeDelta::days(grace_days.into()))),
+        (_, _) => {
+            let range = format!("must be 1 to {GRACE_DAYS_MAX} with GRACE, otherwise 0");
+            v.add("grace_days", range);
             None
         }
     }

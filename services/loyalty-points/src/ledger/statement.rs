@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use common::db::Access;
+use common::ids::CustomerId;
 use common::page::PageRequest;
 use common::time::Timestamp;
 
@@ -159,6 +160,7 @@ fn append(canonical: &mut Canonical, (posting, lines): &Movement) {
     }
     canonical.text(&posting.reason);
     canonical.text(&optional(&posting.reverses));
+    canonical.text(posting.counterparty.as_ref().map_or("", CustomerId::as_str));
     canonical.number(posting.occurred_at.micros());
     canonical.number(posting.posted_at.micros());
     canonical.text(&lines.len().to_string());

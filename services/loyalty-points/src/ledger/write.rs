@@ -1,13 +1,14 @@
 //! Writes a decided change: postings with entries, lots, the member with the tier, events.
 
 use common::db::Tx;
+use common::ids::CustomerId;
 use common::time::Timestamp;
 
 use super::Change;
 use crate::State;
 use crate::domain::lots::{Allocation, Lot};
 use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
-use crate::domain::tiers::Instant;
+use crate::domain::tiers::{Instant, Qualification};
 use crate::error::Error;
 use crate::events;
 use crate::store::entries::{self, EntryRow, NewEntries};
@@ -38,6 +39,8 @@ pub struct Origin {
     pub reason: String,
     /// The posting it reverses.
     pub reverses: Option<String>,
+    /// The other member of a transfer.
+    pub counterparty: Option<CustomerId>,
 }
 
 /// A change that was written.
@@ -47,8 +50,8 @@ pub struct Written {
     pub posting: PostingRow,
     /// Its lines.
     pub entries: Vec<EntryRow>,
-    /// The lot of an earning.
-    pub lot: Option<Lot>,
+    /// New lots: of an earning, or received.
+    pub lots: Vec<Lot>,
     /// Points taken from lots.
     pub taken: Vec<Allocation>,
     /// Points that became debt.
@@ -77,11 +80,17 @@ pub(super) async fn write(
         program_id: program.program_id.as_str(),
     };
     // A write-off that frees nothing new comes before what it makes room for; an earning that had expired
-    // must exist before it can be written off, and held points must be let go.
+    // must exist before it can be written off, and held or spent points must have come back.
     let (posting, posted_entries) = match (&plan.expiry, plan.posting.kind) {
         (
             Some(expiry),
-            Kind::Redeem | Kind::Reverse | Kind::Expire | Kind::Hold | Kind::Capture | Kind::Adjust,
+            Kind::Redeem
+            | Kind::Reverse
+            | Kind::Expire
+            | Kind::Hold
+            | Kind::Capture
+            | Kind::Adjust
+            | Kind::Transfer,
         ) => {
             let after = Holding {
                 points: before.points + expiry.points(),
@@ -90,7 +99,7 @@ pub(super) async fn write(
             ledger.append(tx, expiry, Origin::default(), after).await?;
             ledger.append(tx, &plan.posting, origin, plan.after).await?
         }
-        (Some(expiry), Kind::Earn | Kind::Release) => {
+        (Some(expiry), Kind::Earn | Kind::Release | Kind::Refund) => {
             let after = Holding {
                 points: plan.after.points - expiry.points(),
                 ..plan.after
@@ -105,7 +114,7 @@ pub(super) async fn write(
     };
 
     let customer_id = &posting.customer_id;
-    if let Some(lot) = &plan.created {
+    for lot in &plan.created {
         let program_id = &posting.program_id;
         let posting_id = &posting.posting_id;
         lots::insert(
@@ -135,8 +144,8 @@ pub(super) async fn write(
             window: policy.window(),
         };
         let known = standing.qualification();
-        let with = |lot: &Lot| known.with(lot.qualifying, lot.earned_at, at);
-        (plan.created.as_ref().map_or(known, with), Cause::Usual)
+        let with = |known: Qualification, lot: &Lot| known.with(lot.qualifying, lot.earned_at, at);
+        (plan.created.iter().fold(known, with), Cause::Usual)
     };
     standing.points = plan.after.points;
     standing.held = plan.after.held;
@@ -157,7 +166,7 @@ pub(super) async fn write(
     Ok(Written {
         posting,
         entries: posted_entries,
-        lot: plan.created,
+        lots: plan.created,
         taken: plan.taken,
         debt_incurred: (plan.after.debt - before.debt).max(0),
         revision: lock.revision,
@@ -198,6 +207,7 @@ impl Ledger<'_> {
             reason_code: origin.reason_code,
             reason: origin.reason,
             reverses: origin.reverses,
+            counterparty: origin.counterparty,
             occurred_at: posting.occurred_at,
             posted_at,
         };
@@ -251,6 +261,8 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Capture => "capture",
         Kind::Release => "release",
         Kind::Adjust => "adjust",
+        Kind::Transfer => "transfer",
+        Kind::Refund => "refund",
     }
 }
 
@@ -262,5 +274,6 @@ fn account(account: Account) -> &'static str {
         Account::Issuance => "issuance",
         Account::Redeemed => "redeemed",
         Account::Expired => "expired",
+        Account::Clearing => "clearing",
     }
 }

@@ -9,6 +9,7 @@ pub mod postings;
 pub mod programs;
 pub mod qualifying;
 pub mod recalculation;
+pub mod refunds;
 pub mod replay;
 pub mod reversals;
 pub mod seal_nodes;

@@ -32,6 +32,8 @@ pub struct PostingRow {
     pub reason: String,
     /// The posting it reverses.
     pub reverses: Option<String>,
+    /// The other member of a transfer.
+    pub counterparty: Option<CustomerId>,
     /// When what it is for happened.
     pub occurred_at: Timestamp,
     /// When it was written.
@@ -43,8 +45,8 @@ pub async fn insert(tx: &mut Tx, posting: &PostingRow) -> Result<bool, common::E
     const INSERT: &str = "
         INSERT INTO postings
             (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-             rule, reason_code, reason, reverses, occurred_at, posted_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING";
     let inserted = on!(tx, |conn| sqlx::query(INSERT)
         .bind(&posting.customer_id)
@@ -59,6 +61,7 @@ pub async fn insert(tx: &mut Tx, posting: &PostingRow) -> Result<bool, common::E
         .bind(&posting.reason_code)
         .bind(&posting.reason)
         .bind(&posting.reverses)
+        .bind(&posting.counterparty)
         .bind(posting.occurred_at)
         .bind(posting.posted_at)
         .execute(conn)
@@ -107,7 +110,7 @@ pub async fn find(
 ) -> Result<Option<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, occurred_at, posted_at
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND posting_id = $3";
     Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
@@ -128,7 +131,7 @@ pub async fn list(
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, occurred_at, posted_at
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND revision < $3
         ORDER BY revision DESC

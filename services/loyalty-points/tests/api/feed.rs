@@ -299,3 +299,29 @@ fn name(event: &Event) -> &str {
 pub fn unpack<M: Message + Name + Default>(event: &Event) -> M {
     event.payload.as_ref().unwrap().to_msg().unwrap()
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_is_announced_for_both_members(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    shop.created("c2").await;
+    shop.caught_up().await;
+    shop.earn("c1", 10, "s1").await;
+    let request = pb::TransferPointsRequest {
+        customer_id: "c1".to_owned(),
+        to_customer_id: "c2".to_owned(),
+        points: 4,
+        ..Default::default()
+    };
+    let given = shop.client.transfer_points(request).await;
+    let given = given.unwrap().into_inner();
+    let events = announced(&shop, 5).await;
+    let posted = |event: &Event| {
+        let posted: pb::PointsPosted = unpack(event);
+        (posted.transaction.unwrap(), posted.points_after)
+    };
+    assert_eq!(posted(&events[3]), (given.transaction.unwrap(), 6));
+    assert_eq!(posted(&events[4]), (given.received.unwrap(), 4));
+}

@@ -195,6 +195,7 @@ fn canonical(told: &pb::GetStatementResponse, movements: &[pb::LedgerTransaction
             movement.reason_code.clone(),
             movement.reason.clone(),
             movement.reverses_transaction_id.clone(),
+            movement.counterparty_customer_id.clone(),
             micros(&movement.occurred_at),
             micros(&movement.posted_at),
             movement.entries.len().to_string(),

@@ -58,7 +58,7 @@ fn expired_points_are_written_off_when_others_are_spent() {
 #[test]
 fn debt_is_repaid_before_anything_can_be_spent() {
     let plan = earn(held(0, 30), earning("a", 100), at(1)).unwrap();
-    let lot = plan.created.unwrap();
+    let lot = &plan.created[0];
     assert_eq!(
         (lot.remaining, lot.consumed, plan.after),
         (70, 30, held(70, 0))

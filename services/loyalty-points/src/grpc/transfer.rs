@@ -1,0 +1,88 @@
+//! Transfers: proto in, use case, proto out.
+
+use api::loyalty::v1 as pb;
+use common::Error;
+use common::ids::CustomerId;
+use common::mutation::{Begun, Call};
+use common::validate::Violations;
+
+use super::dry_run::{Run, conclude};
+use super::present::LotOf;
+use super::{Answer, parse, present};
+use crate::State;
+use crate::domain::Points;
+use crate::ledger::transfer::{self, TransferPoints, Transferred};
+
+pub async fn transfer(
+    state: &State,
+    request: pb::TransferPointsRequest,
+) -> Answer<pb::TransferPointsResponse> {
+    let run = Run::from(request.dry_run);
+    let method = "asterism.loyalty.v1.LoyaltyService/TransferPoints";
+    let call = Call::new(method, &request, run.request_id(&request.request_id));
+    let transfer = TransferPoints::try_from(request)?;
+    state.platform.at_least(&transfer.account.at_least).await?;
+    let mut mutation = match state.platform.begin(call).await? {
+        Begun::Replayed(answer) => return answer,
+        Begun::Fresh(mutation) => mutation,
+    };
+    let transferred = transfer::transfer(state, mutation.tx(), transfer).await;
+    let told = |Transferred { sent, received }| {
+        let transferred = Transferred {
+            sent: run.told(sent),
+            received: run.told(received),
+        };
+        respond(state, transferred)
+    };
+    conclude(mutation, transferred.map(told), run).await
+}
+
+fn respond(state: &State, transferred: Transferred) -> pb::TransferPointsResponse {
+    let Transferred { sent, received } = transferred;
+    let posting = &received.written.posting;
+    let of = LotOf {
+        program_id: &posting.program_id,
+        customer_id: &posting.customer_id,
+        posting_id: &posting.posting_id,
+        as_of: posting.posted_at,
+    };
+    let lots = received.written.lots.iter();
+    pb::TransferPointsResponse {
+        transaction: Some(present::posted(&sent)),
+        received: Some(present::posted(&received)),
+        lots: lots.map(|lot| present::lot(lot, &of)).collect(),
+        consistency_token: present::token(&state.platform, &sent),
+        recipient_consistency_token: present::token(&state.platform, &received),
+        allocations: present::allocations(sent.written.taken),
+        balance: Some(present::balance(sent.balance)),
+    }
+}
+
+impl TryFrom<pb::TransferPointsRequest> for TransferPoints {
+    type Error = Error;
+
+    fn try_from(request: pb::TransferPointsRequest) -> Result<Self, Error> {
+        let mut v = Violations::new();
+        v.request_id(&request.request_id);
+        let account = parse::account(
+            &mut v,
+            &request.program_id,
+            &request.customer_id,
+            request.at_least,
+        );
+        let to = request.to_customer_id.as_str();
+        let to = v.parse("to_customer_id", to, CustomerId::parse);
+        if to.is_some() && request.to_customer_id == request.customer_id {
+            v.add("to_customer_id", "must be another customer");
+        }
+        let points = v.check("points", Points::parse(request.points));
+        let reason = parse::reason(&mut v, request.reason);
+        let (account, to, points, reason) = v.all((account, to, points, reason))?;
+        Ok(Self {
+            account,
+            to,
+            points,
+            reason,
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! Transfers: points given to another member of the program.
+
+use common::db::Tx;
+use common::ids::CustomerId;
+
+use super::{Account, Change, Origin, Posted, Source, commit, standing};
+use crate::State;
+use crate::domain::Points;
+use crate::domain::transfer as decide;
+use crate::error::Error;
+use crate::store::lots;
+use crate::store::members::{self, Lock};
+
+/// Source type of points received.
+const TRANSFER: &str = "transfer";
+/// The rule by which they are.
+const RECEIVED_RULE: &str = "received";
+
+/// A request to give points.
+#[derive(Debug)]
+pub struct TransferPoints {
+    /// Who gives.
+    pub account: Account,
+    /// Who receives; another customer.
+    pub to: CustomerId,
+    /// How many.
+    pub points: Points,
+    /// Why.
+    pub reason: String,
+}
+
+/// A transfer that was posted.
+#[derive(Debug)]
+pub struct Transferred {
+    /// In the ledger of who gives.
+    pub sent: Posted,
+    /// In the ledger of who receives.
+    pub received: Posted,
+}
+
+/// Gives points to another member.
+pub async fn transfer(
+    state: &State,
+    tx: &mut Tx,
+    transfer: TransferPoints,
+) -> Result<Transferred, Error> {
+    let TransferPoints {
+        account: from,
+        to,
+        points,
+        reason,
+    } = transfer;
+    let to = Account {
+        program_id: from.program_id.clone(),
+        customer_id: to,
+        at_least: String::new(),
+    };
+    let program = state.programs.get(tx, &from.program_id).await?;
+    let (mut from_lock, mut to_lock) = lock_both(tx, &from, &to).await?;
+    let sender = standing(state, tx, &mut from_lock, &program, &from).await?;
+    let recipient = standing(state, tx, &mut to_lock, &program, &to).await?;
+
+    let now = tx.now();
+    let program_id = program.program_id.as_str();
+    let lots = lots::list_open(tx, &from.customer_id, program_id, "").await?;
+    let sent = decide::send(sender.holding(), lots, points, now)?;
+    let arriving = decide::arriving(&sent, || state.platform.ids.uuid());
+    let received = decide::receive(recipient.holding(), arriving, now)?;
+    let change = Change {
+        program: &program,
+        standing: sender,
+        plan: sent,
+        origin: Origin {
+            reason: reason.clone(),
+            counterparty: Some(to.customer_id.clone()),
+            ..Origin::default()
+        },
+    };
+    let sent = commit(state, tx, &mut from_lock, change).await?;
+    let change = Change {
+        program: &program,
+        standing: recipient,
+        plan: received,
+        origin: Origin {
+            source: Some(Source {
+                source_type: TRANSFER.to_owned(),
+                source_ref: sent.written.posting.posting_id.clone(),
+            }),
+            rule: RECEIVED_RULE.to_owned(),
+            reason,
+            counterparty: Some(from.customer_id),
+            ..Origin::default()
+        },
+    };
+    let received = commit(state, tx, &mut to_lock, change).await?;
+    Ok(Transferred { sent, received })
+}
+
+/// Locks two customers in the order of their ids, so that transfers in opposite directions wait for each other
+/// rather than for ever. The locks come in the order asked for.
+async fn lock_both(tx: &mut Tx, a: &Account, b: &Account) -> Result<(Lock, Lock), Error> {
+    if a.customer_id < b.customer_id {
+        let first = lock(tx, a).await?;
+        Ok((first, lock(tx, b).await?))
+    } else {
+        let first = lock(tx, b).await?;
+        Ok((lock(tx, a).await?, first))
+    }
+}
+
+async fn lock(tx: &mut Tx, account: &Account) -> Result<Lock, Error> {
+    let lock = members::lock(tx, &account.customer_id).await?;
+    lock.ok_or_else(|| account.not_found())
+}
