@@ -2,6 +2,7 @@
 
 pub mod adjust;
 pub mod balance;
+pub mod extension;
 pub mod forecast;
 pub mod holds;
 pub mod lots;

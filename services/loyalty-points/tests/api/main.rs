@@ -2,6 +2,7 @@
 
 mod adjustments;
 mod disorder;
+mod extensions;
 mod feed;
 mod holds;
 mod ledger;
