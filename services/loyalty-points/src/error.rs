@@ -4,6 +4,7 @@ use common::Refusal;
 use common::ids::CustomerId;
 use tonic::{Code, Status};
 
+use crate::domain::extension;
 use crate::domain::holds;
 use crate::domain::plan::Refused;
 use crate::domain::program::ProgramId;
@@ -59,6 +60,15 @@ pub enum Error {
     /// The posting is no earning.
     #[error("transaction {0} is not an earning")]
     NotReversible(String),
+    /// The member has no such lot.
+    #[error("lot {0} not found")]
+    LotNotFound(String),
+    /// The lot has expired.
+    #[error("the lot has expired")]
+    LotExpired,
+    /// The lot expires no earlier, or never.
+    #[error("the lot expires no earlier than that")]
+    ExpiryNotLater,
     /// The member has no such hold.
     #[error("hold {0} not found")]
     HoldNotFound(String),
@@ -128,6 +138,15 @@ impl From<reversal::Refused> for Error {
     }
 }
 
+impl From<extension::Refused> for Error {
+    fn from(refused: extension::Refused) -> Self {
+        match refused {
+            extension::Refused::Expired => Self::LotExpired,
+            extension::Refused::NotLater => Self::ExpiryNotLater,
+        }
+    }
+}
+
 impl From<holds::Refused> for Error {
     fn from(refused: holds::Refused) -> Self {
         match refused {
@@ -182,6 +201,9 @@ impl From<Error> for Status {
                 refuse(Code::FailedPrecondition, "REVERSAL_NOT_COVERED")
                     .with("reversible", reversible)
             }
+            Error::LotNotFound(id) => refuse(Code::NotFound, "LOT_NOT_FOUND").with("lot_id", id),
+            Error::LotExpired => refuse(Code::FailedPrecondition, "LOT_EXPIRED"),
+            Error::ExpiryNotLater => refuse(Code::FailedPrecondition, "EXPIRY_NOT_LATER"),
             Error::HoldNotFound(id) => refuse(Code::NotFound, "HOLD_NOT_FOUND").with("hold_id", id),
             Error::TierNotFound(name) => {
                 refuse(Code::NotFound, "TIER_NOT_FOUND").with("tier", name)

@@ -6,6 +6,7 @@ use common::db::Tx;
 use crate::domain::plan::Holding;
 use crate::grpc::present;
 use crate::store::entries::EntryRow;
+use crate::store::extensions::ExtensionRow;
 use crate::store::holds::StoredHold;
 use crate::store::members::Member;
 use crate::store::postings::PostingRow;
@@ -45,6 +46,14 @@ pub fn hold_changed(tx: &mut Tx, revision: i64, hold: &StoredHold) {
         hold: Some(present::hold(hold)),
     };
     tx.emit(&hold.customer_id, revision, &event);
+}
+
+/// A lot can be spent for longer.
+pub fn expiry_extended(tx: &mut Tx, extension: &ExtensionRow) {
+    let event = pb::ExpiryExtended {
+        extension: Some(present::extension(extension)),
+    };
+    tx.emit(&extension.customer_id, extension.revision, &event);
 }
 
 /// A member moved to another tier.

@@ -1,6 +1,7 @@
 //! The points ledger: earn, redeem, reverse, by call and from the feed, and what can be read of it.
 
 pub mod adjust;
+pub mod extensions;
 pub mod holds;
 pub mod purchases;
 pub mod reads;

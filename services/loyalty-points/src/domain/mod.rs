@@ -3,6 +3,7 @@
 pub mod adjust;
 pub mod balance;
 pub mod chain;
+pub mod extension;
 pub mod forecast;
 pub mod holds;
 pub mod lots;

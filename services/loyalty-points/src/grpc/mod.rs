@@ -4,6 +4,7 @@ mod adjust;
 pub mod audit;
 mod balances;
 mod dry_run;
+mod extend;
 mod holds;
 mod parse;
 pub mod present;
@@ -265,6 +266,13 @@ impl LoyaltyService for Grpc {
         request: Request<pb::TransferPointsRequest>,
     ) -> Answer<pb::TransferPointsResponse> {
         transfer::transfer(&self.state, request.into_inner()).await
+    }
+
+    async fn extend_expiry(
+        &self,
+        request: Request<pb::ExtendExpiryRequest>,
+    ) -> Answer<pb::ExtendExpiryResponse> {
+        extend::extend(&self.state, request.into_inner()).await
     }
 
     async fn authorize_hold(

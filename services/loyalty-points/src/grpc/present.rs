@@ -13,6 +13,7 @@ use crate::domain::program::Program;
 use crate::ledger::{Posted, Reversed};
 use crate::programs::Summary;
 use crate::store::entries::EntryRow;
+use crate::store::extensions::ExtensionRow;
 use crate::store::holds::StoredHold;
 use crate::store::members::Member;
 use crate::store::postings::PostingRow;
@@ -246,6 +247,19 @@ pub fn hold(stored: &StoredHold) -> pb::Hold {
         expires_at: Some(hold.expires_at.into()),
         closed_at: hold.closed_at.map(Into::into),
         lots: hold.pins.iter().map(pin).collect(),
+    }
+}
+
+pub fn extension(row: &ExtensionRow) -> pb::ExpiryExtension {
+    pb::ExpiryExtension {
+        program_id: row.program_id.clone(),
+        customer_id: row.customer_id.to_string(),
+        lot_id: row.lot_id.clone(),
+        from_expires_at: Some(row.from.into()),
+        to_expires_at: Some(row.to.into()),
+        reason: row.reason.clone(),
+        extended_at: Some(row.extended_at.into()),
+        revision: row.revision,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod balances;
 pub mod entries;
+pub mod extensions;
 pub mod holds;
 pub mod lots;
 pub mod members;

@@ -3,6 +3,7 @@
 mod adjustments;
 mod audit;
 mod disorder;
+mod extensions;
 mod feed;
 mod holds;
 mod ledger;

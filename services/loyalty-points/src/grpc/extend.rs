@@ -1,0 +1,79 @@
+//! Extensions of expiry: proto in, use case, proto out.
+
+use api::loyalty::v1 as pb;
+use common::Error;
+use common::mutation::{Begun, Call};
+use common::validate::Violations;
+
+use super::dry_run::{Run, conclude};
+use super::{Answer, parse, present};
+use crate::State;
+use crate::ledger::extensions::{self, ExtendExpiry, Extended};
+
+pub async fn extend(
+    state: &State,
+    request: pb::ExtendExpiryRequest,
+) -> Answer<pb::ExtendExpiryResponse> {
+    let run = Run::from(request.dry_run);
+    let method = "asterism.loyalty.v1.LoyaltyService/ExtendExpiry";
+    let call = Call::new(method, &request, run.request_id(&request.request_id));
+    let extend = ExtendExpiry::try_from(request)?;
+    state.platform.at_least(&extend.account.at_least).await?;
+    let mut mutation = match state.platform.begin(call).await? {
+        Begun::Replayed(answer) => return answer,
+        Begun::Fresh(mutation) => mutation,
+    };
+    let extended = extensions::extend(state, mutation.tx(), extend).await;
+    let told = |extended| respond(state, extended, run);
+    conclude(mutation, extended.map(told), run).await
+}
+
+fn respond(state: &State, extended: Extended, run: Run) -> pb::ExtendExpiryResponse {
+    let Extended {
+        mut extension,
+        balance,
+    } = extended;
+    let consistency_token = match run {
+        Run::Real => {
+            let customer_id = &extension.customer_id;
+            state.platform.token(customer_id, extension.revision)
+        }
+        Run::Dry => {
+            extension.revision = 0;
+            String::new()
+        }
+    };
+    pb::ExtendExpiryResponse {
+        extension: Some(present::extension(&extension)),
+        balance: Some(present::balance(balance)),
+        consistency_token,
+    }
+}
+
+impl TryFrom<pb::ExtendExpiryRequest> for ExtendExpiry {
+    type Error = Error;
+
+    fn try_from(request: pb::ExtendExpiryRequest) -> Result<Self, Error> {
+        let mut v = Violations::new();
+        v.request_id(&request.request_id);
+        let account = parse::account(
+            &mut v,
+            &request.program_id,
+            &request.customer_id,
+            request.at_least,
+        );
+        let lot_id = parse::text(&mut v, "lot_id", request.lot_id, 1..=64);
+        if request.expires_at.is_none() {
+            v.add("expires_at", "must be given");
+        }
+        let to = parse::instant(&mut v, "expires_at", request.expires_at.as_ref());
+        let reason = parse::text(&mut v, "reason", request.reason, 1..=500);
+        let (account, lot_id, to, reason) = v.all((account, lot_id, to, reason))?;
+        Ok(Self {
+            account,
+            lot_id,
+            to,
+            reason,
+        })
+    }
+}

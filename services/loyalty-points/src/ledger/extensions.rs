@@ -1,0 +1,66 @@
+//! Lots that can be spent for longer.
+
+use common::db::Tx;
+use common::time::Timestamp;
+
+use super::{Account, open};
+use crate::domain::balance::Balance;
+use crate::domain::extension as decide;
+use crate::error::Error;
+use crate::store::extensions::{self, ExtensionRow};
+use crate::store::{lots, members, refunds};
+use crate::{State, events};
+
+/// A request to let a lot be spent for longer.
+#[derive(Debug)]
+pub struct ExtendExpiry {
+    /// Whose.
+    pub account: Account,
+    /// The lot.
+    pub lot_id: String,
+    /// Until when.
+    pub to: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// An extension that was recorded.
+#[derive(Debug)]
+pub struct Extended {
+    /// The record.
+    pub extension: ExtensionRow,
+    /// What the member can spend now.
+    pub balance: Balance,
+}
+
+/// Lets a lot be spent for longer.
+pub async fn extend(state: &State, tx: &mut Tx, extend: ExtendExpiry) -> Result<Extended, Error> {
+    let (program, mut lock, _) = open(state, tx, &extend.account).await?;
+    let customer_id = extend.account.customer_id;
+    let program_id = program.program_id.as_str();
+    let named = [extend.lot_id.as_str()];
+    let found = refunds::list_lots(tx, &customer_id, program_id, &named).await?;
+    let lot = found.into_iter().find(|lot| lot.lot_id == extend.lot_id);
+    let Some(mut lot) = lot else {
+        return Err(Error::LotNotFound(extend.lot_id));
+    };
+    let now = tx.now();
+    let from = decide::extend(&mut lot, extend.to, now)?;
+    let extension = ExtensionRow {
+        customer_id,
+        revision: lock.next(),
+        program_id: program_id.to_owned(),
+        lot_id: extend.lot_id,
+        from,
+        to: extend.to,
+        reason: extend.reason,
+        extended_at: now,
+    };
+    extensions::insert(tx, &extension).await?;
+    events::expiry_extended(tx, &extension);
+    members::settle(tx, &lock).await?;
+    let lots = lots::list_open(tx, &extension.customer_id, program_id, "").await?;
+    let debt = members::get_debt(tx, &extension.customer_id, program_id).await?;
+    let balance = Balance::of(&lots, debt, now);
+    Ok(Extended { extension, balance })
+}

@@ -1,0 +1,55 @@
+//! Extensions of lots' expiry: append-only.
+
+use common::db::Tx;
+use common::ids::CustomerId;
+use common::on;
+use common::time::Timestamp;
+
+/// An extension as stored.
+#[derive(Debug, Clone)]
+pub struct ExtensionRow {
+    /// The member's customer.
+    pub customer_id: CustomerId,
+    /// The customer's revision with it.
+    pub revision: i64,
+    /// The program.
+    pub program_id: String,
+    /// The lot.
+    pub lot_id: String,
+    /// When it would have expired.
+    pub from: Timestamp,
+    /// When it expires now.
+    pub to: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// When it was extended.
+    pub extended_at: Timestamp,
+}
+
+/// Appends an extension and moves the lot's expiry.
+pub async fn insert(tx: &mut Tx, row: &ExtensionRow) -> Result<(), common::Error> {
+    const INSERT: &str = "
+        INSERT INTO expiry_extensions
+            (customer_id, revision, program_id, lot_id, from_expires_at, to_expires_at, reason, extended_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    const UPDATE: &str = "UPDATE lots SET expires_at = $3 WHERE customer_id = $1 AND lot_id = $2";
+    on!(tx, |conn| sqlx::query(INSERT)
+        .bind(&row.customer_id)
+        .bind(row.revision)
+        .bind(&row.program_id)
+        .bind(&row.lot_id)
+        .bind(row.from)
+        .bind(row.to)
+        .bind(&row.reason)
+        .bind(row.extended_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+    Ok(on!(tx, |conn| sqlx::query(UPDATE)
+        .bind(&row.customer_id)
+        .bind(&row.lot_id)
+        .bind(row.to)
+        .execute(conn)
+        .await
+        .map(drop))?)
+}
