@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use crate::support::{
     Client, changes, create, customer, dollars, full_customer, get, history, line, map, purchase,
-    record, start,
+    start,
 };
 use pb::ImportStatus::{Created, Refused, Unchanged, Updated};
 
@@ -312,10 +312,12 @@ async fn send_and_check(client: &mut Client, run: i32, sendings: &[(usize, usize
     }
 }
 
-/// Prints what an import of purchases with lines reaches; asserts only a floor that no machine misses.
+/// Ten thousand purchases in full chunks, as a platform team's first load would send them.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_is_fast(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+async fn a_large_import_is_answered_chunk_by_chunk(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
     let (_server, mut client) = start(backend).await;
     let customers = (0..1000).map(|i| customer(&format!("c{i}"))).collect();
     import_customers(&mut client, vec![customer_rows(1, customers)]).await;
@@ -330,17 +332,7 @@ async fn an_import_is_fast(#[values(Backend::Sqlite, Backend::Postgres)] backend
     let chunks = (0..10)
         .map(|chunk| transaction_rows(chunk * 1000, rows(chunk)))
         .collect();
-    let started = std::time::Instant::now();
     let answers = import_transactions(&mut client, chunks).await;
-    let rate = 10_000.0 / started.elapsed().as_secs_f64();
-    println!("imported {rate:.0} transactions/s on {backend:?}");
-    assert_eq!(answers.into_iter().map(Result::unwrap).count(), 10);
-    assert!(rate > 200.0, "{rate}");
-    assert_eq!(
-        record(&mut client, vec![purchase("c0", "0")])
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    let last_rows = answers.into_iter().map(|answer| answer.unwrap().last_row);
+    assert!(last_rows.eq((1..=10).map(|chunk| chunk * 1000 - 1)));
 }
