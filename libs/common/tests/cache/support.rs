@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::Error;
@@ -140,11 +140,19 @@ impl Rows {
         found.version
     }
 
-    /// Reads until the next lookup comes from L1.
+    /// Reads until a lookup needs no load, so that the next one comes from L1.
     pub async fn warm(&self, cache: &Cache, number: usize) {
-        // From the database to L2, then (past the push that this write causes) from L2 to L1.
-        self.get(cache, number).await;
-        let unreachable = async || -> Loaded { panic!("L2 has it") };
-        cache.get(&key(number), 0, unreachable).await.unwrap();
+        // From the database to L2, then (past the push that this write causes, and any that an
+        // earlier write or flush of the test still has under way) from L2 to L1.
+        eventually("a lookup without a load", async || {
+            let loaded = AtomicBool::new(false);
+            let load = async || {
+                loaded.store(true, Ordering::SeqCst);
+                self.load(number)
+            };
+            cache.get(&key(number), 0, load).await.unwrap();
+            !loaded.into_inner()
+        })
+        .await;
     }
 }
