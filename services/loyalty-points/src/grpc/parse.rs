@@ -12,7 +12,7 @@ use crate::domain::Points;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::{Tier, TierPolicy, WINDOW_DAYS_DEFAULT};
 use crate::ledger::reads::Of;
-use crate::ledger::{Account, EarnPoints, PURCHASE, RedeemPoints, Source};
+use crate::ledger::{Account, PURCHASE, Source};
 use crate::members::Enroll;
 use crate::tiers::Wanted;
 
@@ -77,65 +77,6 @@ pub fn page_of(v: &mut Violations, of: &RawOf<'_>, page: &RawPage<'_>) -> Option
     let program_id = program_id.as_ref().map_or(of.program_id, ProgramId::as_str);
     let query = format!("{}|{program_id}|{}", page.list, of.customer_id);
     PageRequest::parse(v, page.size, page.token, &query)
-}
-
-impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
-    type Error = Error;
-
-    fn try_from(request: pb::EarnPointsRequest) -> Result<Self, Error> {
-        let mut v = Violations::new();
-        v.request_id(&request.request_id);
-        let account = account(
-            &mut v,
-            &request.program_id,
-            &request.customer_id,
-            request.at_least,
-        );
-        let points = v.check("points", Points::parse(request.points));
-        let source = source(&mut v, request.source_type, request.source_ref);
-        let reason = reason(&mut v, request.reason);
-        let occurred_at = instant(&mut v, "occurred_at", request.occurred_at.as_ref());
-        let activates_at = instant(&mut v, "activates_at", request.activates_at.as_ref());
-        let expires_at = instant(&mut v, "expires_at", request.expires_at.as_ref());
-        if let (Some(occurred), Some(activates)) = (occurred_at, activates_at)
-            && activates < occurred
-        {
-            v.add("activates_at", "must not be before occurred_at");
-        }
-        let (account, points, source, reason) = v.all((account, points, source, reason))?;
-        Ok(Self {
-            account,
-            points,
-            source,
-            reason,
-            occurred_at,
-            activates_at,
-            expires_at,
-        })
-    }
-}
-
-impl TryFrom<pb::RedeemPointsRequest> for RedeemPoints {
-    type Error = Error;
-
-    fn try_from(request: pb::RedeemPointsRequest) -> Result<Self, Error> {
-        let mut v = Violations::new();
-        v.request_id(&request.request_id);
-        let account = account(
-            &mut v,
-            &request.program_id,
-            &request.customer_id,
-            request.at_least,
-        );
-        let points = v.check("points", Points::parse(request.points));
-        let reason = reason(&mut v, request.reason);
-        let (account, points, reason) = v.all((account, points, reason))?;
-        Ok(Self {
-            account,
-            points,
-            reason,
-        })
-    }
 }
 
 impl TryFrom<pb::EnrollMemberRequest> for Enroll {
@@ -331,7 +272,7 @@ pub fn account(
     })
 }
 
-fn source(v: &mut Violations, source_type: String, source_ref: String) -> Option<Source> {
+pub fn source(v: &mut Violations, source_type: String, source_ref: String) -> Option<Source> {
     if source_type == PURCHASE {
         v.add(
             "source_type",

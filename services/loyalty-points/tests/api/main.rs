@@ -2,6 +2,7 @@
 
 mod adjustments;
 mod audit;
+mod batches;
 mod disorder;
 mod extensions;
 mod feed;
