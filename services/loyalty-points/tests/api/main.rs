@@ -2,6 +2,7 @@
 
 mod adjustments;
 mod audit;
+mod batch_post;
 mod batches;
 mod disorder;
 mod extensions;
