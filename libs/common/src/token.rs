@@ -8,6 +8,8 @@ use crate::ids::CustomerId;
 use crate::validate::Violations;
 
 const VERSION: &str = "1";
+/// Of tokens that are about no customer.
+const SHARED_VERSION: &str = "s1";
 
 /// A customer's revision in the service that owns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +33,9 @@ impl ConsistencyToken {
         URL_SAFE_NO_PAD.encode(format!("{VERSION}:{source}:{revision}:{customer_id}"))
     }
 
-    /// Reads the text back; empty text is no token.
+    /// Reads the text back; empty text is no token, and one that is about no customer asks for nothing here.
     pub fn decode(text: &str) -> Result<Option<Self>, Error> {
-        if text.is_empty() {
+        if text.is_empty() || SharedToken::decode(text).is_some() {
             return Ok(None);
         }
         Self::parse(text).map(Some).ok_or_else(|| {
@@ -61,6 +63,46 @@ impl ConsistencyToken {
     }
 }
 
+/// A revision of something that all customers share, in the service that owns it. It does not travel in the change
+/// feed: other services have nothing to wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedToken {
+    /// The service that wrote.
+    pub source: String,
+    /// What it wrote: the kind and the name, for example `policy/default`.
+    pub subject: String,
+    /// The revision after the write.
+    pub revision: i64,
+}
+
+impl SharedToken {
+    /// As the opaque text that callers pass around.
+    pub fn encode(&self) -> String {
+        let Self {
+            source,
+            subject,
+            revision,
+        } = self;
+        URL_SAFE_NO_PAD.encode(format!("{SHARED_VERSION}:{source}:{revision}:{subject}"))
+    }
+
+    /// Reads the text back, if it is such a token.
+    pub fn decode(text: &str) -> Option<Self> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let mut parts = text.splitn(4, ':');
+        let (version, source, revision, subject) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        if version != SHARED_VERSION {
+            return None;
+        }
+        Some(Self {
+            source: source.to_owned(),
+            subject: subject.to_owned(),
+            revision: revision.parse().ok()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +119,20 @@ mod tests {
             Some(token)
         );
         assert_eq!(ConsistencyToken::decode("").unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_about_no_customer_asks_for_no_customers_revision() {
+        let token = SharedToken {
+            source: "loyalty".to_owned(),
+            subject: "policy/default".to_owned(),
+            revision: 2,
+        };
+        assert_eq!(SharedToken::decode(&token.encode()), Some(token.clone()));
+        assert_eq!(ConsistencyToken::decode(&token.encode()).unwrap(), None);
+        let of_customer = URL_SAFE_NO_PAD.encode("1:loyalty:2:default");
+        assert_eq!(SharedToken::decode(&of_customer), None);
+        assert_eq!(SharedToken::decode(""), None);
     }
 
     #[test]

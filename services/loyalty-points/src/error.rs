@@ -2,6 +2,7 @@
 
 use common::Refusal;
 use common::ids::CustomerId;
+use common::time::Timestamp;
 use tonic::{Code, Status};
 
 use crate::domain::extension;
@@ -75,6 +76,21 @@ pub enum Error {
     /// The program has no such tier.
     #[error("tier {0} not found")]
     TierNotFound(String),
+    /// The program has no such version of its tier policy.
+    #[error("tier policy version {0} not found")]
+    PolicyNotFound(i64),
+    /// Another version was published than the caller knew of.
+    #[error("the latest tier policy is version {latest}")]
+    PolicyChanged {
+        /// The latest version.
+        latest: i64,
+    },
+    /// The latest version holds from later on.
+    #[error("the latest tier policy holds from {latest} on")]
+    PolicyNotLater {
+        /// From when on it holds.
+        latest: Timestamp,
+    },
     /// The member's tier is the one earned.
     #[error("the tier of customer {0} is not overridden")]
     NotOverridden(CustomerId),
@@ -214,6 +230,16 @@ impl From<Error> for Status {
             Error::HoldNotFound(id) => refuse(Code::NotFound, "HOLD_NOT_FOUND").with("hold_id", id),
             Error::TierNotFound(name) => {
                 refuse(Code::NotFound, "TIER_NOT_FOUND").with("tier", name)
+            }
+            Error::PolicyNotFound(version) => {
+                refuse(Code::NotFound, "TIER_POLICY_NOT_FOUND").with("version", version)
+            }
+            Error::PolicyChanged { latest } => {
+                refuse(Code::Aborted, "TIER_POLICY_CHANGED").with("latest_version", latest)
+            }
+            Error::PolicyNotLater { latest } => {
+                refuse(Code::FailedPrecondition, "TIER_POLICY_NOT_LATER")
+                    .with("effective_at", latest)
             }
             Error::NotOverridden(id) => {
                 refuse(Code::FailedPrecondition, "NOT_OVERRIDDEN").with("customer_id", id)

@@ -28,7 +28,9 @@ use crate::error::Error;
 use crate::store::lots;
 use crate::store::members::{Lock, Standing};
 use crate::store::postings::{self, PostingRow, SourceKey};
+use crate::store::purchases::PurchaseKey;
 use crate::store::reversals;
+use crate::tiers;
 use crate::work::Work;
 
 pub use write::{Origin, Source, Written};
@@ -284,10 +286,11 @@ async fn standing(
     } = account;
     let standings = work.standings(customer_id, program_id.as_str()).await?;
     let standing = standings.into_iter().next();
-    let standing = standing.ok_or_else(|| account.not_found())?;
+    let mut standing = standing.ok_or_else(|| account.not_found())?;
     if standing.member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
     }
+    tiers::follow(state, work, lock, &mut standing).await?;
     holds::let_go_timed_out(state, work, lock, program, standing).await
 }
 
@@ -375,11 +378,23 @@ async fn plan_reversal<'a>(
         before,
         policy,
     };
+    let taken = match part.points {
+        all if all == before.left_of(lot) => (lot.original, lot.original),
+        some => (before.reversed + some, lot.original),
+    };
     let rule = match earlier.times {
         0 => format!("reversal/{rule}"),
         times => format!("reversal/{rule}/{}", times + 1),
     };
     let plan = plan::reverse(standing.holding(), lots, &part, work.now())?;
+    if source_type == PURCHASE {
+        let key = PurchaseKey {
+            customer_id,
+            program_id,
+            transaction_id: &source_ref,
+        };
+        purchases::returned(work, key, extent, taken).await?;
+    }
     let origin = Origin {
         source: Some(Source {
             source_type,

@@ -19,6 +19,10 @@
 //! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
 //! the clock; `RecalculateTiers` only makes known what readers would find.
 //!
+//! A *tier policy* is published in versions that never change; each holds from an instant on and is applied as if it
+//! had always held. What is stored of a member's tier names the version that decided it: one decided under an older
+//! version than holds is decided anew when it is next read or posted to.
+//!
 //! Postings are sealed in the background, in the order of the change feed: `audit` chains them, replays them and
 //! proves single ones.
 //!
@@ -28,7 +32,10 @@
 //! - A source (a purchase, a promotion) earns once for ever by one rule: a unique key.
 //! - A member's points equal the sum of what the lots have left, and what is held the sum of what open holds
 //!   pin; points and debt are never both above 0.
-//! - Programs never change once created, so they may be kept in memory.
+//! - Programs never change once created, but for versions of the tier policy that are added; `programs` tells how
+//!   every replica comes to know of one.
+//! - A tier follows from what counts, the version of the policy that holds, and the instant: nothing else is kept to
+//!   decide or to check it.
 
 mod audit;
 pub mod config;

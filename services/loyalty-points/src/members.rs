@@ -110,15 +110,16 @@ async fn insert(
     lock: &mut Lock,
     program_id: &ProgramId,
 ) -> Result<Member, Error> {
-    let program = state.programs.get(tx, program_id).await?;
-    let tier = &program.tier_policy.lowest().name;
+    let program = state.programs.current(tx, program_id).await?;
+    let version = program.policy_at(tx.now());
+    let tier = &version.policy.lowest().name;
     let member = Member {
         customer_id: lock.customer_id.clone(),
         program_id: program_id.to_string(),
         state: members::ACTIVE.to_owned(),
         enrolled_at: tx.now(),
     };
-    members::insert(tx, &member, tier).await?;
+    members::insert(tx, &member, tier, version.version).await?;
     let change = TierChangeRow {
         customer_id: member.customer_id.clone(),
         revision: lock.next(),
@@ -130,6 +131,7 @@ async fn insert(
         changed_at: member.enrolled_at,
         actor: String::new(),
         remark: String::new(),
+        policy_version: version.version,
     };
     tiers::insert(tx, &change).await?;
     events::member_enrolled(tx, change.revision, &member, tier);

@@ -1,47 +1,188 @@
-//! Programs: created once, then kept in memory, since they never change.
+//! Programs: kept in memory. They never change, but for tier policies that are published.
+//!
+//! A version that another replica has published becomes known here in one of three ways. Whatever reads a member's
+//! standing or stored tier from the database reads the number of the version in force in the same statement, and
+//! asks [`Programs::holding`] for it. A read with the token of the publication has [`Programs::recent`] ask the
+//! database. And a tier from a cache is told by a policy that was checked at most [`CHECK_INTERVAL`] ago; while the
+//! database does not answer, by what is known.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use common::db::{Access, Tx};
 use common::page::PageRequest;
+use common::platform::Platform;
 use common::time::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::State;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
 use crate::ledger::reads::{self, Of};
-use crate::store::{self, summary};
+use crate::store::{self, policies, summary};
+use crate::tiers::counts;
+
+/// Without a token, a cached tier may be told by a policy that was replaced so long ago.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// A cached tier waits no longer for such a check.
+const CHECK_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The programs read so far.
 #[derive(Debug, Clone, Default)]
-pub struct Programs(Arc<RwLock<HashMap<ProgramId, Arc<Program>>>>);
+pub struct Programs(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    known: RwLock<HashMap<ProgramId, Known>>,
+    /// One caller checks, the others wait for what it finds.
+    checking: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Known {
+    program: Arc<Program>,
+    /// When its tier policies were last found to be all there are.
+    checked: Option<Instant>,
+}
 
 impl Programs {
-    /// A program, from memory or else from the database.
+    /// A program, from memory or else from the database. Its latest tier policies may be missing.
     pub async fn get(
         &self,
         db: &mut impl Access,
         program_id: &ProgramId,
     ) -> Result<Arc<Program>, Error> {
-        if let Some(program) = self.known(program_id) {
+        match self.known(program_id) {
+            Some(program) => Ok(program),
+            None => self.read(db, program_id).await,
+        }
+    }
+
+    /// A program with all tier policies that the database has.
+    pub async fn current(
+        &self,
+        db: &mut impl Access,
+        program_id: &ProgramId,
+    ) -> Result<Arc<Program>, Error> {
+        let latest = policies::find_latest(db, program_id.as_str()).await?;
+        let latest = latest.ok_or_else(|| Error::ProgramNotFound(program_id.clone()))?;
+        match self.known(program_id) {
+            Some(known) if known.policies.latest().version >= latest => Ok(known),
+            _ => self.read(db, program_id).await,
+        }
+    }
+
+    /// A program that exists, with a version of its tier policy that the database has.
+    pub async fn holding(
+        &self,
+        db: &mut impl Access,
+        program_id: &str,
+        version: i64,
+    ) -> Result<Arc<Program>, common::Error> {
+        let program_id = ProgramId::parse(program_id).map_err(common::Error::Internal)?;
+        let known = self.known(&program_id);
+        if let Some(known) = known.filter(|known| known.policies.latest().version >= version) {
+            return Ok(known);
+        }
+        self.read(db, &program_id)
+            .await
+            .map_err(|error| match error {
+                Error::Platform(error) => error,
+                missing => common::Error::Internal(missing.to_string()),
+            })
+    }
+
+    /// A program whose tier policies were checked not long ago, and are as many as a token asks for.
+    pub async fn recent(
+        &self,
+        platform: &Platform,
+        program_id: &ProgramId,
+        at_least: i64,
+    ) -> Result<Arc<Program>, Error> {
+        if let Some(program) = self.checked(program_id, at_least) {
             return Ok(program);
         }
+        let _turn = self.0.checking.lock().await;
+        if let Some(program) = self.checked(program_id, at_least) {
+            return Ok(program);
+        }
+        let check = async {
+            let mut db = platform.reader().await?;
+            let begun = Instant::now();
+            let program = self.current(&mut db, program_id).await?;
+            self.keep(Arc::clone(&program), Some(begun));
+            Ok::<_, Error>(program)
+        };
+        let enough = |program: &Arc<Program>| program.policies.latest().version >= at_least;
+        let Some(known) = self.known(program_id).filter(enough) else {
+            let program = check.await?;
+            return if enough(&program) {
+                Ok(program)
+            } else {
+                Err(common::Error::Behind.into())
+            };
+        };
+        let failed = match tokio::time::timeout(CHECK_PATIENCE, check).await {
+            Ok(Ok(program)) => return Ok(program),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(program.id = %program_id, error = failed, "tier policies could not be checked");
+        self.keep(Arc::clone(&known), Some(Instant::now()));
+        Ok(known)
+    }
+
+    /// Makes a program known with a tier policy that was committed.
+    pub fn published(&self, program: Program) {
+        self.keep(Arc::new(program), None);
+    }
+
+    fn checked(&self, program_id: &ProgramId, at_least: i64) -> Option<Arc<Program>> {
+        let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get(program_id)?;
+        let holds = known.program.policies.latest().version >= at_least
+            && known
+                .checked
+                .is_some_and(|checked| checked.elapsed() < CHECK_INTERVAL);
+        holds.then(|| Arc::clone(&known.program))
+    }
+
+    fn known(&self, program_id: &ProgramId) -> Option<Arc<Program>> {
+        let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(program_id)
+            .map(|known| Arc::clone(&known.program))
+    }
+
+    async fn read(
+        &self,
+        db: &mut impl Access,
+        program_id: &ProgramId,
+    ) -> Result<Arc<Program>, Error> {
         let program = store::programs::find(db, program_id).await?;
         let program = program.ok_or_else(|| Error::ProgramNotFound(program_id.clone()))?;
         let program = Arc::new(program);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(program_id.clone(), Arc::clone(&program));
+        self.keep(Arc::clone(&program), None);
         Ok(program)
     }
 
-    /// A program that was read before.
-    pub fn known(&self, program_id: &ProgramId) -> Option<Arc<Program>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(program_id)
-            .cloned()
+    /// Remembers a program, unless more of its tier policies are known.
+    fn keep(&self, program: Arc<Program>, checked: Option<Instant>) {
+        let latest = |program: &Program| program.policies.latest().version;
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        match known.get_mut(&program.program_id) {
+            Some(before) if latest(&before.program) > latest(&program) => {}
+            Some(before) => {
+                before.checked = before.checked.max(checked);
+                before.program = program;
+            }
+            None => {
+                let program_id = program.program_id.clone();
+                known.insert(program_id, Known { program, checked });
+            }
+        }
     }
 }
 
@@ -62,7 +203,7 @@ pub async fn list(state: &State, page: &PageRequest) -> Result<(Vec<Arc<Program>
     let mut programs = Vec::with_capacity(ids.len());
     for id in ids {
         let id = ProgramId::parse(&id).map_err(common::Error::Internal)?;
-        programs.push(state.programs.get(&mut db, &id).await?);
+        programs.push(state.programs.current(&mut db, &id).await?);
     }
     Ok((programs, next))
 }
@@ -89,7 +230,7 @@ pub async fn summarise(
     as_of: Option<Timestamp>,
 ) -> Result<Summary, Error> {
     let mut db = state.platform.snapshot().await?;
-    state.programs.get(&mut db, &program_id).await?;
+    let program = state.programs.current(&mut db, &program_id).await?;
     let id = program_id.as_str();
     let now = state.platform.now();
     let (mut held, mut debt, unsettled) = if let Some(as_of) = as_of {
@@ -116,7 +257,7 @@ pub async fn summarise(
     Ok(Summary {
         held,
         debt,
-        tiers: summary::list_tier_counts(&mut db, id, as_of).await?,
+        tiers: counts::list(state, &mut db, &program, as_of).await?,
         program_id,
         as_of,
     })

@@ -5,7 +5,7 @@
 //! each table. Tables that are not kept here are used through [`Work::tx`] as ever.
 //!
 //! Invariant: reads through here see what was noted before, written or not. Whoever reads kept tables past this
-//! (postings, entries, lots, members) flushes first, and whoever writes them past this has the customer forgotten.
+//! (postings, entries, lots, purchases, members) flushes first, and whoever writes them past this has the customer forgotten.
 
 mod flush;
 mod undo;
@@ -22,6 +22,7 @@ use crate::store::entries::NewEntry;
 use crate::store::lots;
 use crate::store::members::{self, Lock, Standing};
 use crate::store::postings::{self, PostingRow, SourceKey};
+use crate::store::purchases::NewPurchase;
 use undo::Change;
 
 /// The work of one transaction.
@@ -32,6 +33,7 @@ pub struct Work<'t> {
     sources: HashMap<SourceKey, Option<String>>,
     postings: Vec<PostingRow>,
     entries: Vec<NewEntry>,
+    purchases: Vec<NewPurchase>,
     changes: Vec<Change>,
     care: Care,
     direct: bool,
@@ -111,6 +113,7 @@ impl<'t> Work<'t> {
             sources: HashMap::new(),
             postings: Vec::new(),
             entries: Vec::new(),
+            purchases: Vec::new(),
             changes: Vec::new(),
             care,
             direct: false,
@@ -293,6 +296,11 @@ impl<'t> Work<'t> {
         self.postings.push(posting.clone());
         self.entries.extend(entries);
         Ok(())
+    }
+
+    /// Notes a purchase.
+    pub fn add_purchase(&mut self, purchase: NewPurchase) {
+        self.purchases.push(purchase);
     }
 
     /// Reads a customer anew from now on, after something was written past this.

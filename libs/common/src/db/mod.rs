@@ -15,6 +15,8 @@ pub(crate) use tx::{Pending, World};
 
 use sqlx::{PgConnection, SqliteConnection};
 
+use crate::error::Error;
+
 /// A connection of either database.
 pub enum Conn<'a> {
     /// PostgreSQL.
@@ -63,4 +65,9 @@ impl serde::Serialize for Hex<'_> {
 /// A list as one bind parameter: JSON text, for `json_array_elements_text` or `json_each`.
 pub fn json_list<T: serde::Serialize>(items: &[T]) -> String {
     serde_json::to_string(items).expect("ids and numbers are plain JSON")
+}
+
+/// A list stored as JSON text by [`json_list`].
+pub fn parse_json_list<T: serde::de::DeserializeOwned>(text: &str) -> Result<Vec<T>, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Internal(format!("stored list: {error}")))
 }

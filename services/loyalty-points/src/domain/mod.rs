@@ -8,6 +8,7 @@ pub mod forecast;
 pub mod holds;
 pub mod lots;
 pub mod merkle;
+pub mod multiplier;
 pub mod overrides;
 pub mod plan;
 pub mod program;

@@ -2,7 +2,7 @@
 
 use common::time::Timestamp;
 
-use super::tiers::{Qualification, TierPolicy};
+use super::tiers::{Earned, TierPolicy};
 
 /// A tier given by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,19 +40,24 @@ pub struct Held<'a> {
     pub valid_until: Option<Timestamp>,
 }
 
-/// The tier a member has: the one given by hand while that wins, else the one earned.
+/// The tier a member has: the one given by hand while that wins and the policy knows it, else the one earned.
 pub fn held<'a>(
     policy: &'a TierPolicy,
-    qualification: Qualification,
+    earned: Earned,
     winning: Option<&'a TierOverride>,
 ) -> Held<'a> {
-    let earned_until = qualification.valid_until(policy.window());
+    let winning = known(policy, winning);
     let ends_at = winning.and_then(|winning| winning.ends_at);
-    let earned = policy.tier_for(qualification.points);
+    let step = &policy.tiers()[earned.step];
     Held {
-        tier: winning.map_or(&earned.name, |winning| &winning.tier),
-        valid_until: earned_until.into_iter().chain(ends_at).min(),
+        tier: winning.map_or(&step.name, |winning| &winning.tier),
+        valid_until: earned.until.into_iter().chain(ends_at).min(),
     }
+}
+
+/// The override, if the policy knows its tier. One of a tier that a later version has dropped does not win.
+pub fn known<'a>(policy: &TierPolicy, given: Option<&'a TierOverride>) -> Option<&'a TierOverride> {
+    given.filter(|given| policy.find(&given.tier).is_some())
 }
 
 #[cfg(test)]
@@ -60,7 +65,8 @@ mod tests {
     use chrono::TimeDelta;
     use proptest::prelude::*;
 
-    use super::super::tiers::{Instant, Tier};
+    use super::super::tiers::fixtures::tier;
+    use super::super::tiers::{Instant, Qualification, Rules};
     use super::*;
 
     fn day(n: i64) -> Timestamp {
@@ -78,13 +84,8 @@ mod tests {
     }
 
     fn policy() -> TierPolicy {
-        let tier = |name: &str, rank, threshold| Tier {
-            name: name.to_owned(),
-            rank,
-            threshold,
-        };
         let tiers = vec![tier("Bronze", 1, 0), tier("Silver", 2, 100)];
-        TierPolicy::new(10, tiers).unwrap()
+        TierPolicy::new(Rules::rolling(10), tiers).unwrap()
     }
 
     #[test]
@@ -99,10 +100,10 @@ mod tests {
 
     #[test]
     fn it_can_lower_a_tier_too() {
-        let earned = Qualification {
-            points: 100,
-            oldest: Some(day(0)),
-            upcoming: None,
+        let earned = Earned {
+            amount: 100,
+            step: 1,
+            until: Some(day(10)),
         };
         let bronze = given("Bronze", 0, Some(3));
         let (policy, until) = (policy(), |n| Some(day(n)));
@@ -110,6 +111,8 @@ mod tests {
         assert_eq!((lowered.tier, lowered.valid_until), ("Bronze", until(3)));
         let alone = held(&policy, earned, None);
         assert_eq!((alone.tier, alone.valid_until), ("Silver", until(10)));
+        let unknown = given("Gold", 0, Some(3));
+        assert_eq!(held(&policy, earned, Some(&unknown)), alone);
     }
 
     proptest! {
@@ -124,12 +127,13 @@ mod tests {
             let policy = policy();
             let silver = given("Silver", from, length.map(|length| from + length));
             let tier_at = |at: i64| {
-                let instant = Instant { as_of: day(at), window: policy.window() };
+                let window = policy.summed_over().unwrap();
+                let instant = Instant { as_of: day(at), window };
                 let qualification = earnings.iter().fold(Qualification::default(), |sum, (points, earned)| {
                     sum.with(*points, day(*earned), instant)
                 });
                 let winning = Some(&silver).filter(|silver| is_given && silver.wins_at(day(at)));
-                let held = held(&policy, qualification, winning);
+                let held = held(&policy, policy.earned_by(qualification, window), winning);
                 (held.tier.to_owned(), held.valid_until)
             };
             // An override that is yet to come is no passing of time: it is given when it starts.

@@ -1,10 +1,12 @@
 //! A program and its base earning rule.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use common::money::Money;
 use common::time::Timestamp;
 
-use super::tiers::TierPolicy;
+use super::tiers::versions::{PolicyVersion, PolicyVersions};
 use super::{POINTS_PER_POSTING_MAX, Points};
 
 /// The program that always exists and that every new customer is enrolled in.
@@ -42,7 +44,8 @@ impl std::fmt::Display for ProgramId {
     }
 }
 
-/// What earns points, how long they last, which tiers they qualify for. Never changes once created.
+/// What earns points, how long they last, which tiers they qualify for. Never changes once created, but for tier
+/// policies that are added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Its identifier.
@@ -55,8 +58,8 @@ pub struct Program {
     pub earning_rule: EarningRule,
     /// Days for which points can be spent; 0 means for ever.
     pub validity_days: i64,
-    /// Its tiers.
-    pub tier_policy: TierPolicy,
+    /// Its tier policies.
+    pub policies: PolicyVersions,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -65,6 +68,11 @@ impl Program {
     /// When points that become spendable at an instant expire.
     pub fn expiry_of(&self, activates_at: Timestamp) -> Option<Timestamp> {
         (self.validity_days > 0).then(|| activates_at + TimeDelta::days(self.validity_days))
+    }
+
+    /// The tier policy that holds at an instant.
+    pub fn policy_at(&self, at: Timestamp) -> &Arc<PolicyVersion> {
+        self.policies.at(at)
     }
 }
 

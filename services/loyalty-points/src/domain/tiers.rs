@@ -1,10 +1,23 @@
-//! Which tier a member qualifies for: a pure function of what was earned, the policy and the instant.
+//! Tier policies: what counts for a tier, over which period, and when a tier is lost.
+
+pub mod period;
+pub mod qualify;
+pub mod versions;
 
 use chrono::TimeDelta;
 use common::time::Timestamp;
 
-/// Days of the window where a program does not say.
+pub use self::period::Period;
+pub use self::qualify::{Counted, Earned};
+
+/// Days of the window where a policy does not say.
 pub const WINDOW_DAYS_DEFAULT: i64 = 365;
+/// Days of grace at most: less than the shortest year, so that graces do not overlap.
+pub const GRACE_DAYS_MAX: i64 = 364;
+/// A multiplier that changes nothing.
+pub const ONE_IN_BASIS_POINTS: i64 = 10_000;
+/// The largest multiplier: a hundredfold.
+pub const MULTIPLIER_MAX: i64 = 100 * ONE_IN_BASIS_POINTS;
 
 /// A tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,23 +26,79 @@ pub struct Tier {
     pub name: String,
     /// Higher is better.
     pub rank: i64,
-    /// Points from which on a member has it.
+    /// Amount, in units of the metric, from which on a member qualifies for it.
     pub threshold: i64,
+    /// What purchases earn in it, in basis points of the base rule.
+    pub multiplier: i64,
+    /// Codes of what comes with it.
+    pub benefits: Vec<String>,
 }
 
-/// Tiers by the points earned in a window that ends now.
+/// What counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// Points earned, less those reversed.
+    PointsEarned,
+    /// Money of purchases in the program's currency, in micros, less what was returned.
+    Spend,
+    /// Purchases in the program's currency that were not taken back whole.
+    Frequency,
+}
+
+/// When and how far a tier falls that is no longer qualified for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Downgrade {
+    /// At once, to what is earned. For a rolling window only.
+    Immediate,
+    /// At the end of the period and its grace, to what is earned.
+    ToEarned,
+    /// At the end of the period and its grace, to the next tier down.
+    OneDown,
+}
+
+/// How members qualify, whatever the tiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// What counts.
+    pub metric: Metric,
+    /// Over which time.
+    pub period: Period,
+    /// When a tier falls.
+    pub downgrade: Downgrade,
+    /// Days after the end of a period in which a tier is kept.
+    pub grace_days: i64,
+}
+
+impl Rules {
+    /// Points earned in a rolling window; a tier falls as soon as they no longer suffice.
+    pub fn rolling(days: i64) -> Self {
+        Self {
+            metric: Metric::PointsEarned,
+            period: Period::Rolling { days },
+            downgrade: Downgrade::Immediate,
+            grace_days: 0,
+        }
+    }
+
+    /// Length of the grace.
+    pub fn grace(&self) -> TimeDelta {
+        TimeDelta::days(self.grace_days)
+    }
+}
+
+/// Rules and tiers.
 ///
 /// Invariant: there is at least one tier; rank and threshold grow from each to the next, and the first
 /// threshold is 0, so that every member qualifies for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TierPolicy {
-    window_days: i64,
+    rules: Rules,
     tiers: Vec<Tier>,
 }
 
 impl TierPolicy {
     /// Checks the invariant, whatever the order the tiers come in.
-    pub fn new(window_days: i64, mut tiers: Vec<Tier>) -> Result<Self, String> {
+    pub fn new(rules: Rules, mut tiers: Vec<Tier>) -> Result<Self, String> {
         tiers.sort_by_key(|tier| tier.rank);
         if tiers.first().is_none_or(|lowest| lowest.threshold != 0) {
             return Err("must have a lowest tier with threshold 0".to_owned());
@@ -43,17 +112,26 @@ impl TierPolicy {
         {
             return Err("must have thresholds that grow with the rank".to_owned());
         }
-        Ok(Self { window_days, tiers })
+        Ok(Self { rules, tiers })
     }
 
-    /// Length of the window in days.
-    pub fn window_days(&self) -> i64 {
-        self.window_days
+    /// How members qualify.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
-    /// Length of the window.
-    pub fn window(&self) -> TimeDelta {
-        TimeDelta::days(self.window_days)
+    /// Length of the window that a database can add points up over, if that is all there is to it: the tier
+    /// follows from the points of a rolling window alone.
+    pub fn summed_over(&self) -> Option<TimeDelta> {
+        match self.rules {
+            Rules {
+                metric: Metric::PointsEarned,
+                period: Period::Rolling { days },
+                downgrade: Downgrade::Immediate,
+                ..
+            } => Some(TimeDelta::days(days)),
+            _ => None,
+        }
     }
 
     /// From the lowest to the highest.
@@ -66,39 +144,44 @@ impl TierPolicy {
         &self.tiers[0]
     }
 
-    /// The tier for so many points; fewer than none count as none.
-    pub fn tier_for(&self, points: i64) -> &Tier {
-        let reached = self
-            .tiers
-            .iter()
-            .rev()
-            .find(|tier| tier.threshold <= points);
-        reached.unwrap_or(self.lowest())
+    /// The tier for so much; less than nothing counts as nothing.
+    pub fn tier_for(&self, amount: i64) -> &Tier {
+        &self.tiers[self.step_for(amount)]
     }
 
-    /// The tier above the one for so many points.
-    pub fn next_above(&self, points: i64) -> Option<&Tier> {
-        self.tiers
-            .iter()
-            .find(|tier| tier.threshold > points.max(0))
+    /// How many tiers are below the one for so much.
+    pub fn step_for(&self, amount: i64) -> usize {
+        let reached = self.tiers.iter().rposition(|tier| tier.threshold <= amount);
+        reached.unwrap_or(0)
+    }
+
+    /// The tier above one, by its name.
+    pub fn next_above(&self, name: &str) -> Option<&Tier> {
+        let rank = self.rank_of(name)?;
+        self.tiers.iter().find(|tier| tier.rank > rank)
+    }
+
+    /// A tier by its name.
+    pub fn find(&self, name: &str) -> Option<&Tier> {
+        self.tiers.iter().find(|tier| tier.name == name)
     }
 
     /// Rank of a tier by its name.
     pub fn rank_of(&self, name: &str) -> Option<i64> {
-        self.tiers
-            .iter()
-            .find(|tier| tier.name == name)
-            .map(|tier| tier.rank)
+        self.find(name).map(|tier| tier.rank)
     }
 
-    /// Threshold of a tier by its name.
-    pub fn threshold_of(&self, name: &str) -> Option<i64> {
-        let named = self.tiers.iter().find(|tier| tier.name == name);
-        named.map(|tier| tier.threshold)
+    /// What is earned by points that a database added up.
+    pub fn earned_by(&self, sum: Qualification, window: TimeDelta) -> Earned {
+        Earned {
+            amount: sum.points,
+            step: self.step_for(sum.points),
+            until: sum.valid_until(window),
+        }
     }
 }
 
-/// What counts for the tier at one instant.
+/// Points that count for the tier at one instant, in a rolling window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Qualification {
     /// Points earned in `(as_of - window, as_of]`, less those reversed.
@@ -147,19 +230,29 @@ pub struct Instant {
     pub window: TimeDelta,
 }
 
+/// Tiers for tests.
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
+pub mod fixtures {
     use super::*;
 
-    fn tier(name: &str, rank: i64, threshold: i64) -> Tier {
+    /// A tier without benefits.
+    pub fn tier(name: &str, rank: i64, threshold: i64) -> Tier {
         Tier {
             name: name.to_owned(),
             rank,
             threshold,
+            multiplier: ONE_IN_BASIS_POINTS,
+            benefits: Vec::new(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::fixtures::tier;
+    use super::*;
 
     fn policy() -> TierPolicy {
         let tiers = vec![
@@ -167,7 +260,7 @@ mod tests {
             tier("Bronze", 1, 0),
             tier("Silver", 2, 100),
         ];
-        TierPolicy::new(365, tiers).unwrap()
+        TierPolicy::new(Rules::rolling(365), tiers).unwrap()
     }
 
     #[test]
@@ -179,13 +272,13 @@ mod tests {
                 "Bronze", "Bronze", "Bronze", "Silver", "Silver", "Gold", "Gold"
             ]
         );
-        assert_eq!(policy().next_above(99).unwrap().name, "Silver");
-        assert_eq!(policy().next_above(250), None);
+        assert_eq!(policy().next_above("Bronze").unwrap().name, "Silver");
+        assert_eq!(policy().next_above("Gold"), None);
     }
 
     #[test]
     fn contradictory_policies_are_refused() {
-        let refused = |tiers| TierPolicy::new(365, tiers).is_err();
+        let refused = |tiers| TierPolicy::new(Rules::rolling(365), tiers).is_err();
         assert!(refused(vec![]));
         assert!(refused(vec![tier("a", 1, 5)]));
         assert!(refused(vec![tier("a", 1, 0), tier("b", 1, 5)]));

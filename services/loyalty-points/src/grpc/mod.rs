@@ -9,6 +9,7 @@ mod earn;
 mod extend;
 mod holds;
 mod parse;
+mod policies;
 pub mod present;
 mod recalculation;
 mod redeem;
@@ -31,7 +32,8 @@ use crate::domain::lots::Lot;
 use crate::error::Error;
 use crate::ledger::reads;
 use crate::members::{self, Enroll};
-use crate::tiers::{self, Wanted};
+use crate::tiers;
+use crate::tiers::reads::{Wanted, WantedMany};
 use crate::writer::{Order, Posting};
 use crate::{State, programs};
 
@@ -66,8 +68,9 @@ impl LoyaltyService for Grpc {
             Begun::Fresh(mutation) => mutation,
         };
         let created = programs::create(mutation.tx(), program).await;
+        let now = self.state.platform.now();
         let respond = |program| pb::CreateProgramResponse {
-            program: Some(present::program(&program)),
+            program: Some(present::program(&program, now)),
         };
         mutation.finish(created.map(respond)).await
     }
@@ -81,8 +84,8 @@ impl LoyaltyService for Grpc {
         let program_id = parse::program_id(&mut v, &request.program_id);
         let (program_id,) = v.all((program_id,))?;
         let mut db = self.state.platform.reader().await?;
-        let program = self.state.programs.get(&mut db, &program_id).await?;
-        let program = Some(present::program(&program));
+        let program = self.state.programs.current(&mut db, &program_id).await?;
+        let program = Some(present::program(&program, self.state.platform.now()));
         Ok(Response::new(pb::GetProgramResponse { program }))
     }
 
@@ -100,9 +103,10 @@ impl LoyaltyService for Grpc {
         );
         let (page,) = v.all((page,))?;
         let (programs, next_page_token) = programs::list(&self.state, &page).await?;
+        let now = self.state.platform.now();
         let programs = programs
             .iter()
-            .map(|program| present::program(program))
+            .map(|program| present::program(program, now))
             .collect();
         Ok(Response::new(pb::ListProgramsResponse {
             programs,
@@ -375,7 +379,7 @@ impl LoyaltyService for Grpc {
     async fn get_tier(&self, request: Request<pb::GetTierRequest>) -> Answer<pb::GetTierResponse> {
         let wanted = Wanted::try_from(request.into_inner())?;
         self.state.platform.at_least(&wanted.at_least).await?;
-        let (program, standing) = tiers::get(&self.state, &wanted).await?;
+        let (program, standing) = tiers::reads::get(&self.state, &wanted).await?;
         let tier = Some(present::tier(&program, &wanted.customer_id, standing));
         Ok(Response::new(pb::GetTierResponse { tier }))
     }
@@ -384,11 +388,11 @@ impl LoyaltyService for Grpc {
         &self,
         request: Request<pb::BatchGetTiersRequest>,
     ) -> Answer<pb::BatchGetTiersResponse> {
-        let (program_id, customer_ids, as_of) = parse::batch(&request.into_inner())?;
-        let (program, standings) =
-            tiers::get_many(&self.state, &program_id, &customer_ids, as_of).await?;
+        let wanted = WantedMany::try_from(request.into_inner())?;
+        self.state.platform.at_least(&wanted.at_least).await?;
+        let (program, standings) = tiers::reads::get_many(&self.state, &wanted).await?;
         let mut response = pb::BatchGetTiersResponse::default();
-        for (customer_id, standing) in customer_ids.iter().zip(standings) {
+        for (customer_id, standing) in wanted.customer_ids.iter().zip(standings) {
             match standing {
                 Some(standing) => {
                     response
@@ -442,6 +446,27 @@ impl LoyaltyService for Grpc {
         request: Request<pb::GetTierProgressRequest>,
     ) -> Answer<pb::GetTierProgressResponse> {
         tier_progress::get(&self.state, request.into_inner()).await
+    }
+
+    async fn publish_tier_policy(
+        &self,
+        request: Request<pb::PublishTierPolicyRequest>,
+    ) -> Answer<pb::PublishTierPolicyResponse> {
+        policies::publish(&self.state, request.into_inner()).await
+    }
+
+    async fn get_tier_policy(
+        &self,
+        request: Request<pb::GetTierPolicyRequest>,
+    ) -> Answer<pb::GetTierPolicyResponse> {
+        policies::get(&self.state, request.into_inner()).await
+    }
+
+    async fn list_tier_policies(
+        &self,
+        request: Request<pb::ListTierPoliciesRequest>,
+    ) -> Answer<pb::ListTierPoliciesResponse> {
+        policies::list(&self.state, request.into_inner()).await
     }
 
     async fn recalculate_tiers(

@@ -10,17 +10,18 @@ use common::validate::Violations;
 
 use crate::domain::Points;
 use crate::domain::program::{EarningRule, Program, ProgramId};
-use crate::domain::tiers::{Tier, TierPolicy, WINDOW_DAYS_DEFAULT};
+use crate::domain::tiers::versions::{PolicyVersion, PolicyVersions};
 use crate::ledger::reads::Of;
 use crate::ledger::{Account, PURCHASE, Source};
 use crate::members::Enroll;
-use crate::tiers::Wanted;
+use crate::tiers::reads::{Wanted, WantedMany};
+
+use super::policies;
 
 /// Customers in one batch at most.
 const BATCH_MAX: usize = 1000;
 /// Days in a window or a validity at most: a hundred years.
-const DAYS_MAX: i32 = 36_500;
-const TIERS_MAX: usize = 100;
+pub const DAYS_MAX: i32 = 36_500;
 const REASON_MAX: usize = 500;
 
 /// An optional instant. One that is malformed reads as absent and is recorded.
@@ -118,16 +119,22 @@ impl TryFrom<pb::GetTierRequest> for Wanted {
     }
 }
 
-/// A batch of customers, each once.
-pub fn batch(
-    request: &pb::BatchGetTiersRequest,
-) -> Result<(ProgramId, Vec<CustomerId>, Option<Timestamp>), Error> {
-    let mut v = Violations::new();
-    let program_id = program_id(&mut v, &request.program_id);
-    let as_of = instant(&mut v, "as_of", request.as_of.as_ref());
-    let customer_ids = customer_ids(&mut v, &request.customer_ids);
-    let (program_id,) = v.all((program_id,))?;
-    Ok((program_id, customer_ids, as_of))
+impl TryFrom<pb::BatchGetTiersRequest> for WantedMany {
+    type Error = Error;
+
+    fn try_from(request: pb::BatchGetTiersRequest) -> Result<Self, Error> {
+        let mut v = Violations::new();
+        let program_id = program_id(&mut v, &request.program_id);
+        let as_of = instant(&mut v, "as_of", request.as_of.as_ref());
+        let customer_ids = customer_ids(&mut v, &request.customer_ids);
+        let (program_id,) = v.all((program_id,))?;
+        Ok(Self {
+            program_id,
+            customer_ids,
+            as_of,
+            at_least: request.at_least,
+        })
+    }
 }
 
 /// Customers, each once.
@@ -177,7 +184,8 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
             format!("must be 0 (for ever) to {DAYS_MAX}"),
         );
     }
-    let tier_policy = tier_policy(&mut v, raw.tier_policy.unwrap_or_default());
+    let raw_policy = raw.tier_policy.unwrap_or_default();
+    let tier_policy = policies::tier_policy(&mut v, "program.tier_policy", raw_policy);
     let parsed = (
         program_id,
         display_name,
@@ -186,13 +194,21 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
         tier_policy,
     );
     let (program_id, display_name, points_currency, earning_rule, tier_policy) = v.all(parsed)?;
+    let first = PolicyVersion {
+        version: 1,
+        effective_at: now,
+        published_at: now,
+        actor: String::new(),
+        reason: String::new(),
+        policy: tier_policy,
+    };
     Ok(Program {
         program_id,
         display_name,
         points_currency,
         earning_rule,
         validity_days: raw.validity_days.into(),
-        tier_policy,
+        policies: PolicyVersions::new(vec![first]).map_err(Error::Internal)?,
         created_at: now,
     })
 }
@@ -210,42 +226,6 @@ fn earning_rule(v: &mut Violations, raw: pb::EarningRule) -> Option<EarningRule>
         unit: unit?,
         points_per_unit: rate?.get(),
     })
-}
-
-fn tier_policy(v: &mut Violations, raw: pb::TierPolicy) -> Option<TierPolicy> {
-    if !(0..=DAYS_MAX).contains(&raw.window_days) {
-        v.add(
-            "program.tier_policy.window_days",
-            format!("must be 0 (which means 365) to {DAYS_MAX}"),
-        );
-    }
-    let window_days = match raw.window_days {
-        0 => WINDOW_DAYS_DEFAULT,
-        days => days.into(),
-    };
-    let mut names = std::collections::HashSet::new();
-    for (n, tier) in raw.tiers.iter().enumerate() {
-        let field = format!("program.tier_policy.tiers[{n}].name");
-        if text(v, &field, tier.name.clone(), 1..=64).is_some() && !names.insert(&tier.name) {
-            v.add(field, "must be unique in the program");
-        }
-    }
-    if raw.tiers.len() > TIERS_MAX {
-        v.add(
-            "program.tier_policy.tiers",
-            format!("must be at most {TIERS_MAX}"),
-        );
-        return None;
-    }
-    let tiers = raw.tiers.into_iter().map(|tier| Tier {
-        name: tier.name,
-        rank: tier.rank.into(),
-        threshold: tier.threshold,
-    });
-    v.check(
-        "program.tier_policy.tiers",
-        TierPolicy::new(window_days, tiers.collect()),
-    )
 }
 
 fn points_currency(raw: &str) -> Result<String, &'static str> {

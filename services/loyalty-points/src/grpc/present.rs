@@ -10,6 +10,7 @@ use crate::domain::balance::Balance;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
+use crate::domain::tiers::Metric;
 use crate::ledger::{Posted, Reversed};
 use crate::programs::Summary;
 use crate::store::entries::EntryRow;
@@ -20,13 +21,9 @@ use crate::store::postings::PostingRow;
 use crate::store::tiers::TierChangeRow;
 use crate::tiers::{Given, TierStanding};
 
-pub fn program(program: &Program) -> pb::Program {
-    let policy = &program.tier_policy;
-    let tier = |tier: &crate::domain::tiers::Tier| pb::Tier {
-        name: tier.name.clone(),
-        rank: small(tier.rank),
-        threshold: tier.threshold,
-    };
+use super::policies;
+
+pub fn program(program: &Program, now: Timestamp) -> pb::Program {
     pb::Program {
         program_id: program.program_id.to_string(),
         display_name: program.display_name.clone(),
@@ -36,11 +33,16 @@ pub fn program(program: &Program) -> pb::Program {
             points_per_unit: program.earning_rule.points_per_unit,
         }),
         validity_days: small(program.validity_days),
-        tier_policy: Some(pb::TierPolicy {
-            window_days: small(policy.window_days()),
-            tiers: policy.tiers().iter().map(tier).collect(),
-        }),
+        tier_policy: Some(policies::present(program.policy_at(now))),
         created_at: Some(program.created_at.into()),
+    }
+}
+
+pub fn metric(metric: Metric) -> pb::TierMetric {
+    match metric {
+        Metric::PointsEarned => pb::TierMetric::PointsEarned,
+        Metric::Spend => pb::TierMetric::Spend,
+        Metric::Frequency => pb::TierMetric::Frequency,
     }
 }
 
@@ -327,22 +329,29 @@ pub fn tier(
     standing: Versioned<TierStanding>,
 ) -> pb::MemberTier {
     let Versioned { version, value } = standing;
-    let policy = &program.tier_policy;
-    let next = policy.next_above(value.points);
+    let policies = &program.policies;
+    let decided_by = policies.get(value.policy).unwrap_or(policies.latest());
+    let policy = &decided_by.policy;
+    let own = policy.find(&value.tier);
+    let next = policy.next_above(&value.earned);
     let instant = |micros: i64| Timestamp::from_micros(micros).into();
     pb::MemberTier {
         program_id: program.program_id.to_string(),
         customer_id: customer_id.to_string(),
-        rank: small(policy.rank_of(&value.tier).unwrap_or_default()),
+        rank: own.map_or(0, |tier| small(tier.rank)),
+        multiplier_basis_points: own.map_or(0, |tier| small(tier.multiplier)),
+        benefits: own.map(|tier| tier.benefits.clone()).unwrap_or_default(),
         tier: value.tier,
         qualifying_points: value.points,
         since: value.since.map(instant),
         valid_until: value.valid_until.map(instant),
         next_tier: next.map(|next| next.name.clone()).unwrap_or_default(),
-        points_to_next_tier: next.map_or(0, |next| next.threshold - value.points),
+        points_to_next_tier: next.map_or(0, |next| next.threshold.saturating_sub(value.points)),
         revision: version,
         tier_override: value.given.map(tier_override),
-        earned_tier: policy.tier_for(value.points).name.clone(),
+        earned_tier: value.earned,
+        policy_version: value.policy,
+        metric: metric(policy.rules().metric).into(),
     }
 }
 
@@ -364,6 +373,7 @@ pub fn tier_change(change: &TierChangeRow) -> pb::TierChange {
         "aged_out" => pb::TierChangeReason::AgedOut,
         "overridden" => pb::TierChangeReason::Overridden,
         "override_ended" => pb::TierChangeReason::OverrideEnded,
+        "policy_changed" => pb::TierChangeReason::PolicyChanged,
         _ => pb::TierChangeReason::Unspecified,
     };
     pb::TierChange {
@@ -377,6 +387,7 @@ pub fn tier_change(change: &TierChangeRow) -> pb::TierChange {
         revision: change.revision,
         actor: change.actor.clone(),
         remark: change.remark.clone(),
+        policy_version: change.policy_version,
     }
 }
 

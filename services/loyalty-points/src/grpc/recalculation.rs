@@ -21,6 +21,10 @@ pub async fn recalculate(state: &State, request: pb::RecalculateTiersRequest) ->
         list: "RecalculateTiers",
     };
     let page = parse::page_of(&mut v, &raw_of(&request.program_id, "", ""), &page);
+    let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+    if request.as_of.is_some() && !request.dry_run {
+        v.add("as_of", "must not be given without dry_run");
+    }
     let (program_id, page) = v.all((program_id, page))?;
     let mut db = state.platform.reader().await?;
     let program = state.programs.get(&mut db, &program_id).await?;
@@ -30,6 +34,7 @@ pub async fn recalculate(state: &State, request: pb::RecalculateTiersRequest) ->
         state: state.clone(),
         program,
         page,
+        as_of,
         extent: if request.dry_run {
             Extent::Told
         } else {

@@ -9,8 +9,9 @@ use super::{Answer, present};
 use crate::State;
 use crate::domain::progress::Move;
 use crate::domain::tiers::Tier;
+use crate::tiers::Given;
 use crate::tiers::progress::{self, Progress};
-use crate::tiers::{Given, Wanted};
+use crate::tiers::reads::Wanted;
 
 pub async fn get(
     state: &State,
@@ -25,43 +26,43 @@ pub async fn get(
 
 fn present(progress: Progress, customer_id: &CustomerId) -> pb::TierProgress {
     let Progress {
-        program,
+        basis,
         as_of,
-        points,
         winning,
         moves,
     } = progress;
-    let policy = &program.tier_policy;
-    let rank = |name: &str| present::small(policy.rank_of(name).unwrap_or_default());
-    let earned = policy.tier_for(points);
+    let policy = basis.policy();
+    let amount = basis.earned.amount;
+    let earned = &policy.tiers()[basis.earned.step];
     let tier = winning.as_ref().map_or(&earned.name, |given| &given.tier);
     let goal = |tier: &Tier| pb::TierGoal {
         tier: tier.name.clone(),
         rank: present::small(tier.rank),
         threshold: tier.threshold,
-        points_missing: tier.threshold - points,
+        points_missing: tier.threshold.saturating_sub(amount),
     };
     let above = policy.tiers().iter().filter(|tier| tier.rank > earned.rank);
     let forecast = |to_come: Move| pb::TierForecast {
         at: Some(to_come.at.into()),
         from_tier: to_come.from_tier,
         to_tier: to_come.to_tier,
-        qualifying_points: to_come.points,
+        qualifying_points: to_come.amount,
         points_to_stay: to_come.missing,
     };
-    let falls = |to_come: &&Move| rank(&to_come.to_tier) < rank(&to_come.from_tier);
-    let next_fall = moves.iter().find(falls).cloned();
+    let next_fall = moves.iter().find(|to_come| to_come.falls).cloned();
     pb::TierProgress {
-        program_id: program.program_id.to_string(),
+        program_id: basis.program.program_id.to_string(),
         customer_id: customer_id.to_string(),
         as_of: Some(as_of.into()),
         tier: tier.clone(),
-        rank: rank(tier),
+        rank: present::small(policy.rank_of(tier).unwrap_or_default()),
         earned_tier: earned.name.clone(),
-        qualifying_points: points,
+        qualifying_points: amount,
         goals: above.map(goal).collect(),
         next_fall: next_fall.map(forecast),
         forecasts: moves.into_iter().map(forecast).collect(),
+        policy_version: basis.version.version,
+        metric: present::metric(policy.rules().metric).into(),
         tier_override: winning.map(|given| present::tier_override(Given::from(given))),
     }
 }

@@ -9,13 +9,17 @@ use common::time::Timestamp;
 use super::holds::let_go_timed_out;
 use super::{Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
 use crate::State;
+use crate::domain::multiplier::{left, multiplied};
 use crate::domain::plan;
 use crate::domain::program::{Earning, Program, ProgramId};
 use crate::domain::reversal::{Extent, Policy};
+use crate::domain::tiers::{Metric, ONE_IN_BASIS_POINTS};
 use crate::error::Error;
-use crate::store::members::Standing;
+use crate::store::members::{Lock, Standing};
 use crate::store::postings::SourceKey;
+use crate::store::purchases::{self, NewPurchase, PurchaseKey};
 use crate::store::voided_purchases;
+use crate::tiers::{self, Cause, basis, reads};
 use crate::work::Work;
 
 /// The rule of purchases.
@@ -55,8 +59,10 @@ fn source_key(program_id: &str, transaction_id: &str) -> SourceKey {
     }
 }
 
-/// Earns by the base rule for a purchase, in every program the customer is an active member of. A purchase
-/// in another currency, of less than a unit, voided before, or of a customer who is no member, earns nothing.
+/// Earns by the base rule for a purchase, in every program the customer is an active member of, multiplied by what
+/// the tier that the member had when it happened makes of it. A purchase in another currency, voided before, or of
+/// a customer who is no member, earns nothing; one of less than a unit earns nothing, but counts for tiers by
+/// spend or frequency.
 pub async fn recorded(
     state: &State,
     work: &mut Work<'_>,
@@ -71,11 +77,20 @@ pub async fn recorded(
     }
     // After the lock: what others posted while this waited for it lies in the past.
     let now = work.now();
-    for standing in work.standings(customer_id, "").await? {
+    for mut standing in work.standings(customer_id, "").await? {
+        tiers::follow(state, work, &mut lock, &mut standing).await?;
         let program = program_of(state, work, &standing).await?;
-        let points = match program.earning_rule.earn(&purchase.total) {
-            Earning::Points(points) if !standing.member.is_closed() => points,
-            Earning::Points(_) | Earning::Nothing | Earning::OtherCurrency => continue,
+        let base = program.earning_rule.earn(&purchase.total);
+        if base == Earning::OtherCurrency || standing.member.is_closed() {
+            continue;
+        }
+        let earning = counted(state, work, &standing, &program, (purchase, base)).await?;
+        let points = match earning {
+            Earning::Points(points) => points,
+            Earning::Nothing | Earning::OtherCurrency => {
+                recount(state, work, &mut lock, standing, Cause::Usual).await?;
+                continue;
+            }
             Earning::TooMuch => return Err(Error::PointsLimit),
         };
         let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
@@ -111,6 +126,68 @@ pub async fn recorded(
     Ok(())
 }
 
+/// Notes a purchase, if anything was paid, with what it earns in the tier that the member had when it happened. One
+/// that was noted before stays as it is.
+async fn counted(
+    state: &State,
+    work: &mut Work<'_>,
+    standing: &Standing,
+    program: &Program,
+    (purchase, base): (&Purchase, Earning),
+) -> Result<Earning, Error> {
+    let base_points = match base {
+        Earning::Points(points) => points.get(),
+        Earning::Nothing | Earning::OtherCurrency => 0,
+        Earning::TooMuch => return Err(Error::PointsLimit),
+    };
+    if purchase.total.micros <= 0 {
+        return Ok(Earning::Nothing);
+    }
+    let (customer_id, occurred_at) = (&standing.member.customer_id, purchase.occurred_at);
+    let program_id = &program.program_id;
+    let (known, in_force) = basis::version_of(state, work.tx(), standing).await?;
+    // Without multipliers, the tier stored will do for the record: it changes nothing.
+    let (tier, version) = if known.policies.multiply() {
+        work.flush().await?;
+        let tx = work.tx();
+        let held = reads::held_at(state, tx, program_id, customer_id, occurred_at).await?;
+        let held = held.expect("the member is locked");
+        (held.tier, held.basis.version)
+    } else {
+        (standing.tier.clone(), in_force)
+    };
+    let multiplier = version.policy.find(&tier).map(|tier| tier.multiplier);
+    let multiplier = multiplier.unwrap_or(ONE_IN_BASIS_POINTS);
+    work.add_purchase(NewPurchase {
+        customer_id: customer_id.to_string(),
+        program_id: program_id.to_string(),
+        transaction_id: purchase.transaction_id.clone(),
+        occurred_at: occurred_at.micros(),
+        recorded_at: work.now().micros(),
+        spend: purchase.total.micros,
+        base_points,
+        tier,
+        multiplier,
+        policy_version: version.version,
+    });
+    Ok(multiplied(base, multiplier))
+}
+
+/// Decides the tier anew where it may go by purchases and nothing was posted.
+async fn recount(
+    state: &State,
+    work: &mut Work<'_>,
+    lock: &mut Lock,
+    mut standing: Standing,
+    cause: Cause,
+) -> Result<(), Error> {
+    let (_, version) = basis::version_of(state, work.tx(), &standing).await?;
+    if version.policy.rules().metric != Metric::PointsEarned {
+        tiers::renew(state, work, lock, &mut standing, cause).await?;
+    }
+    Ok(())
+}
+
 /// Takes back what a purchase earned, in every program. Nothing happens where it earned nothing or was
 /// taken back before.
 pub async fn voided(
@@ -124,11 +201,22 @@ pub async fn voided(
     };
     // A recording that was parked is applied after the void, if ever.
     voided_purchases::insert(work.direct(), customer_id, transaction_id).await?;
-    for standing in work.standings(customer_id, "").await? {
+    for mut standing in work.standings(customer_id, "").await? {
+        tiers::follow(state, work, &mut lock, &mut standing).await?;
+        if standing.member.is_closed() {
+            continue;
+        }
         let program = program_of(state, work, &standing).await?;
-        let key = source_key(program.program_id.as_str(), transaction_id);
-        let earned = work.find_source(&key).await?;
-        let Some(posting_id) = earned.filter(|_| !standing.member.is_closed()) else {
+        let program_id = program.program_id.as_str();
+        let key = PurchaseKey {
+            customer_id,
+            program_id,
+            transaction_id,
+        };
+        returned(work, key, Extent::Whole, (1, 1)).await?;
+        let source = source_key(program_id, transaction_id);
+        let Some(posting_id) = work.find_source(&source).await? else {
+            recount(state, work, &mut lock, standing, Cause::Reversal).await?;
             continue;
         };
         let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
@@ -145,6 +233,30 @@ pub async fn voided(
         }
     }
     work.settle(&lock);
+    Ok(())
+}
+
+/// Takes back as much of a purchase's money as a reversal of its earning does. `part` of `whole` points were taken
+/// back, this time included.
+pub(super) async fn returned(
+    work: &mut Work<'_>,
+    key: PurchaseKey<'_>,
+    extent: Extent,
+    (part, whole): (i64, i64),
+) -> Result<(), common::Error> {
+    work.flush().await?;
+    let Some((spend, before)) = purchases::find(work.tx(), key).await? else {
+        return Ok(());
+    };
+    let (part, whole) = match extent {
+        Extent::Returned { original, returned } => (returned, original),
+        Extent::Whole => (1, 1),
+        Extent::Points(_) => (part, whole),
+    };
+    let remaining = left(spend, part, whole).min(before);
+    if remaining < before {
+        purchases::update(work.direct(), key, remaining).await?;
+    }
     Ok(())
 }
 

@@ -7,13 +7,12 @@ use super::Change;
 use crate::State;
 use crate::domain::lots::{Allocation, Lot};
 use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
-use crate::domain::tiers::{Instant, Qualification};
 use crate::error::Error;
 use crate::events;
 use crate::store::entries::{EntryRow, NewEntry};
-use crate::store::members::{self, Lock};
+use crate::store::members::Lock;
 use crate::store::postings::PostingRow;
-use crate::tiers::{self, Cause, Decision};
+use crate::tiers::{self, Cause};
 use crate::work::Work;
 
 /// What something is posted for.
@@ -127,40 +126,19 @@ pub(super) async fn write(
         work.put_lot(&posting, lot).await?;
     }
 
-    let policy = &program.tier_policy;
-    let now = work.now();
-    let (qualification, cause) = if plan.posting.kind == Kind::Reverse {
-        work.flush().await?;
-        let of = [&posting.customer_id];
-        let read = members::list_standings(work.tx(), &of, &posting.program_id, now).await?;
-        let read = read.first().expect("the member is locked");
-        (read.qualification(), Cause::Reversal)
+    let noted = (plan.posting.kind, plan.created.as_slice());
+    let basis = tiers::basis::after(state, work, &mut standing, noted).await?;
+    let cause = if plan.posting.kind == Kind::Reverse {
+        Cause::Reversal
     } else {
-        let at = Instant {
-            as_of: now,
-            window: policy.window(),
-        };
-        let known = standing.qualification();
-        let with = |known: Qualification, lot: &Lot| known.with(lot.qualifying, lot.earned_at, at);
-        (plan.created.iter().fold(known, with), Cause::Usual)
+        Cause::Usual
     };
-    standing.qualifies_by(qualification);
     standing.points = plan.after.points;
     standing.held = plan.after.held;
     standing.debt = plan.after.debt;
-    tiers::requalify(
-        work.direct(),
-        lock,
-        &mut standing,
-        Decision {
-            policy,
-            qualification,
-            cause,
-        },
-    )
-    .await?;
+    tiers::requalify(work.direct(), lock, &mut standing, &basis, cause).await?;
     work.put_standing(&standing).await?;
-    tiers::announce(state, work.tx(), lock, &standing);
+    tiers::announce(state, work.tx(), lock, &standing, basis.policy());
     Ok(Written {
         posting,
         entries: posted_entries,

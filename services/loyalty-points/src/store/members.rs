@@ -55,6 +55,12 @@ pub struct Standing {
     pub tier_points: i64,
     /// Until when that stands.
     pub tier_valid_until: Option<Timestamp>,
+    /// The version of the policy it was decided under.
+    pub tier_policy: i64,
+    /// The tier earned then.
+    pub earned_tier: Option<String>,
+    /// The version that holds at the instant it was read for.
+    pub policy_version: i64,
     /// The tier given by hand, if any.
     #[sqlx(flatten)]
     pub tier_override: OpenColumns,
@@ -73,7 +79,7 @@ impl Standing {
         }
     }
 
-    /// What counts for the tier at the instant it was read for.
+    /// What counts for the tier at the instant it was read for, by a policy that the database can add up for.
     pub fn qualification(&self) -> Qualification {
         Qualification {
             points: self.qualified,
@@ -207,7 +213,8 @@ pub async fn list_standings(
     const SELECT: Sql = Sql {
         postgres: "
             SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
-                   m.tier_since, m.tier_points, m.tier_valid_until,
+                   m.tier_since, m.tier_points, m.tier_valid_until, m.tier_policy, m.earned_tier,
+                   v.version AS policy_version,
                    o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
                    o.reason AS override_reason, o.created_at AS override_created_at,
                    o.expires_at AS override_expires_at,
@@ -215,11 +222,17 @@ pub async fn list_standings(
                    MIN(l.earned_at) FILTER (WHERE l.earned_at <= $2) AS oldest,
                    MIN(l.earned_at) FILTER (WHERE l.earned_at > $2) AS upcoming
             FROM members m
-            JOIN programs p ON p.program_id = m.program_id
+            JOIN tier_policies v
+                ON v.program_id = m.program_id
+                AND v.version = (
+                    SELECT COALESCE(MAX(p.version), 1)
+                    FROM tier_policies p
+                    WHERE p.program_id = m.program_id AND p.effective_at <= $2
+                )
             LEFT JOIN lots l
                 ON l.customer_id = m.customer_id
                 AND l.program_id = m.program_id
-                AND l.earned_at > $2 - p.tier_window_micros
+                AND l.earned_at > $2 - v.window_micros
                 AND l.qualifying > 0
             LEFT JOIN tier_overrides o
                 ON o.customer_id = m.customer_id
@@ -227,11 +240,12 @@ pub async fn list_standings(
                 AND o.ended_at IS NULL
             WHERE m.customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
                 AND ($3 = '' OR m.program_id = $3)
-            GROUP BY m.customer_id, m.program_id, o.customer_id, o.revision
+            GROUP BY m.customer_id, m.program_id, v.version, o.customer_id, o.revision
             ORDER BY m.customer_id, m.program_id",
         sqlite: "
             SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
-                   m.tier_since, m.tier_points, m.tier_valid_until,
+                   m.tier_since, m.tier_points, m.tier_valid_until, m.tier_policy, m.earned_tier,
+                   v.version AS policy_version,
                    o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
                    o.reason AS override_reason, o.created_at AS override_created_at,
                    o.expires_at AS override_expires_at,
@@ -239,11 +253,17 @@ pub async fn list_standings(
                    MIN(l.earned_at) FILTER (WHERE l.earned_at <= $2) AS oldest,
                    MIN(l.earned_at) FILTER (WHERE l.earned_at > $2) AS upcoming
             FROM members m
-            JOIN programs p ON p.program_id = m.program_id
+            JOIN tier_policies v
+                ON v.program_id = m.program_id
+                AND v.version = (
+                    SELECT COALESCE(MAX(p.version), 1)
+                    FROM tier_policies p
+                    WHERE p.program_id = m.program_id AND p.effective_at <= $2
+                )
             LEFT JOIN lots l
                 ON l.customer_id = m.customer_id
                 AND l.program_id = m.program_id
-                AND l.earned_at > $2 - p.tier_window_micros
+                AND l.earned_at > $2 - v.window_micros
                 AND l.qualifying > 0
             LEFT JOIN tier_overrides o
                 ON o.customer_id = m.customer_id
@@ -251,7 +271,7 @@ pub async fn list_standings(
                 AND o.ended_at IS NULL
             WHERE m.customer_id IN (SELECT value FROM json_each($1))
                 AND ($3 = '' OR m.program_id = $3)
-            GROUP BY m.customer_id, m.program_id, o.customer_id, o.revision
+            GROUP BY m.customer_id, m.program_id, v.version, o.customer_id, o.revision
             ORDER BY m.customer_id, m.program_id",
     };
     let text = SELECT.text(db.dialect());
@@ -316,11 +336,17 @@ pub async fn list(
 }
 
 /// Enrols a customer with nothing; false if enrolled before.
-pub async fn insert(tx: &mut Tx, member: &Member, tier: &str) -> Result<bool, common::Error> {
+pub async fn insert(
+    tx: &mut Tx,
+    member: &Member,
+    tier: &str,
+    tier_policy: i64,
+) -> Result<bool, common::Error> {
     const INSERT: &str = "
         INSERT INTO members
-            (customer_id, program_id, state, enrolled_at, points, debt, tier, tier_points, tier_since)
-        VALUES ($1, $2, $3, $4, 0, 0, $5, 0, $4)
+            (customer_id, program_id, state, enrolled_at, points, debt, tier, tier_points, tier_since,
+             tier_policy, earned_tier)
+        VALUES ($1, $2, $3, $4, 0, 0, $5, 0, $4, $6, $5)
         ON CONFLICT (customer_id, program_id) DO NOTHING";
     let inserted = on!(tx, |conn| sqlx::query(INSERT)
         .bind(&member.customer_id)
@@ -328,6 +354,7 @@ pub async fn insert(tx: &mut Tx, member: &Member, tier: &str) -> Result<bool, co
         .bind(&member.state)
         .bind(member.enrolled_at)
         .bind(tier)
+        .bind(tier_policy)
         .execute(conn)
         .await
         .map(|done| done.rows_affected()))?;
@@ -345,10 +372,13 @@ pub async fn update(tx: &mut Tx, standings: &[&Standing]) -> Result<(), common::
                 tier = new.tier,
                 tier_since = new.tier_since,
                 tier_points = new.tier_points,
-                tier_valid_until = new.tier_valid_until
+                tier_valid_until = new.tier_valid_until,
+                tier_policy = new.tier_policy,
+                earned_tier = new.earned_tier
             FROM json_to_recordset(CAST($1 AS json))
                 AS new (customer_id TEXT, program_id TEXT, points BIGINT, held BIGINT, debt BIGINT,
-                        tier TEXT, tier_since BIGINT, tier_points BIGINT, tier_valid_until BIGINT)
+                        tier TEXT, tier_since BIGINT, tier_points BIGINT, tier_valid_until BIGINT,
+                        tier_policy BIGINT, earned_tier TEXT)
             WHERE m.customer_id = new.customer_id AND m.program_id = new.program_id",
         sqlite: "
             UPDATE members AS m
@@ -358,7 +388,9 @@ pub async fn update(tx: &mut Tx, standings: &[&Standing]) -> Result<(), common::
                 tier = new.value ->> 'tier',
                 tier_since = new.value ->> 'tier_since',
                 tier_points = new.value ->> 'tier_points',
-                tier_valid_until = new.value ->> 'tier_valid_until'
+                tier_valid_until = new.value ->> 'tier_valid_until',
+                tier_policy = new.value ->> 'tier_policy',
+                earned_tier = new.value ->> 'earned_tier'
             FROM json_each($1) AS new
             WHERE m.customer_id = new.value ->> 'customer_id'
                 AND m.program_id = new.value ->> 'program_id'",
@@ -374,6 +406,8 @@ pub async fn update(tx: &mut Tx, standings: &[&Standing]) -> Result<(), common::
         tier_since: i64,
         tier_points: i64,
         tier_valid_until: Option<i64>,
+        tier_policy: i64,
+        earned_tier: Option<&'a str>,
     }
     let rows: Vec<_> = standings
         .iter()
@@ -387,6 +421,8 @@ pub async fn update(tx: &mut Tx, standings: &[&Standing]) -> Result<(), common::
             tier_since: standing.tier_since.micros(),
             tier_points: standing.tier_points,
             tier_valid_until: standing.tier_valid_until.map(Timestamp::micros),
+            tier_policy: standing.tier_policy,
+            earned_tier: standing.earned_tier.as_deref(),
         })
         .collect();
     let text = UPDATE.text(tx.dialect());
@@ -438,6 +474,12 @@ pub struct StoredTier {
     pub tier_since: Timestamp,
     /// Until when that stands.
     pub tier_valid_until: Option<Timestamp>,
+    /// The version of the policy it was decided under.
+    pub tier_policy: i64,
+    /// The tier earned then.
+    pub earned_tier: Option<String>,
+    /// The version that holds at the instant it was read for.
+    pub policy_version: i64,
     /// The tier given by hand, if any.
     #[sqlx(flatten)]
     pub tier_override: OpenColumns,
@@ -448,10 +490,17 @@ pub async fn list_tiers(
     db: &mut impl Access,
     program_id: &str,
     customer_ids: &[&str],
+    as_of: Timestamp,
 ) -> Result<Vec<StoredTier>, common::Error> {
     const SELECT: Sql = Sql {
         postgres: "
             SELECT m.customer_id, c.revision, m.tier, m.tier_points, m.tier_since, m.tier_valid_until,
+                   m.tier_policy, m.earned_tier,
+                   (
+                       SELECT COALESCE(MAX(version), 1)
+                       FROM tier_policies
+                       WHERE program_id = $1 AND effective_at <= $3
+                   ) AS policy_version,
                    o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
                    o.reason AS override_reason, o.created_at AS override_created_at,
                    o.expires_at AS override_expires_at
@@ -465,6 +514,12 @@ pub async fn list_tiers(
                 AND m.customer_id IN (SELECT json_array_elements_text(CAST($2 AS json)))",
         sqlite: "
             SELECT m.customer_id, c.revision, m.tier, m.tier_points, m.tier_since, m.tier_valid_until,
+                   m.tier_policy, m.earned_tier,
+                   (
+                       SELECT COALESCE(MAX(version), 1)
+                       FROM tier_policies
+                       WHERE program_id = $1 AND effective_at <= $3
+                   ) AS policy_version,
                    o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
                    o.reason AS override_reason, o.created_at AS override_created_at,
                    o.expires_at AS override_expires_at
@@ -481,6 +536,7 @@ pub async fn list_tiers(
     Ok(on!(db, |conn| sqlx::query_as::<_, StoredTier>(text)
         .bind(program_id)
         .bind(common::db::json_list(customer_ids))
+        .bind(as_of)
         .fetch_all(conn)
         .await)?)
 }

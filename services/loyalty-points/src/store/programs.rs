@@ -6,7 +6,9 @@ use common::on;
 use common::time::Timestamp;
 
 use crate::domain::program::{EarningRule, Program, ProgramId};
-use crate::domain::tiers::{Tier, TierPolicy};
+use crate::domain::tiers::versions::PolicyVersions;
+use crate::domain::tiers::{Period, WINDOW_DAYS_DEFAULT};
+use crate::store::policies;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -19,7 +21,6 @@ struct ProgramRow {
     unit_micros: i64,
     points_per_unit: i64,
     validity_days: i64,
-    tier_window_micros: i64,
     created_at: Timestamp,
 }
 
@@ -30,7 +31,7 @@ pub async fn find(
 ) -> Result<Option<Program>, common::Error> {
     const SELECT: &str = "
         SELECT program_id, display_name, points_currency, money_currency, unit_micros,
-               points_per_unit, validity_days, tier_window_micros, created_at
+               points_per_unit, validity_days, created_at
         FROM programs
         WHERE program_id = $1";
     let row = on!(db, |conn| sqlx::query_as::<_, ProgramRow>(SELECT)
@@ -38,8 +39,11 @@ pub async fn find(
         .fetch_optional(conn)
         .await)?;
     let Some(row) = row else { return Ok(None) };
-    let tiers = list_tiers(db, program_id).await?;
-    into_program(row, tiers).map(Some)
+    let versions = policies::list(db, program_id.as_str()).await?;
+    let versions = PolicyVersions::new(versions);
+    let versions = versions
+        .map_err(|what| common::Error::Internal(format!("program {program_id}: {what}")))?;
+    into_program(row, versions).map(Some)
 }
 
 /// Ids of programs, in order.
@@ -73,6 +77,12 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
         INSERT INTO tiers (program_id, rank, name, threshold)
         VALUES ($1, $2, $3, $4)";
     let program_id = program.program_id.as_str();
+    let first = program.policies.latest();
+    // What builds read that know of one policy only.
+    let window_days = match first.policy.rules().period {
+        Period::Rolling { days } => days,
+        Period::CalendarYear(_) | Period::MembershipYear(_) => WINDOW_DAYS_DEFAULT,
+    };
     let inserted = on!(tx, |conn| sqlx::query(INSERT)
         .bind(program_id)
         .bind(&program.display_name)
@@ -81,7 +91,7 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
         .bind(program.earning_rule.unit.micros)
         .bind(program.earning_rule.points_per_unit)
         .bind(program.validity_days)
-        .bind(program.tier_policy.window_days() * MICROS_PER_DAY)
+        .bind(window_days * MICROS_PER_DAY)
         .bind(program.created_at)
         .execute(conn)
         .await
@@ -89,7 +99,7 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
     if inserted == 0 {
         return Ok(false);
     }
-    for tier in program.tier_policy.tiers() {
+    for tier in first.policy.tiers() {
         on!(tx, |conn| sqlx::query(INSERT_TIER)
             .bind(program_id)
             .bind(tier.rank)
@@ -99,36 +109,13 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
             .await
             .map(drop))?;
     }
+    policies::insert(tx, program_id, first).await?;
     Ok(true)
 }
 
-async fn list_tiers(
-    db: &mut impl Access,
-    program_id: &ProgramId,
-) -> Result<Vec<Tier>, common::Error> {
-    const SELECT: &str = "
-        SELECT name, rank, threshold
-        FROM tiers
-        WHERE program_id = $1
-        ORDER BY rank";
-    let rows = on!(db, |conn| sqlx::query_as::<_, (String, i64, i64)>(SELECT)
-        .bind(program_id.as_str())
-        .fetch_all(conn)
-        .await)?;
-    Ok(rows
-        .into_iter()
-        .map(|(name, rank, threshold)| Tier {
-            name,
-            rank,
-            threshold,
-        })
-        .collect())
-}
-
-fn into_program(row: ProgramRow, tiers: Vec<Tier>) -> Result<Program, common::Error> {
+fn into_program(row: ProgramRow, policies: PolicyVersions) -> Result<Program, common::Error> {
     let broken =
         |what: String| common::Error::Internal(format!("program {}: {what}", row.program_id));
-    let window_days = row.tier_window_micros / MICROS_PER_DAY;
     Ok(Program {
         program_id: ProgramId::parse(&row.program_id).map_err(broken)?,
         earning_rule: EarningRule {
@@ -138,7 +125,7 @@ fn into_program(row: ProgramRow, tiers: Vec<Tier>) -> Result<Program, common::Er
             },
             points_per_unit: row.points_per_unit,
         },
-        tier_policy: TierPolicy::new(window_days, tiers).map_err(broken)?,
+        policies,
         display_name: row.display_name,
         points_currency: row.points_currency,
         validity_days: row.validity_days,

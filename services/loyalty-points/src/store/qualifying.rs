@@ -1,26 +1,29 @@
-//! What counts for tiers, lot by lot.
+//! What counts for tiers, one by one.
 
 use common::db::Access;
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
 
-use crate::domain::progress::Earning;
+use crate::domain::tiers::{Counted, Metric};
 
-/// Whose points count from when on.
+/// Whose, from when on, by which metric.
+#[derive(Debug, Clone, Copy)]
 pub struct Since<'a> {
     /// The member.
     pub customer_id: &'a CustomerId,
     /// The program.
     pub program_id: &'a str,
-    /// Those earned after this instant.
+    /// What is dated after this instant.
     pub after: Timestamp,
+    /// What counts.
+    pub metric: Metric,
 }
 
-/// A member's points that count for the tier, by the instant they were earned. For one member's page, not for
-/// hot paths: it reads all lots in the window.
-pub async fn list(db: &mut impl Access, since: Since<'_>) -> Result<Vec<Earning>, common::Error> {
-    const SELECT: &str = "
+/// What counts for a member's tier, in the order of time. It reads all that counts since then: for one member's
+/// page, and for policies that cannot be added up in the database.
+pub async fn list(db: &mut impl Access, since: Since<'_>) -> Result<Vec<Counted>, common::Error> {
+    const POINTS: &str = "
         SELECT CAST(SUM(qualifying) AS BIGINT), earned_at
         FROM lots
         WHERE customer_id = $1
@@ -29,12 +32,97 @@ pub async fn list(db: &mut impl Access, since: Since<'_>) -> Result<Vec<Earning>
             AND qualifying > 0
         GROUP BY earned_at
         ORDER BY earned_at";
-    let rows = on!(db, |conn| sqlx::query_as::<_, (i64, Timestamp)>(SELECT)
+    const SPEND: &str = "
+        SELECT remaining, occurred_at
+        FROM purchases
+        WHERE customer_id = $1
+            AND program_id = $2
+            AND occurred_at > $3
+            AND remaining > 0
+        ORDER BY occurred_at, transaction_id";
+    const FREQUENCY: &str = "
+        SELECT COUNT(*), occurred_at
+        FROM purchases
+        WHERE customer_id = $1
+            AND program_id = $2
+            AND occurred_at > $3
+            AND remaining > 0
+        GROUP BY occurred_at
+        ORDER BY occurred_at";
+    let select = match since.metric {
+        Metric::PointsEarned => POINTS,
+        Metric::Spend => SPEND,
+        Metric::Frequency => FREQUENCY,
+    };
+    let rows = on!(db, |conn| sqlx::query_as::<_, (i64, Timestamp)>(select)
         .bind(since.customer_id)
         .bind(since.program_id)
         .bind(since.after)
         .fetch_all(conn)
         .await)?;
-    let earning = |(points, earned_at)| Earning { points, earned_at };
-    Ok(rows.into_iter().map(earning).collect())
+    let counted = |(amount, at)| Counted { amount, at };
+    Ok(rows.into_iter().map(counted).collect())
+}
+
+/// Which members of a program, and from when on.
+#[derive(Debug, Clone, Copy)]
+pub struct SinceMany<'a> {
+    /// The program.
+    pub program_id: &'a str,
+    /// The first customer.
+    pub first: &'a CustomerId,
+    /// The last one.
+    pub last: &'a CustomerId,
+    /// What is dated after this instant.
+    pub after: Timestamp,
+    /// What counts.
+    pub metric: Metric,
+}
+
+/// What counts for the tiers of neighbouring customers, by customer and in the order of time.
+pub async fn list_many(
+    db: &mut impl Access,
+    since: SinceMany<'_>,
+) -> Result<Vec<(CustomerId, Counted)>, common::Error> {
+    const POINTS: &str = "
+        SELECT customer_id, CAST(SUM(qualifying) AS BIGINT), earned_at
+        FROM lots
+        WHERE program_id = $1
+            AND customer_id BETWEEN $2 AND $3
+            AND earned_at > $4
+            AND qualifying > 0
+        GROUP BY customer_id, earned_at
+        ORDER BY customer_id, earned_at";
+    const SPEND: &str = "
+        SELECT customer_id, remaining, occurred_at
+        FROM purchases
+        WHERE program_id = $1
+            AND customer_id BETWEEN $2 AND $3
+            AND occurred_at > $4
+            AND remaining > 0
+        ORDER BY customer_id, occurred_at, transaction_id";
+    const FREQUENCY: &str = "
+        SELECT customer_id, COUNT(*), occurred_at
+        FROM purchases
+        WHERE program_id = $1
+            AND customer_id BETWEEN $2 AND $3
+            AND occurred_at > $4
+            AND remaining > 0
+        GROUP BY customer_id, occurred_at
+        ORDER BY customer_id, occurred_at";
+    type Row = (CustomerId, i64, Timestamp);
+    let select = match since.metric {
+        Metric::PointsEarned => POINTS,
+        Metric::Spend => SPEND,
+        Metric::Frequency => FREQUENCY,
+    };
+    let rows = on!(db, |conn| sqlx::query_as::<_, Row>(select)
+        .bind(since.program_id)
+        .bind(since.first)
+        .bind(since.last)
+        .bind(since.after)
+        .fetch_all(conn)
+        .await)?;
+    let counted = |(customer_id, amount, at)| (customer_id, Counted { amount, at });
+    Ok(rows.into_iter().map(counted).collect())
 }

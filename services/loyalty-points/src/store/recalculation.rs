@@ -34,7 +34,8 @@ pub async fn list_standings(
             LIMIT $3
         )
         SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
-               m.tier_since, m.tier_points, m.tier_valid_until,
+               m.tier_since, m.tier_points, m.tier_valid_until, m.tier_policy, m.earned_tier,
+               v.version AS policy_version,
                o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
                o.reason AS override_reason, o.created_at AS override_created_at,
                o.expires_at AS override_expires_at,
@@ -43,17 +44,23 @@ pub async fn list_standings(
                MIN(l.earned_at) FILTER (WHERE l.earned_at > $4) AS upcoming
         FROM batch b
         JOIN members m ON m.customer_id = b.customer_id AND m.program_id = $1
-        JOIN programs p ON p.program_id = m.program_id
+        JOIN tier_policies v
+            ON v.program_id = m.program_id
+            AND v.version = (
+                SELECT COALESCE(MAX(p.version), 1)
+                FROM tier_policies p
+                WHERE p.program_id = m.program_id AND p.effective_at <= $4
+            )
         LEFT JOIN lots l
             ON l.customer_id = m.customer_id
             AND l.program_id = m.program_id
-            AND l.earned_at > $4 - p.tier_window_micros
+            AND l.earned_at > $4 - v.window_micros
             AND l.qualifying > 0
         LEFT JOIN tier_overrides o
             ON o.customer_id = m.customer_id
             AND o.program_id = m.program_id
             AND o.ended_at IS NULL
-        GROUP BY m.customer_id, m.program_id, o.customer_id, o.revision
+        GROUP BY m.customer_id, m.program_id, v.version, o.customer_id, o.revision
         ORDER BY m.customer_id";
     Ok(on!(db, |conn| sqlx::query_as::<_, Standing>(SELECT)
         .bind(batch.program_id)

@@ -1,6 +1,7 @@
 //! Adding up a program. Reads all of its lots, for the past all of its entries; meant for reports, not for hot
 //! paths.
 
+use chrono::TimeDelta;
 use common::db::Access;
 use common::ids::CustomerId;
 use common::on;
@@ -192,17 +193,34 @@ pub struct TierCount {
     pub members: i64,
 }
 
-/// Members by the tier they have at an instant, given or earned; every tier, lowest first.
+/// The version of a policy by which members are counted, and its window.
+#[derive(Debug, Clone, Copy)]
+pub struct CountedBy<'a> {
+    /// The program.
+    pub program_id: &'a str,
+    /// The version.
+    pub version: i64,
+    /// The days over which its points add up.
+    pub window: TimeDelta,
+}
+
+/// Members by the tier they have at an instant, given or earned by the sum of points in a window; every tier, lowest
+/// first.
 pub async fn list_tier_counts(
     db: &mut impl Access,
-    program_id: &str,
+    by: CountedBy<'_>,
     as_of: Timestamp,
 ) -> Result<Vec<TierCount>, common::Error> {
     const SELECT: &str = "
-        WITH earned AS (
+        WITH bands AS (
+            SELECT name, rank, threshold, LEAD(threshold) OVER (ORDER BY rank) AS below
+            FROM policy_tiers
+            WHERE program_id = $1 AND version = $3
+        ), earned AS (
             SELECT m.customer_id, COALESCE(SUM(l.qualifying), 0) AS points, (
                 SELECT o.tier
                 FROM tier_overrides o
+                JOIN bands t ON t.name = o.tier
                 WHERE o.customer_id = m.customer_id
                     AND o.program_id = $1
                     AND o.created_at <= $2
@@ -212,18 +230,13 @@ pub async fn list_tier_counts(
                 LIMIT 1
             ) AS given
             FROM members m
-            JOIN programs p ON p.program_id = m.program_id
             LEFT JOIN lots l
                 ON l.customer_id = m.customer_id
                 AND l.program_id = m.program_id
-                AND l.earned_at > $2 - p.tier_window_micros
+                AND l.earned_at > $4
                 AND l.earned_at <= $2
             WHERE m.program_id = $1 AND m.state = 'active'
             GROUP BY m.customer_id
-        ), bands AS (
-            SELECT name, rank, threshold, LEAD(threshold) OVER (ORDER BY rank) AS below
-            FROM tiers
-            WHERE program_id = $1
         )
         SELECT b.name, b.rank, COUNT(e.customer_id) AS members
         FROM bands b
@@ -234,8 +247,10 @@ pub async fn list_tier_counts(
         GROUP BY b.name, b.rank
         ORDER BY b.rank";
     Ok(on!(db, |conn| sqlx::query_as::<_, TierCount>(SELECT)
-        .bind(program_id)
+        .bind(by.program_id)
         .bind(as_of)
+        .bind(by.version)
+        .bind(as_of - by.window)
         .fetch_all(conn)
         .await)?)
 }

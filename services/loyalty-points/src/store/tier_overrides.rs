@@ -137,3 +137,30 @@ pub async fn find_at(
         }),
     )
 }
+
+/// The overrides that win at an instant among neighbouring customers, by what is known now; of several of one
+/// customer the last wins.
+pub async fn list_at(
+    db: &mut impl Access,
+    program_id: &str,
+    (first, last): (&CustomerId, &CustomerId),
+    as_of: Timestamp,
+) -> Result<Vec<(CustomerId, String)>, common::Error> {
+    const SELECT: &str = "
+        SELECT customer_id, tier
+        FROM tier_overrides
+        WHERE program_id = $1
+            AND customer_id BETWEEN $2 AND $3
+            AND created_at <= $4
+            AND (COALESCE(ended_at, expires_at) IS NULL OR COALESCE(ended_at, expires_at) > $4)
+        ORDER BY customer_id, created_at, revision";
+    Ok(on!(db, |conn| sqlx::query_as::<_, (CustomerId, String)>(
+        SELECT
+    )
+    .bind(program_id)
+    .bind(first)
+    .bind(last)
+    .bind(as_of)
+    .fetch_all(conn)
+    .await)?)
+}

@@ -28,6 +28,8 @@ pub struct TierChangeRow {
     pub actor: String,
     /// Why, in the words of who did it by hand.
     pub remark: String,
+    /// The version of the policy that decided it.
+    pub policy_version: i64,
 }
 
 /// Appends a change.
@@ -35,8 +37,8 @@ pub async fn insert(tx: &mut Tx, change: &TierChangeRow) -> Result<(), common::E
     const INSERT: &str = "
         INSERT INTO tier_changes
             (customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at, actor,
-             remark)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+             remark, policy_version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     Ok(on!(tx, |conn| sqlx::query(INSERT)
         .bind(&change.customer_id)
         .bind(change.revision)
@@ -48,6 +50,7 @@ pub async fn insert(tx: &mut Tx, change: &TierChangeRow) -> Result<(), common::E
         .bind(change.changed_at)
         .bind(&change.actor)
         .bind(&change.remark)
+        .bind(change.policy_version)
         .execute(conn)
         .await
         .map(drop))?)
@@ -63,7 +66,7 @@ pub async fn list(
 ) -> Result<Vec<TierChangeRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at, actor,
-               remark
+               remark, policy_version
         FROM tier_changes
         WHERE customer_id = $1 AND program_id = $2 AND revision < $3
         ORDER BY revision DESC

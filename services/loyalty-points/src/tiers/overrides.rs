@@ -8,7 +8,8 @@ use common::ids::CustomerId;
 use common::time::Timestamp;
 use common::validate::Violations;
 
-use super::{Cause, Decision, Move, TierStanding, announce, record, requalify};
+use super::basis::{self, Basis};
+use super::{Cause, Move, TierStanding, announce, record, requalify};
 use crate::State;
 use crate::domain::overrides::{self as given, TierOverride};
 use crate::domain::program::Program;
@@ -71,7 +72,7 @@ pub async fn override_tier(
         violations.add("expires_at", "must be in the future");
         return Err(common::Error::Invalid(violations).into());
     }
-    if open.program.tier_policy.rank_of(&request.tier).is_none() {
+    if open.basis.policy().find(&request.tier).is_none() {
         return Err(Error::TierNotFound(request.tier));
     }
     open.end(tx, now).await?;
@@ -106,10 +107,9 @@ pub async fn clear(state: &State, tx: &mut Tx, request: ClearOverride) -> Result
     if !open.end(tx, tx.now()).await? {
         return Err(Error::NotOverridden(request.account.customer_id));
     }
-    let program = Arc::clone(&open.program);
-    let earned = program.tier_policy.tier_for(open.standing.tier_points);
+    let earned = open.basis.earned_tier().to_owned();
     let moved = Move {
-        tier: &earned.name,
+        tier: &earned,
         reason: "override_ended",
         actor: &request.actor,
         remark: &request.reason,
@@ -120,14 +120,14 @@ pub async fn clear(state: &State, tx: &mut Tx, request: ClearOverride) -> Result
 
 /// A member whose tier is decided up to now, under the customer's lock.
 struct Open {
-    program: Arc<Program>,
+    basis: Basis,
     lock: Lock,
     standing: Standing,
 }
 
 async fn open(state: &State, tx: &mut Tx, account: &Account) -> Result<Open, Error> {
     let customer_id: &CustomerId = &account.customer_id;
-    let program = state.programs.get(tx, &account.program_id).await?;
+    state.programs.get(tx, &account.program_id).await?;
     let not_found = || Error::MemberNotFound {
         program_id: account.program_id.clone(),
         customer_id: customer_id.clone(),
@@ -140,14 +140,10 @@ async fn open(state: &State, tx: &mut Tx, account: &Account) -> Result<Open, Err
     if standing.member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
     }
-    let decision = Decision {
-        policy: &program.tier_policy,
-        qualification: standing.qualification(),
-        cause: Cause::Usual,
-    };
-    requalify(tx, &mut lock, &mut standing, decision).await?;
+    let basis = basis::of(state, tx, &standing, now).await?;
+    requalify(tx, &mut lock, &mut standing, &basis, Cause::Usual).await?;
     Ok(Open {
-        program,
+        basis,
         lock,
         standing,
     })
@@ -174,19 +170,20 @@ impl Open {
     ) -> Result<Changed, Error> {
         let winning = self.standing.tier_override.clone().found();
         let winning = winning.map(|(_, given)| given);
-        let qualification = self.standing.qualification();
-        let held = given::held(&self.program.tier_policy, qualification, winning.as_ref());
+        let policy = self.basis.policy();
+        let held = given::held(policy, self.basis.earned, winning.as_ref());
         self.standing.tier_valid_until = held.valid_until;
         members::update(tx, &[&self.standing]).await?;
         let revision = (&self.lock.customer_id, self.lock.revision);
         members::update_revisions(tx, &[revision]).await?;
-        announce(state, tx, &self.lock, &self.standing);
+        announce(state, tx, &self.lock, &self.standing, policy);
+        let value = TierStanding::of(&self.standing, policy);
         Ok(Changed {
-            program: self.program,
+            program: self.basis.program,
             change,
             standing: Versioned {
                 version: self.lock.revision,
-                value: TierStanding::of(&self.standing),
+                value,
             },
         })
     }

@@ -1,28 +1,24 @@
 //! How far a member is from the tiers above, and when the tier would move by itself.
 
-use std::sync::Arc;
-
 use common::time::Timestamp;
 
-use super::Wanted;
+use super::basis::{self, Basis};
+use super::reads::Wanted;
 use crate::State;
-use crate::domain::overrides::TierOverride;
-use crate::domain::program::Program;
-use crate::domain::progress::{self, Move, Start};
+use crate::domain::overrides::{self as given, TierOverride};
+use crate::domain::progress::{self, Counts, Move, Start};
 use crate::error::Error;
-use crate::members;
+use crate::store::members;
 use crate::store::qualifying::{self, Since};
 use crate::store::tier_overrides;
 
 /// A member's progress.
 #[derive(Debug)]
 pub struct Progress {
-    /// The program.
-    pub program: Arc<Program>,
+    /// The policy that holds, and what is earned under it.
+    pub basis: Basis,
     /// The instant it holds for.
     pub as_of: Timestamp,
-    /// Points that count then.
-    pub points: i64,
     /// The tier given by hand, if one wins then.
     pub winning: Option<TierOverride>,
     /// The moves to come.
@@ -37,30 +33,39 @@ pub async fn get(state: &State, wanted: &Wanted) -> Result<Progress, Error> {
         ..
     } = wanted;
     let mut db = state.platform.snapshot().await?;
-    members::get(state, &mut db, program_id, customer_id).await?;
-    let program = state.programs.get(&mut db, program_id).await?;
-    let policy = &program.tier_policy;
+    let program = state.programs.current(&mut db, program_id).await?;
     let as_of = wanted.as_of.unwrap_or_else(|| state.platform.now());
-    let program_id = program_id.as_str();
-    let winning = tier_overrides::find_at(&mut db, customer_id, program_id, as_of).await?;
-    let since = Since {
-        customer_id,
-        program_id,
-        after: as_of - policy.window(),
-    };
-    let earnings = qualifying::list(&mut db, since).await?;
-    let counts = earnings.iter().filter(|earning| earning.earned_at <= as_of);
-    let points = counts.map(|earning| earning.points).sum();
+    let name = program_id.as_str();
+    let standings = members::list_standings(&mut db, &[customer_id], name, as_of).await?;
+    let standing = standings.into_iter().next();
+    let standing = standing.ok_or_else(|| Error::MemberNotFound {
+        program_id: program_id.clone(),
+        customer_id: customer_id.clone(),
+    })?;
+    let basis = basis::of(state, &mut db, &standing, as_of).await?;
+    let winning = tier_overrides::find_at(&mut db, customer_id, name, as_of).await?;
+    let enrolled_at = standing.member.enrolled_at;
+    let mut counts = Counts::default();
+    for (metric, after) in progress::needed(&program.policies, enrolled_at, as_of) {
+        let since = Since {
+            customer_id,
+            program_id: name,
+            after,
+            metric,
+        };
+        *counts.of_mut(metric) = qualifying::list(&mut db, since).await?;
+    }
+    let winning = winning.filter(|given| given::known(basis.policy(), Some(given)).is_some());
     let start = Start {
         as_of,
-        earnings: &earnings,
+        enrolled_at,
+        counts: &counts,
         winning: winning.as_ref(),
     };
-    let moves = progress::project(policy, start);
+    let moves = progress::project(&program.policies, start);
     Ok(Progress {
-        program,
+        basis,
         as_of,
-        points,
         winning,
         moves,
     })

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use common::page::PageRequest;
+use common::time::Timestamp;
 
-use super::{Cause, Decision, catch_up, decide};
+use super::{Cause, basis, catch_up, decide};
 use crate::State;
 use crate::domain::program::Program;
 use crate::error::Error;
@@ -35,6 +36,8 @@ pub struct Recalculation {
     pub page: PageRequest,
     /// Whether the moves are made.
     pub extent: Extent,
+    /// The instant to decide for, if not now; moves for another one are told only.
+    pub as_of: Option<Timestamp>,
 }
 
 /// A batch of members whose tiers were decided anew.
@@ -55,7 +58,7 @@ impl Recalculation {
     /// one member at most, and no two members are ever locked together.
     pub async fn batch(&self, after: &str) -> Result<Recalculated, Error> {
         let platform = &self.state.platform;
-        let now = platform.now();
+        let now = self.as_of.unwrap_or_else(|| platform.now());
         let mut db = platform.reader().await?;
         let batch = Batch {
             program_id: self.program.program_id.as_str(),
@@ -63,47 +66,52 @@ impl Recalculation {
             limit: self.page.size + 1,
         };
         let mut standings = recalculation::list_standings(&mut db, batch, now).await?;
-        // Deciding anew needs a connection that writes: this one goes back first.
-        drop(db);
         let customer_of = |standing: &Standing| standing.member.customer_id.to_string();
         let next_token = self.page.cut(&mut standings, customer_of);
         let last = standings.last().map(customer_of);
-        let mut changes = Vec::new();
-        for standing in &standings {
-            let decision = Decision {
-                policy: &self.program.tier_policy,
-                qualification: standing.qualification(),
-                cause: Cause::Usual,
-            };
-            let verdict = decide(standing, &decision, now);
-            let Some(reason) = verdict.reason else {
-                continue;
-            };
-            let customer_id = &standing.member.customer_id;
-            if self.extent == Extent::Made {
-                // Decided again under the lock: what was posted since counts.
-                let caught_up = catch_up(&self.state, &self.program, customer_id).await?;
-                changes.extend(caught_up.and_then(|(_, change)| change));
-                continue;
+        let mut moves = Vec::new();
+        let bases = basis::of_many(&self.state, &mut db, &standings, now).await?;
+        for (standing, basis) in standings.iter().zip(bases) {
+            let verdict = decide(standing, &basis, Cause::Usual, now);
+            if let Some(reason) = verdict.reason {
+                moves.push(TierChangeRow {
+                    customer_id: standing.member.customer_id.clone(),
+                    revision: 0,
+                    program_id: standing.member.program_id.clone(),
+                    from_tier: standing.tier.clone(),
+                    to_tier: verdict.tier,
+                    reason: reason.to_owned(),
+                    points: basis.earned.amount,
+                    changed_at: now,
+                    actor: String::new(),
+                    remark: String::new(),
+                    policy_version: basis.version.version,
+                });
             }
-            changes.push(TierChangeRow {
-                customer_id: customer_id.clone(),
-                revision: 0,
-                program_id: standing.member.program_id.clone(),
-                from_tier: standing.tier.clone(),
-                to_tier: verdict.tier,
-                reason: reason.to_owned(),
-                points: decision.qualification.points,
-                changed_at: now,
-                actor: String::new(),
-                remark: String::new(),
-            });
         }
+        // Deciding anew needs a connection that writes: this one goes back first.
+        drop(db);
+        let changes = match self.extent {
+            Extent::Told => moves,
+            Extent::Made => self.made(moves).await?,
+        };
         Ok(Recalculated {
             members: standings.len(),
             changes,
             last: last.filter(|_| !next_token.is_empty()),
             next_token,
         })
+    }
+
+    /// Decides again, each under the customer's lock: what was posted since counts.
+    async fn made(&self, moves: Vec<TierChangeRow>) -> Result<Vec<TierChangeRow>, Error> {
+        let mut changes = Vec::with_capacity(moves.len());
+        for told in moves {
+            let program_id = &self.program.program_id;
+            let caught_up =
+                catch_up(&self.state, program_id, &told.customer_id, Cause::Usual).await?;
+            changes.extend(caught_up.and_then(|caught_up| caught_up.change));
+        }
+        Ok(changes)
     }
 }

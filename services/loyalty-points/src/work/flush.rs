@@ -2,7 +2,7 @@
 
 use super::{Kept, RowState, Work};
 use crate::store::lots::{self, NewLot};
-use crate::store::{entries, members, postings};
+use crate::store::{entries, members, postings, purchases};
 
 impl Work<'_> {
     /// Writes what was noted. [`common::Error::Contended`] means that another transaction has posted one of the sources
@@ -10,6 +10,7 @@ impl Work<'_> {
     pub async fn flush(&mut self) -> Result<(), common::Error> {
         self.write_postings().await?;
         self.write_lots().await?;
+        self.write_purchases().await?;
         self.write_members().await?;
         // What is written can no longer be undone here.
         self.direct |= !self.changes.is_empty();
@@ -27,6 +28,15 @@ impl Work<'_> {
         entries::insert(self.tx, &self.entries).await?;
         self.postings.clear();
         self.entries.clear();
+        Ok(())
+    }
+
+    async fn write_purchases(&mut self) -> Result<(), common::Error> {
+        if !self.purchases.is_empty() {
+            purchases::insert(self.tx, &self.purchases).await?;
+            self.purchases.clear();
+            self.direct = true;
+        }
         Ok(())
     }
 

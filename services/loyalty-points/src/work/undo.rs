@@ -20,6 +20,7 @@ pub struct Mark {
     changes: usize,
     postings: usize,
     entries: usize,
+    purchases: usize,
     gathered: Gathered,
     direct_before: bool,
 }
@@ -40,6 +41,7 @@ impl Work<'_> {
             changes: self.changes.len(),
             postings: self.postings.len(),
             entries: self.entries.len(),
+            purchases: self.purchases.len(),
             gathered,
         })
     }
@@ -68,6 +70,7 @@ impl Work<'_> {
             Care::Thorough => {
                 self.postings.clear();
                 self.entries.clear();
+                self.purchases.clear();
                 self.changes.clear();
                 self.customers.clear();
                 self.sources.clear();
@@ -96,6 +99,7 @@ impl Work<'_> {
         }
         self.postings.truncate(mark.postings);
         self.entries.truncate(mark.entries);
+        self.purchases.truncate(mark.purchases);
         self.tx.forget_since(mark.gathered);
     }
 

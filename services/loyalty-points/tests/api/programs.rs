@@ -13,6 +13,7 @@ fn program(program_id: &str) -> pb::Program {
         name: name.to_owned(),
         rank,
         threshold,
+        ..Default::default()
     };
     pb::Program {
         program_id: program_id.to_owned(),
@@ -29,6 +30,7 @@ fn program(program_id: &str) -> pb::Program {
         tier_policy: Some(pb::TierPolicy {
             window_days: 0,
             tiers: vec![tier("Blue", 1, 0), tier("Senator", 2, 50)],
+            ..Default::default()
         }),
         created_at: None,
     }
