@@ -4,6 +4,8 @@ mod adjustments;
 mod audit;
 mod batch_post;
 mod batches;
+mod complaints;
+mod complaints_at_once;
 mod disorder;
 mod extensions;
 mod feed;
