@@ -69,7 +69,11 @@ impl Refusal {
     /// Whether the service promises the same refusal to whoever repeats the request.
     pub fn is_stored(&self) -> bool {
         let unheard_of = self.reason == "MEMBER_NOT_FOUND" || self.reason == "CUSTOMER_NOT_FOUND";
-        !unheard_of && self.code != Code::InvalidArgument && !self.is_passing()
+        let is_definitive = matches!(
+            self.code,
+            Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition | Code::OutOfRange
+        );
+        is_definitive && !unheard_of
     }
 }
 
