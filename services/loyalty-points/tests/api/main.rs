@@ -7,6 +7,7 @@ mod batches;
 mod complaints;
 mod complaints_at_once;
 mod disorder;
+mod dry_holds;
 mod extensions;
 mod feed;
 mod holds;
