@@ -232,6 +232,7 @@ impl Generator {
                         nanos: i32::try_from(timeout % 1_000_000).expect("below a second") * 1_000,
                     }),
                     reason,
+                    dry_run: self.dry(),
                     ..Default::default()
                 })
             }
@@ -245,6 +246,7 @@ impl Generator {
                     points: self.rng.random_range(1..=40),
                     r#final: self.rng.random_bool(0.3),
                     reason,
+                    dry_run: self.dry(),
                     ..Default::default()
                 })
             }
@@ -256,6 +258,7 @@ impl Generator {
                     customer_id,
                     hold_id,
                     reason,
+                    dry_run: self.dry(),
                     ..Default::default()
                 })
             }

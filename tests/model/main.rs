@@ -51,7 +51,7 @@ use crate::service::{CLUB, Service};
 /// Operations on the same customers; then come others, so that histories stay short enough to be looked into.
 const ROUND: usize = 400;
 const CUSTOMERS: usize = 4;
-const CALLERS: usize = 8;
+const CALLERS: usize = 16;
 /// So many changes meet every refusal that matters.
 const ENOUGH: usize = 500;
 /// How long points of the default program can be spent.

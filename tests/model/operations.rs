@@ -142,10 +142,10 @@ impl Request {
             Self::Transfer(it) => Some(&mut it.dry_run),
             Self::Extend(it) => Some(&mut it.dry_run),
             Self::Reverse(it) => Some(&mut it.dry_run),
+            Self::Authorize(it) => Some(&mut it.dry_run),
+            Self::Capture(it) => Some(&mut it.dry_run),
+            Self::Void(it) => Some(&mut it.dry_run),
             Self::Enroll(_)
-            | Self::Authorize(_)
-            | Self::Capture(_)
-            | Self::Void(_)
             | Self::Balance(_)
             | Self::Lots(_)
             | Self::Transactions(_)
