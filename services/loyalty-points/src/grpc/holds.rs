@@ -129,6 +129,9 @@ impl Posting for VoidHold {
 fn told(run: Run, mut held: Held) -> Held {
     if run == Run::Dry && held.hold.revision == held.posted.written.posting.revision {
         held.hold.hold.hold_id.clear();
+        for entry in &mut held.posted.written.entries {
+            entry.hold_id = None;
+        }
     }
     held.posted = run.told(held.posted);
     held

@@ -1,0 +1,135 @@
+//! Answers in a form that can be compared: refusals by their details, and responses without what cannot be foretold.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use api::loyalty::v1 as pb;
+use common::time::Timestamp;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::operations::Response;
+
+/// Why a call was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: Code,
+    pub reason: String,
+    pub metadata: BTreeMap<String, String>,
+    /// The fields that are invalid.
+    pub fields: Vec<String>,
+}
+
+/// What a call came to.
+pub type Answer = Result<Response, Refusal>;
+
+impl Refusal {
+    pub fn new(code: Code, reason: &str) -> Self {
+        Self {
+            code,
+            reason: reason.to_owned(),
+            metadata: BTreeMap::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    pub fn invalid(field: &str) -> Self {
+        Self {
+            fields: vec![field.to_owned()],
+            ..Self::new(Code::InvalidArgument, "INVALID_REQUEST")
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Display) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// The refusal that a status tells of; none if it did not come from a handler of ours, as when a connection
+    /// was cut.
+    pub fn of(status: &Status) -> Option<Self> {
+        let info = status.get_details_error_info()?;
+        Some(Self {
+            code: status.code(),
+            reason: info.reason,
+            metadata: info.metadata.into_iter().collect(),
+            fields: testkit::violations(status),
+        })
+    }
+
+    /// Whether the same request may well fare better: nothing was decided.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self.code,
+            Code::Unavailable | Code::Aborted | Code::ResourceExhausted | Code::DeadlineExceeded
+        )
+    }
+
+    /// Whether the service promises the same refusal to whoever repeats the request.
+    pub fn is_stored(&self) -> bool {
+        let unheard_of = self.reason == "MEMBER_NOT_FOUND" || self.reason == "CUSTOMER_NOT_FOUND";
+        let is_definitive = matches!(
+            self.code,
+            Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition | Code::OutOfRange
+        );
+        is_definitive && !unheard_of
+    }
+}
+
+pub fn stamp(micros: i64) -> prost_types::Timestamp {
+    Timestamp::from_micros(micros).into()
+}
+
+pub fn micros(stamp: &prost_types::Timestamp) -> i64 {
+    Timestamp::try_from(stamp).expect("an instant").micros()
+}
+
+/// The contract says what a posting's lines are, not in which order they come.
+pub fn sort_entries(posting: &mut pb::LedgerTransaction) {
+    posting.entries.sort_by(|a, b| {
+        let key = |entry: &pb::LedgerEntry| {
+            (
+                entry.account,
+                entry.lot_id.clone(),
+                entry.hold_id.clone(),
+                entry.points,
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+}
+
+/// Whether an answer is the one expected.
+pub fn agrees(expected: &Answer, told: &Answer) -> bool {
+    match (expected, told) {
+        (Ok(expected), Ok(told)) => comparable(expected, told) == *expected,
+        (Err(expected), Err(told)) => expected == told,
+        _ => false,
+    }
+}
+
+/// An answer as far as it can be foretold.
+pub fn comparable(expected: &Response, told: &Response) -> Response {
+    let mut told = told.clone();
+    told.tokens().into_iter().for_each(String::clear);
+    let mut expected = expected.clone();
+    let foretold = expected.postings().into_iter().map(|it| it.clone());
+    for (foretold, posting) in foretold.collect::<Vec<_>>().iter().zip(told.postings()) {
+        unidentified(foretold, posting);
+    }
+    told
+}
+
+/// Postings that the caller did not ask for, such as write-offs, have ids that only the service knows.
+pub fn unidentified(foretold: &pb::LedgerTransaction, posting: &mut pb::LedgerTransaction) {
+    sort_entries(posting);
+    if foretold.transaction_id.is_empty() {
+        posting.transaction_id.clear();
+        posting.revision = 0;
+    }
+    if foretold.source_ref.is_empty() && posting.source_type == "transfer" {
+        // Of a dry run: the posting in the giver's ledger will not have been.
+        posting.source_ref.clear();
+    }
+}

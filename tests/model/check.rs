@@ -1,0 +1,307 @@
+//! Replays a history on the model and compares every answer.
+//!
+//! Changes are replayed in the order of their revisions. Everything else, refusals, dry runs and reads, must be what
+//! the model says at some version of the customer between those that the caller can know to be past and those that
+//! began only afterwards, and never at an older version than an answer given before it began.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::answers::{Answer, agrees, comparable};
+use crate::history::Event;
+use crate::model::{Customer, Micros, World, apply, program};
+use crate::operations::{Request, Response, Told};
+use crate::order::Order;
+
+/// What was compared.
+#[derive(Debug, Default)]
+pub struct Compared {
+    pub changes: usize,
+    pub refusals: usize,
+    pub dry_runs: usize,
+    pub reads: usize,
+    pub reasons: BTreeMap<String, usize>,
+}
+
+impl Compared {
+    /// Adds another count.
+    pub fn add(&mut self, other: Self) {
+        self.changes += other.changes;
+        self.refusals += other.refusals;
+        self.dry_runs += other.dry_runs;
+        self.reads += other.reads;
+        for (reason, times) in other.reasons {
+            *self.reasons.entry(reason).or_default() += times;
+        }
+    }
+}
+
+/// A history that is being replayed.
+struct Replay<'a> {
+    events: &'a [Event],
+    order: Order,
+    world: World,
+    /// Each customer after none, one, two … changes.
+    versions: BTreeMap<String, Vec<Customer>>,
+}
+
+/// Compares everything; the error tells the first difference.
+pub fn check(world: World, events: &[Event]) -> Result<Compared, String> {
+    let versions = world.customers.iter();
+    let versions = versions
+        .map(|(id, customer)| (id.clone(), vec![customer.clone()]))
+        .collect();
+    let mut replay = Replay {
+        events,
+        order: Order::of(events)?,
+        world,
+        versions,
+    };
+    replay.changes()?;
+    replay.sources()?;
+    replay.observations()
+}
+
+impl Replay<'_> {
+    fn changes(&mut self) -> Result<(), String> {
+        for n in std::mem::take(&mut self.order.all) {
+            let event = &self.events[n];
+            let told = event.answer.as_ref().map(|it| (it.told(), it.instant()));
+            let (told, instant) = told.expect("changes were made");
+            let now = instant.expect("changes tell when they were made");
+            let mut after = self.world.clone();
+            let expected = apply(&mut after, &event.request, &told, now);
+            // Who was a member before is told since when.
+            let is_within =
+                event.window.contains(now) || matches!(event.request, Request::Enroll(_));
+            if !is_within || !agrees(&expected, &event.answer) {
+                return Err(self.difference(event, now, &expected));
+            }
+            after.assert_sound();
+            for customer_id in event.request.customers() {
+                let customer = after.customers[customer_id].clone();
+                self.versions
+                    .entry(customer_id.to_owned())
+                    .or_default()
+                    .push(customer);
+            }
+            self.world = after;
+        }
+        Ok(())
+    }
+
+    /// A source earns once, and whoever is told so is told by which posting.
+    fn sources(&self) -> Result<(), String> {
+        let mut earned: BTreeMap<(String, String), (&Event, String)> = BTreeMap::new();
+        let key = |event: &Event| match &event.request {
+            Request::Earn(earn) => {
+                let program_id = program(&earn.program_id).to_owned();
+                Some((
+                    program_id,
+                    format!("{}/{}", earn.source_type, earn.source_ref),
+                ))
+            }
+            _ => None,
+        };
+        for event in self
+            .events
+            .iter()
+            .filter(|event| event.request.has_effect())
+        {
+            if let (Some(key), Ok(response)) = (key(event), &event.answer) {
+                let id = response.told().transaction_id;
+                if let Some((other, _)) = earned.insert(key, (event, id)) {
+                    return Err(format!("a source earned twice: {other:#?}\n{event:#?}"));
+                }
+            }
+        }
+        for event in self.events {
+            let Some((earning, id)) = key(event).and_then(|key| earned.get(&key)) else {
+                if is_source_refusal(event) {
+                    return Err(format!("the source never earned: {event:#?}"));
+                }
+                continue;
+            };
+            let says = event
+                .answer
+                .as_ref()
+                .err()
+                .and_then(|it| it.metadata.get("transaction_id"));
+            let wrong = if is_source_refusal(event) {
+                says != Some(id) || earning.started > event.ended
+            } else {
+                event.answer.is_ok() && earning.ended < event.started
+            };
+            if wrong {
+                return Err(format!(
+                    "the source had earned by: {earning:#?}\nbut: {event:#?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever changed nothing, in the order in which it began.
+    fn observations(&self) -> Result<Compared, String> {
+        let mut compared = Compared::default();
+        let mut observations: Vec<_> = self.events.iter().filter(|it| !is_change(it)).collect();
+        observations.sort_by_key(|event| event.started);
+        compared.changes = self.events.len() - observations.len();
+        // By customer: when an answer was given, and at least which version it came from.
+        let mut answered: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
+        for event in observations {
+            if let Ok(Response::Transactions(page)) = &event.answer
+                && !page
+                    .transactions
+                    .is_sorted_by(|a, b| a.revision > b.revision)
+            {
+                return Err(format!("the latest does not come first: {event:#?}"));
+            }
+            match &event.answer {
+                Err(refusal) => {
+                    compared.refusals += 1;
+                    *compared.reasons.entry(refusal.reason.clone()).or_default() += 1;
+                }
+                Ok(_) if event.request.is_read() => compared.reads += 1,
+                Ok(_) => compared.dry_runs += 1,
+            }
+            let customers = event.request.customers();
+            let mut ranges = Vec::new();
+            for customer_id in &customers {
+                let (from, to) = self.versions_known_to(event, customer_id);
+                let before = answered.get(customer_id).into_iter().flatten();
+                let before = before.filter(|(ended, _)| *ended < event.started);
+                let from = before.map(|(_, version)| *version).fold(from, usize::max);
+                ranges.push((from, to));
+            }
+            let Some(versions) = self.explain(event, &ranges) else {
+                return Err(self.unexplained(event, &ranges));
+            };
+            if let [customer_id] = customers[..] {
+                answered
+                    .entry(customer_id)
+                    .or_default()
+                    .push((event.ended, versions[0]));
+            }
+        }
+        Ok(compared)
+    }
+
+    /// The first and last version of a customer that a call can have seen.
+    fn versions_known_to(&self, event: &Event, customer_id: &str) -> (usize, usize) {
+        let Some(order) = self.order.of.get(customer_id) else {
+            return (0, 0);
+        };
+        let is_past = |n: &usize| self.events[*n].ended < event.started;
+        let is_to_come = |n: &usize| self.events[*n].started > event.ended;
+        let from = order
+            .iter()
+            .rposition(is_past)
+            .map_or(0, |position| position + 1);
+        let to = order.iter().position(is_to_come).unwrap_or(order.len());
+        (from, to)
+    }
+
+    /// The earliest versions at which the model says the same; for two customers all combinations are tried.
+    fn explain(&self, event: &Event, ranges: &[(usize, usize)]) -> Option<Vec<usize>> {
+        let (from, to) = ranges[0];
+        let (other_from, other_to) = ranges.get(1).copied().unwrap_or((0, 0));
+        for version in from..=to {
+            for other in other_from..=other_to {
+                let versions = [version, other];
+                let said = |(_, expected): &(Micros, Answer)| {
+                    // Sources are looked into on their own: they belong to no customer.
+                    let by_source = is_source_refusal(event) && expected.is_ok();
+                    by_source || agrees(expected, &event.answer)
+                };
+                if self.said_at(event, &versions).iter().any(said) {
+                    return Some(versions.to_vec());
+                }
+            }
+        }
+        None
+    }
+
+    /// What the model says to a request at versions of its customers, at each instant that it may have seen.
+    fn said_at(&self, event: &Event, versions: &[usize]) -> Vec<(Micros, Answer)> {
+        let mut world = World {
+            customers: BTreeMap::new(),
+            programs: self.world.programs.clone(),
+        };
+        for (customer_id, version) in event.request.customers().into_iter().zip(versions) {
+            let customer = self.versions[customer_id][*version].clone();
+            world.customers.insert(customer_id.to_owned(), customer);
+        }
+        let (told, instant) = match &event.answer {
+            Ok(response) => (response.told(), response.instant()),
+            Err(_) => (Told::default(), None),
+        };
+        let instants = match instant {
+            // A read tells the instant it was asked about, whenever that is.
+            Some(at) if event.window.contains(at) || event.request.is_read() => vec![at],
+            Some(_) => Vec::new(),
+            None => {
+                let named = event.request.instants();
+                event
+                    .window
+                    .instants(world.turning_points().into_iter().chain(named))
+            }
+        };
+        let say = |at| (at, apply(&mut world.clone(), &event.request, &told, at));
+        instants.into_iter().map(say).collect()
+    }
+
+    fn difference(&self, event: &Event, now: Micros, expected: &Answer) -> String {
+        let told = match (&event.answer, expected) {
+            (Ok(told), Ok(expected)) => Ok(comparable(expected, told)),
+            (told, _) => told.clone(),
+        };
+        let mut text = format!(
+            "request: {:#?}\nat {now} of {:?}\n{}",
+            event.request,
+            event.window,
+            differing(&format!("{told:#?}"), &format!("{expected:#?}")),
+        );
+        for customer_id in event.request.customers() {
+            let before = &self.world.customers.get(customer_id);
+            write!(text, "{customer_id} before: {before:#?}").expect("texts grow");
+        }
+        text
+    }
+
+    fn unexplained(&self, event: &Event, ranges: &[(usize, usize)]) -> String {
+        let mut text = format!("{event:#?}\nversions {ranges:?}:");
+        let (from, to) = ranges[0];
+        for version in from..=to {
+            let other = ranges.get(1).map_or(0, |range| range.0);
+            for (at, said) in self.said_at(event, &[version, other]) {
+                write!(text, "\nversion {version} at {at}: {said:#?}").expect("texts grow");
+            }
+        }
+        text
+    }
+}
+
+fn is_change(event: &Event) -> bool {
+    event.answer.is_ok() && event.request.has_effect()
+}
+
+fn is_source_refusal(event: &Event) -> bool {
+    let refusal = event.answer.as_ref().err();
+    refusal.is_some_and(|refusal| refusal.reason == "SOURCE_ALREADY_POSTED")
+}
+
+/// Both texts, with the lines marked in which they differ.
+fn differing(told: &str, expected: &str) -> String {
+    let (told, expected): (Vec<_>, Vec<_>) = (told.lines().collect(), expected.lines().collect());
+    let mut text = String::new();
+    for n in 0..told.len().max(expected.len()) {
+        let (told, expected) = (told.get(n).unwrap_or(&""), expected.get(n).unwrap_or(&""));
+        if told == expected {
+            writeln!(text, "  {told}").expect("texts grow");
+        } else {
+            writeln!(text, "- told     {told}\n+ expected {expected}").expect("texts grow");
+        }
+    }
+    text
+}

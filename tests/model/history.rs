@@ -1,0 +1,157 @@
+//! What happened: calls with their answers, when each began and ended, and what the clock showed meanwhile.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::TimeDelta;
+use common::time::{Clock as _, SystemClock};
+use testkit::FakeClock;
+
+use crate::answers::Answer;
+use crate::operations::Request;
+
+/// A call that came to an end.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub request: Request,
+    pub answer: Answer,
+    /// Ticks of one counter for all callers: who ended before another began is known for sure.
+    pub started: u64,
+    pub ended: u64,
+    pub window: Window,
+}
+
+/// The instants at which a call may have been decided.
+#[derive(Debug, Clone)]
+pub enum Window {
+    /// One of those that the clock showed.
+    Shown(Vec<i64>),
+    /// Any between two, both included.
+    Between(i64, i64),
+}
+
+impl Window {
+    pub fn contains(&self, instant: i64) -> bool {
+        match self {
+            Self::Shown(instants) => instants.contains(&instant),
+            Self::Between(from, to) => (*from..=*to).contains(&instant),
+        }
+    }
+
+    /// Instants that stand for all: nothing turns between two of the turning points.
+    pub fn instants(&self, turning_points: impl IntoIterator<Item = i64>) -> Vec<i64> {
+        match self {
+            Self::Shown(instants) => instants.clone(),
+            Self::Between(from, to) => {
+                let within = turning_points.into_iter();
+                let within = within.filter(|instant| from < instant && instant <= to);
+                std::iter::once(*from).chain(within).collect()
+            }
+        }
+    }
+}
+
+/// The clock that the service goes by.
+pub enum Time {
+    /// One that obeys, with all that it ever showed.
+    Fake(FakeClock, Mutex<Vec<i64>>),
+    /// The machine's.
+    Machine,
+}
+
+/// When a call began.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    tick: u64,
+    /// How often a fake clock was set by then, or what the machine's showed.
+    clock: i64,
+}
+
+impl Time {
+    pub fn fake(clock: FakeClock) -> Self {
+        let shown = Mutex::new(vec![clock.now().micros()]);
+        Self::Fake(clock, shown)
+    }
+
+    pub fn now(&self) -> i64 {
+        match self {
+            Self::Fake(clock, _) => clock.now().micros(),
+            Self::Machine => SystemClock.now().micros(),
+        }
+    }
+
+    /// Moves a clock that obeys.
+    pub fn jump(&self, by: TimeDelta) {
+        if let Self::Fake(clock, shown) = self {
+            // Under the lock, so that no call misses an instant that it may have seen.
+            let mut shown = shown.lock().expect("nobody panics here");
+            clock.advance(by);
+            shown.push(clock.now().micros());
+        }
+    }
+
+    fn mark(&self) -> i64 {
+        match self {
+            Self::Fake(_, shown) => {
+                let times = shown.lock().expect("nobody panics here").len();
+                i64::try_from(times).expect("few")
+            }
+            Self::Machine => self.now(),
+        }
+    }
+
+    fn since(&self, mark: i64) -> Window {
+        match self {
+            Self::Fake(_, shown) => {
+                let shown = shown.lock().expect("nobody panics here");
+                let first = usize::try_from(mark - 1).expect("one is shown from the start");
+                let mut instants = shown[first..].to_vec();
+                instants.dedup();
+                Window::Shown(instants)
+            }
+            Self::Machine => Window::Between(mark, self.now()),
+        }
+    }
+}
+
+/// The calls of all callers.
+pub struct History {
+    pub time: Time,
+    ticks: AtomicU64,
+    events: Mutex<Vec<Event>>,
+}
+
+impl History {
+    pub fn new(time: Time) -> Self {
+        Self {
+            time,
+            ticks: AtomicU64::new(0),
+            events: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A call begins.
+    pub fn begin(&self) -> Start {
+        Start {
+            clock: self.time.mark(),
+            tick: self.ticks.fetch_add(1, Ordering::SeqCst),
+        }
+    }
+
+    /// A call that began then has been answered.
+    pub fn end(&self, start: Start, request: &Request, answer: &Answer) {
+        let event = Event {
+            request: request.clone(),
+            answer: answer.clone(),
+            started: start.tick,
+            ended: self.ticks.fetch_add(1, Ordering::SeqCst),
+            window: self.time.since(start.clock),
+        };
+        self.events.lock().expect("nobody panics here").push(event);
+    }
+
+    /// All of them so far; the next ones start from an empty list.
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.events.lock().expect("nobody panics here"))
+    }
+}

@@ -1,0 +1,244 @@
+//! Model checker of the points ledger.
+//!
+//! Many callers do random things at once to a few members over gRPC: `driver` delivers what `generate` makes up, in
+//! every way networks have, while the clock jumps and the service is killed. Afterwards `check` puts the changes in
+//! the order of their revisions (`order`), replays them one by one on a `model` of the contract, and compares every
+//! answer, refusals included, and in the end all that can be read. The design is that of Jepsen's checker for
+//! `TigerBeetle`.
+//!
+//! # Running it
+//! Each run prints its seed. `MODEL_SEED=7 cargo test -p journeys --test model` makes the same requests again (how
+//! they meet is up to the scheduler), and `MODEL_OPERATIONS=100000` makes a longer run.
+//!
+//! # Adding an operation
+//! - `operations.rs`: an arm of `Request` with its call, and one of `Response` with the ids that it tells. The compiler
+//!   names the rest: whose history it touches, where its `request_id`, reason, tokens and postings are.
+//! - `generate.rs`: an arm of `Operation` with its weight, and one that makes a request up.
+//! - `model.rs`: an arm of `apply`, and the rule itself as a function of `Step` in the file of its family.
+//!
+//! # Invariant
+//! The model shares no code with the service.
+
+mod answers;
+mod check;
+mod driver;
+mod generate;
+mod history;
+mod model;
+mod operations;
+mod order;
+mod service;
+mod tampered;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use api::loyalty::v1 as pb;
+use rand::rngs::StdRng;
+use rand::{RngCore as _, SeedableRng as _};
+use rstest::rstest;
+use testkit::Backend::{self, Postgres, Sqlite};
+
+use crate::answers::micros;
+use crate::check::{Compared, check};
+use crate::driver::{Drive, Load};
+use crate::generate::Generator;
+use crate::history::{History, Time};
+use crate::model::{Customer, DAY, Member, World};
+use crate::operations::Request;
+use crate::service::{CLUB, Service};
+
+/// Operations on the same customers; then come others, so that histories stay short enough to be looked into.
+const ROUND: usize = 400;
+const CUSTOMERS: usize = 4;
+const CALLERS: usize = 16;
+/// So many changes meet every refusal that matters.
+const ENOUGH: usize = 500;
+/// How long points of the default program can be spent.
+const VALIDITY: i64 = 730 * DAY;
+
+/// A run as asked for.
+struct Run {
+    seed: u64,
+    operations: usize,
+    load: Load,
+    /// The length of time that matters, in microseconds.
+    unit: i64,
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
+    let run = Run {
+        seed: seed(),
+        operations: operations(backend, 3_200),
+        load: Load {
+            operations: ROUND,
+            kill_every: 300,
+        },
+        unit: 3_600_000_000,
+    };
+    let compared = start(run, Service::start_here(backend).await).await;
+    if compared.changes < ENOUGH {
+        return;
+    }
+    // A run that meets none of these proves nothing about them.
+    for reason in [
+        "INSUFFICIENT_POINTS",
+        "MEMBER_NOT_FOUND",
+        "HOLD_EXPIRED",
+        "ALREADY_REVERSED",
+        "REVERSAL_EXCEEDED",
+        "REVERSAL_NOT_COVERED",
+        "SOURCE_ALREADY_POSTED",
+    ] {
+        assert!(
+            compared.reasons.contains_key(reason),
+            "no {reason}: {compared:#?}"
+        );
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_that_of_the_model_however_often_the_service_is_killed(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
+    let run = Run {
+        seed: seed(),
+        operations: operations(backend, 1_200),
+        load: Load {
+            operations: ROUND,
+            kill_every: 130,
+        },
+        unit: 20_000,
+    };
+    start(run, Service::start_apart(backend).await).await;
+}
+
+fn seed() -> u64 {
+    number("MODEL_SEED").unwrap_or_else(|| StdRng::from_os_rng().next_u64())
+}
+
+/// As many as asked for; by default as many as SQLite does in half a minute on a busy machine, and half of that on
+/// PostgreSQL, which is asked more often for each.
+fn operations(backend: Backend, default: usize) -> usize {
+    let default = match backend {
+        Sqlite => default,
+        Postgres => default / 2,
+    };
+    let asked = number("MODEL_OPERATIONS").map(|number| usize::try_from(number).expect("few"));
+    asked.unwrap_or(default)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {value}")),
+    )
+}
+
+/// Drives and checks one set of customers after the other.
+async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
+    println!(
+        "MODEL_SEED={} MODEL_OPERATIONS={}",
+        run.seed, run.operations
+    );
+    service.open_club().await;
+    let rounds = run.operations.div_ceil(ROUND);
+    let mut worlds = Vec::new();
+    // Before any kill: a killed service keeps the lease on the feed for a while.
+    for round in 0..rounds {
+        worlds.push(world(&service, round).await);
+    }
+    let history = History::new(time);
+    let mut seeds = StdRng::seed_from_u64(run.seed);
+    let mut compared = Compared::default();
+    for world in worlds {
+        let customers: Vec<_> = world.customers.keys().cloned().collect();
+        let generator = |seed| Generator {
+            rng: StdRng::seed_from_u64(seed),
+            customers: customers.clone(),
+            unit: run.unit,
+        };
+        let callers = (0..CALLERS).map(|_| generator(seeds.next_u64())).collect();
+        let wrong = Drive::new(&service, &history, run.load).run(callers).await;
+        assert!(wrong.is_empty(), "MODEL_SEED={}\n{}", run.seed, wrong[0]);
+        read_all(&service, &history, &customers).await;
+        let events = history.take();
+        match check(world, &events) {
+            Ok(more) => compared.add(more),
+            Err(difference) => panic!(
+                "the service and the model part, MODEL_SEED={}\n{difference}",
+                run.seed
+            ),
+        }
+    }
+    println!("{compared:#?}");
+    compared
+}
+
+/// New customers, who are members of the default program and nothing else.
+async fn world(service: &Service, round: usize) -> World {
+    let mut customers = BTreeMap::new();
+    for number in 0..CUSTOMERS {
+        let customer_id = format!("c-{round}-{number}");
+        let since = service.welcome(&customer_id).await;
+        let member = Member::new("default", &customer_id, micros(&since));
+        let members = BTreeMap::from([("default".to_owned(), member)]);
+        customers.insert(customer_id, Customer { members });
+    }
+    let programs = [
+        ("default".to_owned(), Some(VALIDITY)),
+        (CLUB.to_owned(), None),
+    ];
+    World {
+        programs: Rc::new(BTreeMap::from(programs)),
+        customers,
+    }
+}
+
+/// Reads all there is about the customers, once nothing moves any more.
+async fn read_all(service: &Service, history: &History, customers: &[String]) {
+    for customer_id in customers {
+        for program_id in ["default", CLUB] {
+            let (program_id, customer_id) = (program_id.to_owned(), customer_id.clone());
+            let page_size = 1000;
+            let lots = pb::ListLotsRequest {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                page_size,
+                ..Default::default()
+            };
+            let postings = pb::ListTransactionsRequest {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                page_size,
+                ..Default::default()
+            };
+            let holds = pb::ListHoldsRequest {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                page_size,
+                ..Default::default()
+            };
+            let balance = pb::GetBalanceRequest {
+                program_id,
+                customer_id,
+                ..Default::default()
+            };
+            for request in [
+                Request::Lots(lots),
+                Request::Transactions(postings),
+                Request::Holds(holds),
+                Request::Balance(balance),
+            ] {
+                driver::read(service, history, &request).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Earn, redeem, adjust, transfer, extend.
+
+use api::loyalty::v1 as pb;
+use pb::{LedgerAccount as Account, TransactionKind as Kind};
+use tonic::Code;
+
+use super::member::{Earning, Lot, Member, Spending, of_lot, on};
+use super::{Micros, Step, program};
+use crate::answers::{Refusal, micros, stamp};
+use crate::operations::Told;
+
+/// The source types of the ledger's own postings.
+const TRANSFER: &str = "transfer";
+
+impl Step<'_> {
+    pub fn earn(
+        &mut self,
+        request: &pb::EarnPointsRequest,
+    ) -> Result<pb::EarnPointsResponse, Refusal> {
+        let (now, told) = (self.now, self.told);
+        // A member that is none is refused before instants that make no sense together.
+        self.find(&request.program_id, &request.customer_id)?;
+        let earned_at = request.occurred_at.as_ref().map_or(now, micros);
+        let activates_at = request
+            .activates_at
+            .as_ref()
+            .map_or(earned_at, micros)
+            .max(earned_at);
+        let given = request.expires_at.as_ref().map(micros);
+        let expires_at = given.or_else(|| self.expiry(&request.program_id, activates_at));
+        if expires_at.is_some_and(|expires_at| expires_at <= activates_at) {
+            return Err(Refusal::invalid("expires_at"));
+        }
+        let member = self.open(&request.program_id, &request.customer_id)?;
+        let lot = new_lot(told, request.points, (earned_at, activates_at, expires_at));
+        let lot_id = lot.id.clone();
+        let posting = pb::LedgerTransaction {
+            source_type: request.source_type.clone(),
+            source_ref: request.source_ref.clone(),
+            rule: "direct".to_owned(),
+            ..told.posting(Kind::Earn, earned_at, &request.reason)
+        };
+        let posting = bring_in(member, lot, posting, now);
+        let earning = Earning {
+            lot_id: lot_id.clone(),
+            source: (request.source_type.clone(), request.source_ref.clone()),
+            reversed: (0, 0),
+            adjusted: 0,
+            latest: String::new(),
+        };
+        member.earnings.insert(told.transaction_id.clone(), earning);
+        Ok(pb::EarnPointsResponse {
+            transaction: Some(posting),
+            lot: Some(member.shown_lot(&lot_id, now)),
+            balance: Some(member.balance(now)),
+            consistency_token: String::new(),
+        })
+    }
+
+    pub fn redeem(
+        &mut self,
+        request: &pb::RedeemPointsRequest,
+    ) -> Result<pb::RedeemPointsResponse, Refusal> {
+        let (now, told) = (self.now, self.told);
+        let member = self.open(&request.program_id, &request.customer_id)?;
+        let allocations = spend(member, request.points, now)?;
+        let posting = told.posting(Kind::Redeem, now, &request.reason);
+        let entries = taken_to(Account::Redeemed, &allocations);
+        let posting = member.post(pb::LedgerTransaction { entries, ..posting }, now);
+        let part = |taken: &pb::LotAllocation| (taken.lot_id.clone(), taken.points, 0);
+        let spending = Spending {
+            parts: allocations.iter().map(part).collect(),
+            latest: String::new(),
+        };
+        member
+            .spendings
+            .insert(told.transaction_id.clone(), spending);
+        Ok(pb::RedeemPointsResponse {
+            transaction: Some(posting),
+            allocations,
+            balance: Some(member.balance(now)),
+            consistency_token: String::new(),
+        })
+    }
+
+    pub fn adjust(
+        &mut self,
+        request: &pb::AdjustPointsRequest,
+    ) -> Result<pb::AdjustPointsResponse, Refusal> {
+        let (now, told) = (self.now, self.told);
+        let given = request.expires_at.as_ref().map(micros);
+        self.find(&request.program_id, &request.customer_id)?;
+        let expires_at = given.or_else(|| self.expiry(&request.program_id, now));
+        if request.points > 0 && expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(Refusal::invalid("expires_at"));
+        }
+        let member = self.open(&request.program_id, &request.customer_id)?;
+        let posting = pb::LedgerTransaction {
+            reason_code: request.reason_code.clone(),
+            ..told.posting(Kind::Adjust, now, &request.reason)
+        };
+        let (mut allocations, mut lot_id) = (Vec::new(), None);
+        let posting = if request.points > 0 {
+            let lot = new_lot(told, request.points, (now, now, expires_at));
+            lot_id = Some(lot.id.clone());
+            bring_in(member, lot, posting, now)
+        } else {
+            allocations = spend(member, -request.points, now)?;
+            for taken in &allocations {
+                let lot = member.lot(&taken.lot_id);
+                lot.consumed -= taken.points;
+                lot.reversed += taken.points;
+                let of_lot = |earning: &&mut Earning| earning.lot_id == taken.lot_id;
+                if let Some(earning) = member.earnings.values_mut().find(of_lot) {
+                    earning.adjusted += taken.points;
+                }
+            }
+            let entries = taken_to(Account::Issuance, &allocations);
+            member.post(pb::LedgerTransaction { entries, ..posting }, now)
+        };
+        Ok(pb::AdjustPointsResponse {
+            transaction: Some(posting),
+            lot: lot_id.map(|lot_id| member.shown_lot(&lot_id, now)),
+            allocations,
+            balance: Some(member.balance(now)),
+            consistency_token: String::new(),
+        })
+    }
+
+    pub fn transfer(
+        &mut self,
+        request: &pb::TransferPointsRequest,
+    ) -> Result<pb::TransferPointsResponse, Refusal> {
+        let (now, told) = (self.now, self.told);
+        let sender = self
+            .open(&request.program_id, &request.customer_id)?
+            .clone();
+        self.open(&request.program_id, &request.to_customer_id)?;
+        let mut sender = sender;
+        let allocations = spend(&mut sender, request.points, now)?;
+        let entries = taken_to(Account::Clearing, &allocations);
+        let sent = pb::LedgerTransaction {
+            counterparty_customer_id: request.to_customer_id.clone(),
+            entries,
+            ..told.posting(Kind::Transfer, now, &request.reason)
+        };
+        let sent = sender.post(sent, now);
+
+        let recipient = self.find(&request.program_id, &request.to_customer_id)?;
+        let mut entries = vec![on(Account::Clearing, -request.points)];
+        let mut lot_ids = Vec::new();
+        for (n, taken) in allocations.iter().enumerate() {
+            let lot_id = told.lot_id(n);
+            let lot = Lot {
+                id: lot_id.clone(),
+                posting_id: told.received.0.clone(),
+                original: taken.points,
+                remaining: taken.points,
+                held: 0,
+                consumed: 0,
+                expired: 0,
+                reversed: 0,
+                ..sender.lot(&taken.lot_id).clone()
+            };
+            recipient.lots.push(lot);
+            entries.push(of_lot(&lot_id, taken.points));
+            entries.extend(recipient.repay(&lot_id, taken.points));
+            lot_ids.push(lot_id);
+        }
+        let received = pb::LedgerTransaction {
+            transaction_id: told.received.0.clone(),
+            revision: told.received.1,
+            source_type: TRANSFER.to_owned(),
+            source_ref: told.transaction_id.clone(),
+            rule: "received".to_owned(),
+            counterparty_customer_id: request.customer_id.clone(),
+            entries,
+            ..told.posting(Kind::Transfer, now, &request.reason)
+        };
+        let received = recipient.post(received, now);
+        let shown = |lot_id: &String| recipient.shown_lot(lot_id, now);
+        let lots = lot_ids.iter().map(shown).collect();
+        let balance = Some(sender.balance(now));
+        *self.find(&request.program_id, &request.customer_id)? = sender;
+        Ok(pb::TransferPointsResponse {
+            transaction: Some(sent),
+            received: Some(received),
+            allocations,
+            lots,
+            balance,
+            ..Default::default()
+        })
+    }
+
+    pub fn extend(
+        &mut self,
+        request: &pb::ExtendExpiryRequest,
+    ) -> Result<pb::ExtendExpiryResponse, Refusal> {
+        let (now, told) = (self.now, self.told);
+        let to = request
+            .expires_at
+            .as_ref()
+            .map(micros)
+            .expect("always asked for");
+        let program_id = program(&request.program_id).to_owned();
+        let member = self.open(&request.program_id, &request.customer_id)?;
+        let lot = member.lots.iter_mut().find(|lot| lot.id == request.lot_id);
+        let lot = lot.ok_or_else(|| {
+            Refusal::new(Code::NotFound, "LOT_NOT_FOUND").with("lot_id", &request.lot_id)
+        })?;
+        let from = match lot.expires_at {
+            Some(_) if lot.has_expired(now) => {
+                return Err(Refusal::new(Code::FailedPrecondition, "LOT_EXPIRED"));
+            }
+            Some(from) if from < to => from,
+            _ => return Err(Refusal::new(Code::FailedPrecondition, "EXPIRY_NOT_LATER")),
+        };
+        lot.expires_at = Some(to);
+        Ok(pb::ExtendExpiryResponse {
+            extension: Some(pb::ExpiryExtension {
+                program_id,
+                customer_id: request.customer_id.clone(),
+                lot_id: request.lot_id.clone(),
+                from_expires_at: Some(stamp(from)),
+                to_expires_at: Some(stamp(to)),
+                reason: request.reason.clone(),
+                extended_at: Some(stamp(now)),
+                revision: told.revision,
+            }),
+            balance: Some(member.balance(now)),
+            consistency_token: String::new(),
+        })
+    }
+}
+
+/// Takes points in the order of spending, after what has expired is written off; or tells that there are too few.
+pub fn spend(
+    member: &mut Member,
+    points: i64,
+    now: Micros,
+) -> Result<Vec<pb::LotAllocation>, Refusal> {
+    let available = member.available(now);
+    if available < points {
+        let refusal = Refusal::new(Code::FailedPrecondition, "INSUFFICIENT_POINTS");
+        return Err(refusal.with("available", available));
+    }
+    member.write_off(now, now, |_| true);
+    Ok(member.take(points, pb::LotState::Active, now))
+}
+
+pub fn taken_to(account: Account, taken: &[pb::LotAllocation]) -> Vec<pb::LedgerEntry> {
+    let mut entries: Vec<_> = taken
+        .iter()
+        .map(|it| of_lot(&it.lot_id, -it.points))
+        .collect();
+    entries.push(on(account, taken.iter().map(|it| it.points).sum()));
+    entries
+}
+
+fn new_lot(told: &Told, points: i64, times: (Micros, Micros, Option<Micros>)) -> Lot {
+    let (earned_at, activates_at, expires_at) = times;
+    Lot {
+        id: told.lot_id(0),
+        posting_id: told.transaction_id.clone(),
+        original: points,
+        remaining: points,
+        held: 0,
+        consumed: 0,
+        expired: 0,
+        reversed: 0,
+        earned_at,
+        activates_at,
+        expires_at,
+    }
+}
+
+/// Adds a new lot. Debt is repaid from it, unless it had expired before: then it is written off at once.
+fn bring_in(
+    member: &mut Member,
+    lot: Lot,
+    posting: pb::LedgerTransaction,
+    now: Micros,
+) -> pb::LedgerTransaction {
+    let (lot_id, points) = (lot.id.clone(), lot.original);
+    let had_expired = lot.has_expired(now);
+    let mut entries = vec![on(Account::Issuance, -points), of_lot(&lot_id, points)];
+    member.lots.push(lot);
+    if !had_expired {
+        entries.extend(member.repay(&lot_id, points));
+    }
+    let posting = member.post(pb::LedgerTransaction { entries, ..posting }, now);
+    member.write_off(now, now, |lot| lot.id == lot_id);
+    posting
+}

@@ -1,0 +1,224 @@
+//! Reversals of earnings and refunds of what was spent.
+
+use api::loyalty::v1 as pb;
+use pb::reverse_transaction_request::Extent;
+use pb::{LedgerAccount as Account, TransactionKind as Kind};
+use tonic::Code;
+
+use super::member::{Lot, Member, of_lot, on};
+use super::{DAY, Micros, Step};
+use crate::answers::Refusal;
+use crate::operations::Told;
+
+type Answer = Result<pb::ReverseTransactionResponse, Refusal>;
+
+impl Step<'_> {
+    pub fn reverse(&mut self, request: &pb::ReverseTransactionRequest) -> Answer {
+        let (now, told) = (self.now, self.told);
+        let member = self.open(&request.program_id, &request.customer_id)?;
+        let id = &request.transaction_id;
+        if member.spendings.contains_key(id) {
+            return refund(member, request, told, now);
+        }
+        if member.earnings.contains_key(id) {
+            return take_back(member, request, told, now);
+        }
+        let is_known = member
+            .postings
+            .iter()
+            .any(|posting| posting.transaction_id == *id);
+        let refusal = if is_known {
+            Refusal::new(Code::FailedPrecondition, "NOT_REVERSIBLE")
+        } else {
+            Refusal::new(Code::NotFound, "TRANSACTION_NOT_FOUND")
+        };
+        Err(refusal.with("transaction_id", id))
+    }
+}
+
+/// The points to return now, of `total` of which `before` were returned and `left` still can be.
+fn due(extent: Option<&Extent>, total: i64, before: i64, left: i64) -> Result<i64, Refusal> {
+    match extent {
+        None => Ok(left),
+        Some(Extent::Points(points)) if *points > left => {
+            let refusal = Refusal::new(Code::FailedPrecondition, "REVERSAL_EXCEEDED");
+            Err(refusal.with("reversible", left))
+        }
+        Some(Extent::Points(points)) => Ok(*points),
+        Some(Extent::Returned(returned)) => {
+            let of = |money: &Option<api::r#type::v1::Money>| {
+                i128::from(money.as_ref().expect("always given").micros)
+            };
+            let share = i128::from(total) * of(&returned.returned) / of(&returned.original);
+            let share = i64::try_from(share).expect("not more than the total");
+            match (share - before).min(left) {
+                ..=0 => Err(Refusal::new(Code::FailedPrecondition, "NOTHING_TO_REVERSE")),
+                points => Ok(points),
+            }
+        }
+    }
+}
+
+fn already(latest: &str) -> Refusal {
+    Refusal::new(Code::FailedPrecondition, "ALREADY_REVERSED").with("transaction_id", latest)
+}
+
+/// Takes an earning back: what its lot has left, what of it has expired, then other lots, then debt.
+fn take_back(
+    member: &mut Member,
+    request: &pb::ReverseTransactionRequest,
+    told: &Told,
+    now: Micros,
+) -> Answer {
+    let earning = member.earnings[&request.transaction_id].clone();
+    let original = member.lot(&earning.lot_id).original;
+    let (before, times) = earning.reversed;
+    let left = original - before - earning.adjusted;
+    if left == 0 && times > 0 {
+        return Err(already(&earning.latest));
+    }
+    let points = due(request.extent.as_ref(), original, before, left)?;
+
+    member.write_off(now, now, |_| true);
+    let lot = member.lot(&earning.lot_id);
+    let is_pending = lot.state(now) == pb::LotState::Pending;
+    let of_lot_left = points.min(lot.remaining);
+    let of_expired = (points - of_lot_left).min(lot.expired);
+    let spent = points - of_lot_left - of_expired;
+    lot.remaining -= of_lot_left;
+    lot.expired -= of_expired;
+    lot.reversed += of_lot_left + of_expired;
+    let mut recovered = member.take(spent, pb::LotState::Active, now);
+    let taken: i64 = recovered.iter().map(|it| it.points).sum();
+    recovered.extend(member.take(spent - taken, pb::LotState::Pending, now));
+    let owed = spent - recovered.iter().map(|it| it.points).sum::<i64>();
+    let covered = match request.policy() {
+        pb::ReversalPolicy::PendingOnly if !is_pending => 0,
+        pb::ReversalPolicy::PendingOnly => of_lot_left,
+        pb::ReversalPolicy::WithinBalance => points - owed,
+        pb::ReversalPolicy::AllowDebt | pb::ReversalPolicy::Unspecified => points,
+    };
+    let pending_only = request.policy() == pb::ReversalPolicy::PendingOnly;
+    if covered < points || (pending_only && !is_pending) {
+        let refusal = Refusal::new(Code::FailedPrecondition, "REVERSAL_NOT_COVERED");
+        return Err(refusal.with("reversible", covered));
+    }
+    member.debt += owed;
+
+    let moves = [
+        on(Account::Issuance, points),
+        of_lot(&earning.lot_id, -of_lot_left),
+        on(Account::Expired, -of_expired),
+        on(Account::Debt, -owed),
+    ];
+    let mut entries: Vec<_> = moves
+        .into_iter()
+        .filter(|entry| entry.points != 0)
+        .collect();
+    entries.extend(recovered.iter().map(|it| of_lot(&it.lot_id, -it.points)));
+    let (source_type, source_ref) = earning.source;
+    let posting = pb::LedgerTransaction {
+        source_type,
+        source_ref,
+        rule: match times {
+            0 => "reversal/direct".to_owned(),
+            times => format!("reversal/direct/{}", times + 1),
+        },
+        reverses_transaction_id: request.transaction_id.clone(),
+        entries,
+        ..told.posting(Kind::Reverse, now, &request.reason)
+    };
+    let posting = member.post(posting, now);
+    let earning = member.earnings.get_mut(&request.transaction_id);
+    let earning = earning.expect("it was found above");
+    earning.reversed = (before + points, times + 1);
+    earning.latest.clone_from(&told.transaction_id);
+    Ok(pb::ReverseTransactionResponse {
+        transaction: Some(posting),
+        recovered,
+        debt_incurred: owed,
+        balance: Some(member.balance(now)),
+        ..Default::default()
+    })
+}
+
+/// Gives what was spent back to its lots: what was taken last returns first.
+fn refund(
+    member: &mut Member,
+    request: &pb::ReverseTransactionRequest,
+    told: &Told,
+    now: Micros,
+) -> Answer {
+    let mut spending = member.spendings[&request.transaction_id].clone();
+    let total: i64 = spending.parts.iter().map(|(_, points, _)| points).sum();
+    let before: i64 = spending.parts.iter().map(|(_, _, refunded)| refunded).sum();
+    if before == total {
+        return Err(already(&spending.latest));
+    }
+    let points = due(request.extent.as_ref(), total, before, total - before)?;
+    let grace = (request.refund_policy() == pb::RefundPolicy::Grace)
+        .then(|| now + Micros::from(request.grace_days) * DAY);
+
+    let mut entries = vec![on(Account::Redeemed, -points)];
+    let (mut missing, mut expired, mut restored) = (points, 0, Vec::new());
+    for (lot_id, spent, refunded) in spending.parts.iter_mut().rev() {
+        let part = missing.min(*spent - *refunded);
+        if part == 0 {
+            continue;
+        }
+        missing -= part;
+        *refunded += part;
+        entries.push(of_lot(lot_id, part));
+        let lot = member.lot(lot_id);
+        let has_expired = lot.has_expired(now);
+        let into = match grace {
+            Some(until) if has_expired => {
+                let again = Lot {
+                    id: told.lot_id(restored.len()),
+                    posting_id: told.transaction_id.clone(),
+                    original: part,
+                    remaining: part,
+                    held: 0,
+                    consumed: 0,
+                    expired: 0,
+                    reversed: 0,
+                    expires_at: Some(until),
+                    ..lot.clone()
+                };
+                let id = again.id.clone();
+                member.lots.push(again);
+                entries.extend([of_lot(lot_id, -part), of_lot(&id, part)]);
+                id
+            }
+            _ => {
+                lot.consumed -= part;
+                lot.remaining += part;
+                lot_id.clone()
+            }
+        };
+        restored.push(member.lot(&into).allocation(part));
+        if has_expired && grace.is_none() {
+            expired += part;
+        } else {
+            entries.extend(member.repay(&into, part));
+        }
+    }
+    spending.latest.clone_from(&told.transaction_id);
+    member
+        .spendings
+        .insert(request.transaction_id.clone(), spending);
+    let posting = pb::LedgerTransaction {
+        reverses_transaction_id: request.transaction_id.clone(),
+        entries,
+        ..told.posting(Kind::Refund, now, &request.reason)
+    };
+    let posting = member.post(posting, now);
+    member.write_off(now, now, |_| true);
+    Ok(pb::ReverseTransactionResponse {
+        transaction: Some(posting),
+        balance: Some(member.balance(now)),
+        restored,
+        expired,
+        ..Default::default()
+    })
+}

@@ -1,0 +1,133 @@
+//! The order in which changes were made: each customer's by revision, transfers in two customers' at once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::history::Event;
+use crate::operations::Request;
+
+/// Which changes came when, by their place among the events.
+pub struct Order {
+    /// One order of all that agrees with everybody's.
+    pub all: Vec<usize>,
+    /// Each customer's.
+    pub of: BTreeMap<String, Vec<usize>>,
+}
+
+/// Where a change stands in a customer's history.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    /// The last revision of the change.
+    revision: i64,
+    may_be_none: bool,
+    event: usize,
+    /// The revision of the posting asked for.
+    first: i64,
+}
+
+impl Order {
+    /// Orders the changes, or tells why there is no order that callers and revisions agree on.
+    pub fn of(events: &[Event]) -> Result<Self, String> {
+        let mut keyed: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+        for (n, event) in events.iter().enumerate() {
+            let Ok(response) = &event.answer else {
+                continue;
+            };
+            if !event.request.has_effect() {
+                continue;
+            }
+            let revisions = response.revisions();
+            if revisions.len() != event.request.customers().len() {
+                return Err(format!("a change without revision: {event:#?}"));
+            }
+            let told = response.told();
+            let first = [told.revision, told.received.1];
+            for (customer_id, first) in event.request.customers().into_iter().zip(first) {
+                let Some(revision) = revisions.get(customer_id).copied() else {
+                    return Err(format!("a change with another's revision: {event:#?}"));
+                };
+                keyed.entry(customer_id.to_owned()).or_default().push(Key {
+                    revision,
+                    // Who was a member before is told the revision of the latest change.
+                    may_be_none: matches!(event.request, Request::Enroll(_)),
+                    event: n,
+                    first,
+                });
+            }
+        }
+        let mut of = BTreeMap::new();
+        for (customer_id, mut keys) in keyed {
+            keys.sort_unstable();
+            for pair in keys.windows(2) {
+                let [earlier, later] = [&pair[0], &pair[1]];
+                let overlap = later.first <= earlier.revision || later.first > later.revision;
+                if overlap && !later.may_be_none {
+                    let both = (&events[earlier.event], &events[later.event]);
+                    return Err(format!("two changes with the same revisions: {both:#?}"));
+                }
+            }
+            let order: Vec<_> = keys.into_iter().map(|key| key.event).collect();
+            check_real_time(events, &order)?;
+            of.insert(customer_id, order);
+        }
+        let all = merge(events, &of)?;
+        Ok(Self { all, of })
+    }
+}
+
+/// What was answered before something else began has the lower revision.
+fn check_real_time(events: &[Event], order: &[usize]) -> Result<(), String> {
+    let mut earliest_end: Option<usize> = None;
+    for n in order.iter().rev().copied() {
+        if let Some(later) = earliest_end
+            && events[later].ended < events[n].started
+        {
+            let (later, earlier) = (&events[later], &events[n]);
+            return Err(format!(
+                "answered before the other began, but has the higher revision: {later:#?}\n{earlier:#?}"
+            ));
+        }
+        if earliest_end.is_none_or(|later| events[n].ended < events[later].ended) {
+            earliest_end = Some(n);
+        }
+    }
+    Ok(())
+}
+
+/// Takes what is next for all customers that it touches, until nothing is left.
+fn merge(events: &[Event], of: &BTreeMap<String, Vec<usize>>) -> Result<Vec<usize>, String> {
+    let mut rest: BTreeMap<&str, VecDeque<usize>> = BTreeMap::new();
+    for (customer_id, order) in of {
+        rest.insert(customer_id, order.iter().copied().collect());
+    }
+    let mut all = Vec::new();
+    loop {
+        let heads: Vec<_> = rest
+            .values()
+            .filter_map(|queue| queue.front().copied())
+            .collect();
+        if heads.is_empty() {
+            return Ok(all);
+        }
+        let is_next = |n: &usize| {
+            let customers = events[*n].request.customers();
+            customers
+                .iter()
+                .all(|customer_id| rest[customer_id].front() == Some(n))
+        };
+        let next = heads
+            .iter()
+            .copied()
+            .filter(is_next)
+            .min_by_key(|n| events[*n].started);
+        let Some(next) = next else {
+            let heads: Vec<_> = heads.iter().map(|n| &events[*n]).collect();
+            return Err(format!("each of these came before another: {heads:#?}"));
+        };
+        for queue in rest.values_mut() {
+            if queue.front() == Some(&next) {
+                queue.pop_front();
+            }
+        }
+        all.push(next);
+    }
+}

@@ -1,0 +1,171 @@
+//! The service under test, which may be killed and started again while callers go on.
+
+use std::time::Duration;
+
+use api::customer::v1::{CustomerCreated, CustomerFacts};
+use api::loyalty::v1 as pb;
+use common::service::Service as _;
+use journeys::process::{Launch, Process, free_address};
+use loyalty_points::Loyalty;
+use pb::loyalty_service_client::LoyaltyServiceClient;
+use testkit::{Backend, Database, FeedSource, Setup, TestServer, Upstream as _};
+use tokio::sync::{Mutex, RwLock};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::history::Time;
+
+/// Who does not answer again by then never will.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+/// The program in which points never expire by themselves. Nobody is a member of it from the start.
+pub const CLUB: &str = "club";
+
+/// The service under test.
+pub struct Service {
+    pub channel: Channel,
+    customers: FeedSource,
+    host: Mutex<Option<Host>>,
+    /// Held by whoever kills it, until it is back.
+    up: RwLock<()>,
+    // Last: they outlive the service that uses them.
+    _kept: Option<(Database, tempfile::TempDir)>,
+}
+
+enum Host {
+    /// In this process, by a clock that obeys. A kill cuts its background work and refuses new calls.
+    Here(Box<TestServer<Loyalty>>),
+    /// In a process of its own, by the machine's clock. A kill is `kill -9`.
+    Apart(Box<Process>),
+}
+
+impl Service {
+    /// Starts it in this process, with its clock.
+    pub async fn start_here(backend: Backend) -> (Self, Time) {
+        let customers = FeedSource::start("customer", backend).await;
+        let setup = Setup::default();
+        let server = TestServer::<Loyalty>::start_as(backend, &[&customers], setup).await;
+        let time = Time::fake(server.clock.clone());
+        let service = Self {
+            channel: server.channel(),
+            customers,
+            host: Mutex::new(Some(Host::Here(Box::new(server)))),
+            up: RwLock::new(()),
+            _kept: None,
+        };
+        (service, time)
+    }
+
+    /// Starts it in a process of its own.
+    pub async fn start_apart(backend: Backend) -> (Self, Time) {
+        let customers = FeedSource::start("customer", backend).await;
+        let database = Database::fresh(backend, Loyalty::NAME, Loyalty::migrations).await;
+        let folder = tempfile::tempdir().expect("the temporary folder can be written");
+        let process = Process::start(Launch {
+            program: "loyalty-points",
+            api: free_address(),
+            arguments: vec![
+                format!("--database-url={}", database.url()),
+                format!("--peer-customer={}", customers.url()),
+            ],
+            folder: folder.path(),
+        });
+        let endpoint = Endpoint::from_shared(format!("http://{}", process.api));
+        let service = Self {
+            channel: endpoint.expect("an address makes a URL").connect_lazy(),
+            customers,
+            host: Mutex::new(Some(Host::Apart(Box::new(process)))),
+            up: RwLock::new(()),
+            _kept: Some((database, folder)),
+        };
+        (service, Time::Machine)
+    }
+
+    /// Kills it, whatever it is doing, and starts it again on what it left.
+    pub async fn kill_and_restart(&self) {
+        let mut host = self.host.lock().await;
+        let _down = self.up.write().await;
+        *host = Some(match host.take().expect("it is put back below") {
+            Host::Here(mut server) => {
+                server.kill().await;
+                Host::Here(Box::new((*server).restart().await))
+            }
+            Host::Apart(mut process) => {
+                let again = tokio::task::spawn_blocking(move || {
+                    process.kill();
+                    process.start_again();
+                    process
+                });
+                Host::Apart(again.await.expect("it starts again"))
+            }
+        });
+    }
+
+    /// Returns when nobody is killing it.
+    pub async fn is_up(&self) {
+        drop(self.up.read().await);
+    }
+
+    /// Makes a customer known, who is a member of the default program from then on; returns since when.
+    pub async fn welcome(&self, customer_id: &str) -> prost_types::Timestamp {
+        let facts = CustomerFacts {
+            customer_id: customer_id.to_owned(),
+            ..Default::default()
+        };
+        let created = CustomerCreated {
+            customer: Some(facts),
+        };
+        self.customers.emit(customer_id, 1, &created).await;
+        let get = pb::GetMemberRequest {
+            customer_id: customer_id.to_owned(),
+            at_least: self.customers.token(customer_id, 1),
+            ..Default::default()
+        };
+        let heard = async {
+            loop {
+                let mut client = LoyaltyServiceClient::new(self.channel.clone());
+                match client.get_member(get.clone()).await {
+                    Ok(reply) => return reply.into_inner().member.expect("a member"),
+                    Err(status) => {
+                        assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+                    }
+                }
+            }
+        };
+        let member = tokio::time::timeout(PATIENCE, heard).await;
+        let member = member.unwrap_or_else(|_| panic!("nobody hears of {customer_id}"));
+        member
+            .enrolled_at
+            .expect("members were enrolled at some time")
+    }
+
+    /// Makes the program of which customers become members by call.
+    pub async fn open_club(&self) {
+        let mut client = LoyaltyServiceClient::new(self.channel.clone());
+        let club = pb::Program {
+            program_id: CLUB.to_owned(),
+            display_name: "Club".to_owned(),
+            points_currency: "CLB".to_owned(),
+            earning_rule: Some(pb::EarningRule {
+                unit: Some(api::r#type::v1::Money {
+                    currency_code: "USD".to_owned(),
+                    micros: 1_000_000,
+                }),
+                points_per_unit: 1,
+            }),
+            validity_days: 0,
+            tier_policy: Some(pb::TierPolicy {
+                window_days: 0,
+                tiers: vec![pb::Tier {
+                    name: "Member".to_owned(),
+                    rank: 1,
+                    threshold: 0,
+                }],
+            }),
+            created_at: None,
+        };
+        let request = pb::CreateProgramRequest {
+            request_id: CLUB.to_owned(),
+            program: Some(club),
+        };
+        client.create_program(request).await.expect("it is new");
+    }
+}
