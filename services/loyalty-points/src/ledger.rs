@@ -7,6 +7,7 @@ pub mod purchases;
 pub mod reads;
 mod refunds;
 pub mod statement;
+pub mod sweep;
 pub mod transfer;
 mod write;
 

@@ -11,7 +11,8 @@
 //! whose *entries* add up to zero over the member's points, the member's debt and the accounts beside
 //! them. Postings, entries and tier changes are append-only, enforced by triggers. A lot's state and a
 //! member's tier follow from the instant of reading: nothing depends on a clean-up having run. Expired
-//! points are written off in passing, when points of the member are next spent or taken back.
+//! points are written off in passing, when points of the member are next spent or taken back, or by a sweep in the
+//! background, which also tells ahead of time of points that will expire.
 //!
 //! A *hold* sets points of lots aside, to be captured or let go. It times out by the clock too: what readers
 //! see is what it is at that instant, and the postings follow before the next decision about the member.
@@ -98,6 +99,8 @@ impl Service for Loyalty {
         )));
         let sealed = platform.clone();
         assembly.task(move |stop| audit::seal::run(sealed, stop));
+        let (swept, every) = (state.clone(), config.sweep_every);
+        assembly.task(move |stop| ledger::sweep::run(swept, every, stop));
         assembly.consume(platform, "customer", Projections::new(state))
     }
 }

@@ -3,6 +3,7 @@
 pub mod adjust;
 pub mod balance;
 pub mod chain;
+pub mod expiry;
 pub mod extension;
 pub mod forecast;
 pub mod holds;

@@ -55,6 +55,8 @@ pub struct Program {
     pub earning_rule: EarningRule,
     /// Days for which points can be spent; 0 means for ever.
     pub validity_days: i64,
+    /// How many days before points expire their member is told, the nearest first; none: never.
+    pub expiry_notice_days: Vec<i64>,
     /// Its tiers.
     pub tier_policy: TierPolicy,
     /// When it was created.

@@ -13,6 +13,7 @@ mod recalculation;
 mod redeem;
 mod reverse;
 mod statement;
+mod sweep;
 mod tier_overrides;
 mod tier_progress;
 mod transfer;
@@ -51,6 +52,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl LoyaltyService for Grpc {
     type RecalculateTiersStream = recalculation::Batches;
+    type SweepExpiryStream = sweep::Batches;
 
     async fn create_program(
         &self,
@@ -441,6 +443,13 @@ impl LoyaltyService for Grpc {
         request: Request<pb::RecalculateTiersRequest>,
     ) -> Answer<Self::RecalculateTiersStream> {
         recalculation::recalculate(&self.state, request.into_inner()).await
+    }
+
+    async fn sweep_expiry(
+        &self,
+        request: Request<pb::SweepExpiryRequest>,
+    ) -> Answer<Self::SweepExpiryStream> {
+        sweep::sweep(&self.state, request.into_inner()).await
     }
 }
 

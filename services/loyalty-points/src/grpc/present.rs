@@ -36,6 +36,11 @@ pub fn program(program: &Program) -> pb::Program {
             points_per_unit: program.earning_rule.points_per_unit,
         }),
         validity_days: small(program.validity_days),
+        expiry_notice_days: program
+            .expiry_notice_days
+            .iter()
+            .map(|days| small(*days))
+            .collect(),
         tier_policy: Some(pb::TierPolicy {
             window_days: small(policy.window_days()),
             tiers: policy.tiers().iter().map(tier).collect(),

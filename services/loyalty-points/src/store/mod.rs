@@ -1,11 +1,13 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
 pub mod balances;
+pub mod due;
 pub mod entries;
 pub mod extensions;
 pub mod holds;
 pub mod lots;
 pub mod members;
+pub mod notices;
 pub mod postings;
 pub mod programs;
 pub mod qualifying;

@@ -7,6 +7,7 @@ use common::time::Timestamp;
 
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::{Tier, TierPolicy};
+use crate::store::notices;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -39,7 +40,8 @@ pub async fn find(
         .await)?;
     let Some(row) = row else { return Ok(None) };
     let tiers = list_tiers(db, program_id).await?;
-    into_program(row, tiers).map(Some)
+    let notice_days = notices::list_days(db, program_id.as_str()).await?;
+    into_program(row, tiers, notice_days).map(Some)
 }
 
 /// Ids of programs, in order.
@@ -99,6 +101,7 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
             .await
             .map(drop))?;
     }
+    notices::insert_days(tx, program_id, &program.expiry_notice_days).await?;
     Ok(true)
 }
 
@@ -125,7 +128,11 @@ async fn list_tiers(
         .collect())
 }
 
-fn into_program(row: ProgramRow, tiers: Vec<Tier>) -> Result<Program, common::Error> {
+fn into_program(
+    row: ProgramRow,
+    tiers: Vec<Tier>,
+    expiry_notice_days: Vec<i64>,
+) -> Result<Program, common::Error> {
     let broken =
         |what: String| common::Error::Internal(format!("program {}: {what}", row.program_id));
     let window_days = row.tier_window_micros / MICROS_PER_DAY;
@@ -142,6 +149,7 @@ fn into_program(row: ProgramRow, tiers: Vec<Tier>) -> Result<Program, common::Er
         display_name: row.display_name,
         points_currency: row.points_currency,
         validity_days: row.validity_days,
+        expiry_notice_days,
         created_at: row.created_at,
     })
 }
