@@ -46,6 +46,8 @@ mod tiers;
 mod work;
 mod writer;
 
+use std::sync::Arc;
+
 use api::loyalty::v1::audit_service_server::AuditServiceServer;
 use api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
 use common::cache::{Options, VersionedCache};
@@ -53,6 +55,7 @@ use common::db::Migrations;
 use common::platform::Platform;
 use common::service::{Assembly, Service};
 
+use crate::domain::signing::SigningKey;
 use crate::programs::Programs;
 use crate::projections::Projections;
 use crate::tiers::TierStanding;
@@ -69,6 +72,7 @@ struct State {
     programs: Programs,
     tiers: VersionedCache<TierStanding>,
     writer: Writer,
+    signing_key: Option<Arc<SigningKey>>,
 }
 
 impl Service for Loyalty {
@@ -87,8 +91,13 @@ impl Service for Loyalty {
         platform: &Platform,
         assembly: &mut Assembly,
     ) -> Result<(), common::Error> {
+        let signing_key = config.signing_key()?.map(Arc::new);
+        if signing_key.is_none() {
+            tracing::info!("heads of the points ledger are not signed: no key is configured");
+        }
         let state = State {
             platform: platform.clone(),
+            signing_key,
             programs: Programs::default(),
             tiers: VersionedCache::new(&platform.cache, "tier", Options::default()),
             writer: Writer::new(platform.db.dialect(), config.posting_batch_max.into()),

@@ -5,6 +5,7 @@
 //!
 //! Invariants: a customer's postings are sealed in the order of their revisions; what is sealed never changes.
 
+pub mod heads;
 mod leaf;
 pub mod prove;
 pub mod seal;

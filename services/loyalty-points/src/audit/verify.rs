@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use super::leaf;
 use crate::domain::chain::Block;
 use crate::domain::merkle::{self, Hash, Node, bag, leaf_hash, peaks};
+use crate::domain::signing::Head;
 use crate::store::entries::EntryRow;
 use crate::store::postings::PostingRow;
 use crate::store::replay::{self, LotSums, MemberSums, Members};
@@ -39,8 +40,8 @@ pub struct Progress {
 pub struct Success {
     /// All of it.
     pub verified: Progress,
-    /// The newest block.
-    pub last: Option<BlockRow>,
+    /// The head as replayed.
+    pub head: Option<Head>,
     /// Postings that are still to be sealed.
     pub unsealed: i64,
 }
@@ -157,7 +158,7 @@ struct Replay {
 impl Replay {
     async fn run(&mut self, known: Option<KnownHead>) -> Result<Success, Stop> {
         let last = seals::find_last_block(&mut self.platform.reader().await?).await?;
-        self.blocks(last.as_ref(), known).await?;
+        let head = self.blocks(last.as_ref(), known).await?;
         let mut db = self.platform.reader().await?;
         if let Some(key) = replay::find_unsealed(&mut db).await? {
             let at = Where {
@@ -173,7 +174,7 @@ impl Replay {
         self.members().await?;
         Ok(Success {
             verified: self.verified,
-            last,
+            head,
             unsealed,
         })
     }
@@ -183,13 +184,13 @@ impl Replay {
         &mut self,
         last: Option<&BlockRow>,
         known: Option<KnownHead>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<Head>, Stop> {
         let blocks = last.map_or(0, |last| last.block + 1);
         if let Some(known) = known.filter(|known| known.blocks > blocks) {
             let description = format!("it has {} blocks, the ledger {blocks}", known.blocks);
             return Err(diverged(Kind::HeadUnknown, Where::default(), description));
         }
-        let mut before = None;
+        let (mut before, mut newest) = (None, None);
         // The complete subtrees that the tree of blocks consists of so far.
         let mut tree = Vec::new();
         for number in 0..blocks {
@@ -210,9 +211,15 @@ impl Replay {
             self.verified.blocks += 1;
             self.verified.postings += row.postings;
             self.tell().await?;
+            newest = Some(Head {
+                blocks: block.number + 1,
+                postings: block.first_sequence + block.postings - 1,
+                root: head,
+                sealed_at: row.sealed_at,
+            });
             before = Some(block);
         }
-        Ok(())
+        Ok(newest)
     }
 
     /// Replays one block with its postings.

@@ -3,6 +3,7 @@
 pub mod adjust;
 pub mod balance;
 pub mod chain;
+pub mod consistency;
 pub mod expiry;
 pub mod extension;
 pub mod forecast;
@@ -15,6 +16,7 @@ pub mod program;
 pub mod progress;
 pub mod refund;
 pub mod reversal;
+pub mod signing;
 pub mod statement;
 pub mod tiers;
 pub mod transfer;

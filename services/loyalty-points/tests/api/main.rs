@@ -6,6 +6,7 @@ mod batches;
 mod disorder;
 mod extensions;
 mod feed;
+mod heads;
 mod holds;
 mod ledger;
 mod members;
