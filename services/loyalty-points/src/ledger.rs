@@ -20,6 +20,7 @@ use common::validate::Violations;
 use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
+use crate::domain::decision::Decision;
 use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
 use crate::domain::program::{Program, ProgramId};
@@ -380,6 +381,13 @@ async fn plan_reversal<'a>(
         0 => format!("reversal/{rule}"),
         times => format!("reversal/{rule}/{}", times + 1),
     };
+    let decision = Decision::Reversal {
+        asked: extent.into(),
+        policy: policy.into(),
+        earned: lot.original,
+        reversed: before.reversed,
+        adjusted: before.adjusted,
+    };
     let plan = plan::reverse(standing.holding(), lots, &part, work.now())?;
     let origin = Origin {
         source: Some(Source {
@@ -389,6 +397,7 @@ async fn plan_reversal<'a>(
         rule,
         reason,
         reverses: Some(posting_id),
+        decision: Some(decision),
         ..Origin::default()
     };
     Ok(Change {

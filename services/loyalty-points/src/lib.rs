@@ -20,8 +20,9 @@
 //! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
 //! the clock; `RecalculateTiers` only makes known what readers would find.
 //!
-//! Postings are sealed in the background, in the order of the change feed: `audit` chains them, replays them and
-//! proves single ones.
+//! Postings are sealed in the background, in the order of the change feed: `audit` chains them, replays them,
+//! proves single ones and explains them. Heads of the chain are signed where there is a key. The key is never in the
+//! database: whoever can rewrite the ledger must not be able to sign what they make of it.
 //!
 //! # Invariants
 //! - `customers.revision` grows by one with each event about a customer; whoever changes anything of a

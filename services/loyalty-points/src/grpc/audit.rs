@@ -9,7 +9,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, parse, raw_of};
+use super::{Answer, parse, raw_of, trace};
 use crate::State;
 use crate::audit::verify::{self, Divergence, Item, Kind, KnownHead, Progress, Success};
 use crate::audit::{heads, prove, seal};
@@ -63,7 +63,7 @@ impl AuditService for Audit {
         let known = known.as_ref().map(known_head).transpose()?;
         let signing_key = self.state.signing_key.clone();
         let (items, receiver) = mpsc::channel(ITEMS_WAITING_MAX);
-        tokio::spawn(verify::replay(self.state.platform.clone(), known, items));
+        tokio::spawn(verify::replay(self.state.clone(), known, items));
         let present = move |item| present(item, signing_key.as_deref());
         let told =
             ReceiverStream::new(receiver).map(move |item| item.map(&present).map_err(Status::from));
@@ -121,6 +121,13 @@ impl AuditService for Audit {
     async fn get_head(&self, _: Request<pb::GetHeadRequest>) -> Answer<pb::GetHeadResponse> {
         let head = self.newest_head().await?;
         Ok(Response::new(pb::GetHeadResponse { head }))
+    }
+
+    async fn get_decision_trace(
+        &self,
+        request: Request<pb::GetDecisionTraceRequest>,
+    ) -> Answer<pb::GetDecisionTraceResponse> {
+        trace::get(&self.state, request.into_inner()).await
     }
 
     async fn get_signing_key(
@@ -217,6 +224,9 @@ fn diverged(divergence: Divergence) -> pb::Divergence {
         Kind::HeadUnknown => pb::DivergenceKind::HeadUnknown,
         Kind::Lot => pb::DivergenceKind::Lot,
         Kind::Balance => pb::DivergenceKind::Balance,
+        Kind::PostingImpossible => pb::DivergenceKind::PostingImpossible,
+        Kind::Hold => pb::DivergenceKind::Hold,
+        Kind::Tier => pb::DivergenceKind::Tier,
     };
     let at = divergence.at;
     pb::Divergence {
@@ -227,6 +237,7 @@ fn diverged(divergence: Divergence) -> pb::Divergence {
         transaction_id: at.posting_id,
         program_id: at.program_id,
         lot_id: at.lot_id,
+        hold_id: at.hold_id,
         description: divergence.description,
     }
 }

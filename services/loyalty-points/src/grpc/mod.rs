@@ -16,6 +16,7 @@ mod statement;
 mod sweep;
 mod tier_overrides;
 mod tier_progress;
+mod trace;
 mod transfer;
 
 use api::loyalty::v1 as pb;

@@ -9,8 +9,9 @@ use common::time::Timestamp;
 use super::holds::let_go_timed_out;
 use super::{Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
 use crate::State;
+use crate::domain::decision::Decision;
 use crate::domain::plan;
-use crate::domain::program::{Earning, Program, ProgramId};
+use crate::domain::program::{Earning, EarningRule, Program, ProgramId};
 use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
 use crate::store::members::Standing;
@@ -19,7 +20,7 @@ use crate::store::voided_purchases;
 use crate::work::Work;
 
 /// The rule of purchases.
-const BASE_RULE: &str = "base";
+pub const BASE_RULE: &str = "base";
 
 /// A purchase, as far as points go.
 #[derive(Debug)]
@@ -93,6 +94,7 @@ pub async fn recorded(
                 source_ref: purchase.transaction_id.clone(),
             }),
             rule: BASE_RULE.to_owned(),
+            decision: Some(decision(&program.earning_rule, &purchase.total)),
             ..Origin::default()
         };
         let change = Change {
@@ -146,6 +148,16 @@ pub async fn voided(
     }
     work.settle(&lock);
     Ok(())
+}
+
+/// What the points of a purchase are decided on.
+fn decision(rule: &EarningRule, total: &Money) -> Decision {
+    Decision::Purchase {
+        currency: rule.unit.currency.to_string(),
+        total_micros: total.micros,
+        unit_micros: rule.unit.micros,
+        points_per_unit: rule.points_per_unit,
+    }
 }
 
 async fn program_of(

@@ -20,9 +20,9 @@ use crate::domain::expiry;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
 use crate::store::due::{self, DuePage, DueRow};
+use crate::store::holds;
 use crate::store::members::Lock;
 use crate::store::notices::{self, NoticeRow};
-use crate::store::holds;
 use crate::work::Work;
 use crate::{State, events};
 

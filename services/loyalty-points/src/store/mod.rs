@@ -4,6 +4,7 @@ pub mod balances;
 pub mod due;
 pub mod entries;
 pub mod extensions;
+pub mod histories;
 pub mod holds;
 pub mod lots;
 pub mod members;

@@ -23,5 +23,6 @@ mod tampering;
 mod tier_overrides;
 mod tier_progress;
 mod tiers;
+mod traces;
 mod transfers;
 mod walk;
