@@ -36,7 +36,8 @@ pub fn beside(first: u64, second: u64) -> Vec<Vec<Node>> {
     found
 }
 
-/// Whether a path proves that the second tree has the first one as its beginning.
+/// Whether a path proves that the second tree has the first one as its beginning. Roots do not tell sizes: those are
+/// taken as told, which is what heads are signed for.
 pub fn verify(first: Tree, second: Tree, path: &[Hash]) -> Result<(), &'static str> {
     if first.size == 0 || first.size > second.size {
         return Err("the first head is not before the second one");

@@ -3,6 +3,7 @@
 mod adjustments;
 mod audit;
 mod batches;
+mod derived;
 mod disorder;
 mod extensions;
 mod feed;
@@ -10,6 +11,7 @@ mod heads;
 mod holds;
 mod ledger;
 mod members;
+mod notices;
 mod programs;
 mod recalculation;
 mod refunds;

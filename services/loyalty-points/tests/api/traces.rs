@@ -37,6 +37,7 @@ fn steps(traced: &pb::GetDecisionTraceResponse) -> Vec<(Kind, i64, i64)> {
     traced.steps.iter().map(told).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "goes into optional fields")]
 fn dollars(micros: i64) -> Option<Money> {
     Some(Money {
         currency_code: "USD".to_owned(),

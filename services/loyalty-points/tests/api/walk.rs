@@ -180,6 +180,9 @@ impl Walk {
 
     /// Takes a step; returns why it was refused.
     pub async fn take(&mut self, (who, step): (usize, Step)) -> Option<String> {
+        // No two steps are at one instant: which lot comes first is the same in every shop.
+        let moment = TimeDelta::milliseconds(1);
+        self.shop.server.clock.advance(moment);
         let refused = self.try_take(who, step).await.err()?;
         assert_ne!(refused.code(), tonic::Code::Internal, "{step:?}: {refused}");
         // Ids differ from shop to shop.
