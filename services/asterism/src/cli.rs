@@ -40,7 +40,7 @@ enum Command {
         #[command(flatten)]
         telemetry: TelemetryConfig,
     },
-    /// Checks offline that a posting is in the points ledger of a head.
+    /// Checks offline that a posting is in the points ledger of a head, or that one head has grown out of another.
     Verify(VerifyConfig),
 }
 

@@ -77,9 +77,10 @@ impl Suite {
         let mut peers = PeersConfig::all_at(&format!("http://{api}"));
         peers.peer_token_file.clone_from(&config.peer_token_file);
         let mut assembly = Assembly::new(peers, drain.clone());
+        let loyalty = config.loyalty.with_key_in(folder(config)?)?;
         let platforms = vec![
             add::<CustomerProfile>(&mut assembly, &config.customer, config, &clock).await?,
-            add::<Loyalty>(&mut assembly, &config.loyalty, config, &clock).await?,
+            add::<Loyalty>(&mut assembly, &loyalty, config, &clock).await?,
             add::<Segmentation>(&mut assembly, &config.segmentation, config, &clock).await?,
             add::<Feedback>(&mut assembly, &config.feedback, config, &clock).await?,
         ];
@@ -125,7 +126,7 @@ async fn add<S: Service>(
     clock: &Arc<dyn Clock>,
 ) -> Result<Platform, Error> {
     let options = PlatformOptions {
-        database_url: sqlite_url(&suite.database.data, S::NAME)?,
+        database_url: sqlite_url(folder(suite)?, S::NAME),
         database: suite.database.clone(),
         migrate: true,
         clock: clock.clone(),
@@ -137,15 +138,19 @@ async fn add<S: Service>(
     Ok(platform)
 }
 
-fn sqlite_url(folder: &Path, name: &str) -> Result<String, Error> {
+/// The data folder, made when missing.
+fn folder(suite: &SuiteConfig) -> Result<&Path, Error> {
+    let folder = suite.database.data.as_path();
     std::fs::create_dir_all(folder).map_err(|error| {
         Error::Config(format!(
             "cannot make the data folder {}: {error}",
             folder.display()
         ))
     })?;
-    Ok(format!(
-        "sqlite:{}",
-        folder.join(format!("{name}.db")).display()
-    ))
+    Ok(folder)
+}
+
+fn sqlite_url(folder: &Path, name: &str) -> String {
+    let file = folder.join(format!("{name}.db"));
+    format!("sqlite:{}", file.display())
 }

@@ -124,6 +124,12 @@ pub enum Error {
     /// What is stored of the posting is not what was sealed.
     #[error("transaction {0} is not what was sealed")]
     LedgerDiverged(String),
+    /// The ledger has not so many blocks.
+    #[error("the ledger has only {0} blocks")]
+    HeadUnknown(u64),
+    /// A stored head is not the root over the blocks up to it.
+    #[error("the head of {0} blocks is not what was sealed")]
+    HeadDiverged(u64),
     /// What can go wrong in any service.
     #[error(transparent)]
     Platform(#[from] common::Error),
@@ -259,6 +265,12 @@ impl From<Error> for Status {
             }
             Error::LedgerDiverged(id) => {
                 refuse(Code::DataLoss, "LEDGER_DIVERGED").with("transaction_id", id)
+            }
+            Error::HeadUnknown(blocks) => {
+                refuse(Code::OutOfRange, "HEAD_UNKNOWN").with("blocks", blocks)
+            }
+            Error::HeadDiverged(blocks) => {
+                refuse(Code::DataLoss, "LEDGER_DIVERGED").with("blocks", blocks)
             }
             Error::Platform(error) => return error.into(),
         };

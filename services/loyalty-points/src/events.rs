@@ -9,6 +9,7 @@ use crate::store::entries::EntryRow;
 use crate::store::extensions::ExtensionRow;
 use crate::store::holds::StoredHold;
 use crate::store::members::Member;
+use crate::store::notices::NoticeRow;
 use crate::store::postings::PostingRow;
 use crate::store::tiers::TierChangeRow;
 
@@ -54,6 +55,19 @@ pub fn expiry_extended(tx: &mut Tx, extension: &ExtensionRow) {
         extension: Some(present::extension(extension)),
     };
     tx.emit(&extension.customer_id, extension.revision, &event);
+}
+
+/// Points of a member expire soon.
+pub fn points_expiring(tx: &mut Tx, notice: &NoticeRow) {
+    let event = pb::PointsExpiring {
+        program_id: notice.program_id.clone(),
+        customer_id: notice.customer_id.to_string(),
+        lot_id: notice.lot_id.clone(),
+        points: notice.points,
+        expires_at: Some(notice.expires_at.into()),
+        notice_days: i32::try_from(notice.days).expect("days are at most 365"),
+    };
+    tx.emit(&notice.customer_id, notice.revision, &event);
 }
 
 /// A member moved to another tier.

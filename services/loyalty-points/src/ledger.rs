@@ -7,6 +7,7 @@ pub mod purchases;
 pub mod reads;
 mod refunds;
 pub mod statement;
+pub mod sweep;
 pub mod transfer;
 mod write;
 
@@ -19,6 +20,7 @@ use common::validate::Violations;
 use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
+use crate::domain::decision::Decision;
 use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
 use crate::domain::program::{Program, ProgramId};
@@ -386,6 +388,13 @@ async fn plan_reversal<'a>(
         0 => format!("reversal/{rule}"),
         times => format!("reversal/{rule}/{}", times + 1),
     };
+    let decision = Decision::Reversal {
+        asked: extent.into(),
+        policy: policy.into(),
+        earned: lot.original,
+        reversed: before.reversed,
+        adjusted: before.adjusted,
+    };
     let plan = plan::reverse(standing.holding(), lots, &part, work.now())?;
     if source_type == PURCHASE {
         let key = PurchaseKey {
@@ -403,6 +412,7 @@ async fn plan_reversal<'a>(
         rule,
         reason,
         reverses: Some(posting_id),
+        decision: Some(decision),
         ..Origin::default()
     };
     Ok(Change {

@@ -11,7 +11,8 @@
 //! whose *entries* add up to zero over the member's points, the member's debt and the accounts beside
 //! them. Postings, entries and tier changes are append-only, enforced by triggers. A lot's state and a
 //! member's tier follow from the instant of reading: nothing depends on a clean-up having run. Expired
-//! points are written off in passing, when points of the member are next spent or taken back.
+//! points are written off in passing, when points of the member are next spent or taken back, or by a sweep in the
+//! background, which also tells ahead of time of points that will expire.
 //!
 //! A *hold* sets points of lots aside, to be captured or let go. It times out by the clock too: what readers
 //! see is what it is at that instant, and the postings follow before the next decision about the member.
@@ -23,8 +24,9 @@
 //! had always held. What is stored of a member's tier names the version that decided it: one decided under an older
 //! version than holds is decided anew when it is next read or posted to.
 //!
-//! Postings are sealed in the background, in the order of the change feed: `audit` chains them, replays them and
-//! proves single ones.
+//! Postings are sealed in the background, in the order of the change feed: `audit` chains them, replays them,
+//! proves single ones and explains them. Heads of the chain are signed where there is a key. The key is never in the
+//! database: whoever can rewrite the ledger must not be able to sign what they make of it.
 //!
 //! # Invariants
 //! - `customers.revision` grows by one with each event about a customer; whoever changes anything of a
@@ -52,6 +54,8 @@ mod tiers;
 mod work;
 mod writer;
 
+use std::sync::Arc;
+
 use api::loyalty::v1::audit_service_server::AuditServiceServer;
 use api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
 use common::cache::{Options, VersionedCache};
@@ -59,6 +63,7 @@ use common::db::Migrations;
 use common::platform::Platform;
 use common::service::{Assembly, Service};
 
+use crate::domain::signing::SigningKey;
 use crate::programs::Programs;
 use crate::projections::Projections;
 use crate::tiers::TierStanding;
@@ -75,6 +80,7 @@ struct State {
     programs: Programs,
     tiers: VersionedCache<TierStanding>,
     writer: Writer,
+    signing_key: Option<Arc<SigningKey>>,
 }
 
 impl Service for Loyalty {
@@ -93,8 +99,13 @@ impl Service for Loyalty {
         platform: &Platform,
         assembly: &mut Assembly,
     ) -> Result<(), common::Error> {
+        let signing_key = config.signing_key()?.map(Arc::new);
+        if signing_key.is_none() {
+            tracing::info!("heads of the points ledger are not signed: no key is configured");
+        }
         let state = State {
             platform: platform.clone(),
+            signing_key,
             programs: Programs::default(),
             tiers: VersionedCache::new(&platform.cache, "tier", Options::default()),
             writer: Writer::new(platform.db.dialect(), config.posting_batch_max.into()),
@@ -105,6 +116,8 @@ impl Service for Loyalty {
         )));
         let sealed = platform.clone();
         assembly.task(move |stop| audit::seal::run(sealed, stop));
+        let (swept, every) = (state.clone(), config.sweep_every);
+        assembly.task(move |stop| ledger::sweep::run(swept, every, stop));
         assembly.consume(platform, "customer", Projections::new(state))
     }
 }

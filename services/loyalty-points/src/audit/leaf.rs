@@ -26,6 +26,7 @@ pub fn bytes(sequence: i64, posting: &PostingRow, entries: &[EntryRow]) -> Vec<u
         counterparty,
         occurred_at,
         posted_at,
+        decision,
     } = posting;
     let canonical = Canonical::posting()
         .number("sequence", sequence)
@@ -46,7 +47,8 @@ pub fn bytes(sequence: i64, posting: &PostingRow, entries: &[EntryRow]) -> Vec<u
         .text_if_any(
             "counterparty",
             counterparty.as_ref().map(CustomerId::as_str),
-        );
+        )
+        .text_if_any("decision", decision.as_deref());
     let append = |canonical: Canonical, row| canonical.value("entry", &entry(row));
     entries.iter().fold(canonical, append).into_bytes()
 }

@@ -2,9 +2,10 @@
 
 use common::db::Access;
 
-use super::leaf;
+use super::{heads, leaf};
 use crate::State;
 use crate::domain::merkle::{self, Hash, Proof, Tree, bag, siblings};
+use crate::domain::signing::Head;
 use crate::error::Error;
 use crate::ledger::reads::Of;
 use crate::members;
@@ -12,8 +13,8 @@ use crate::store::postings::{self, PostingRow};
 use crate::store::seal_nodes;
 use crate::store::seals::{self, BlockRow, SealRow};
 
-/// Leads from a member's posting to the newest head, which is that of the block returned.
-pub async fn prove(state: &State, of: &Of, posting_id: &str) -> Result<(Proof, BlockRow), Error> {
+/// Leads from a member's posting to the newest head, which is returned with it.
+pub async fn prove(state: &State, of: &Of, posting_id: &str) -> Result<(Proof, Head), Error> {
     let mut db = state.platform.snapshot().await?;
     members::get(state, &mut db, &of.program_id, &of.customer_id).await?;
     let (customer_id, program_id) = (&of.customer_id, of.program_id.as_str());
@@ -27,7 +28,8 @@ pub async fn prove(state: &State, of: &Of, posting_id: &str) -> Result<(Proof, B
     let proof = assemble(&mut db, &posting, &seal, &last).await?;
     // Nobody is handed a proof that does not hold.
     let proof = proof.filter(|proof| merkle::verify(proof).is_ok());
-    Ok((proof.ok_or_else(diverged)?, last))
+    let proof = proof.ok_or_else(diverged)?;
+    Ok((proof, heads::checked(&mut db, &last).await?))
 }
 
 /// `None` if something that it needs is gone or malformed.

@@ -3,12 +3,15 @@
 use common::platform::Platform;
 use tokio::sync::mpsc;
 
-use super::leaf;
+use super::{histories, leaf};
+use crate::State;
 use crate::domain::chain::Block;
 use crate::domain::merkle::{self, Hash, Node, bag, leaf_hash, peaks};
+use crate::domain::signing::Head;
 use crate::store::entries::EntryRow;
 use crate::store::postings::PostingRow;
 use crate::store::replay::{self, LotSums, MemberSums, Members};
+use crate::store::seal_nodes;
 use crate::store::seals::{self, BlockRow, SealRow};
 
 /// Members replayed in one read.
@@ -39,8 +42,8 @@ pub struct Progress {
 pub struct Success {
     /// All of it.
     pub verified: Progress,
-    /// The newest block.
-    pub last: Option<BlockRow>,
+    /// The head as replayed.
+    pub head: Option<Head>,
     /// Postings that are still to be sealed.
     pub unsealed: i64,
 }
@@ -64,6 +67,12 @@ pub enum Kind {
     Lot,
     /// A member is not what was posted.
     Balance,
+    /// A posting cannot follow from those before it.
+    PostingImpossible,
+    /// A hold is not what was posted.
+    Hold,
+    /// A tier is not what was earned.
+    Tier,
 }
 
 /// Where the ledger first diverges. Empty or 0 is what does not apply.
@@ -81,6 +90,8 @@ pub struct Where {
     pub program_id: String,
     /// Lot.
     pub lot_id: String,
+    /// Hold.
+    pub hold_id: String,
 }
 
 /// A divergence.
@@ -106,7 +117,7 @@ pub enum Item {
 }
 
 /// Why a replay ends early.
-enum Stop {
+pub(super) enum Stop {
     Diverged(Box<Divergence>),
     CallerGone,
     Failed(common::Error),
@@ -118,7 +129,7 @@ impl From<common::Error> for Stop {
     }
 }
 
-fn diverged(kind: Kind, at: Where, description: impl Into<String>) -> Stop {
+pub(super) fn diverged(kind: Kind, at: Where, description: impl Into<String>) -> Stop {
     let description = description.into();
     Stop::Diverged(Box::new(Divergence {
         kind,
@@ -129,12 +140,13 @@ fn diverged(kind: Kind, at: Where, description: impl Into<String>) -> Stop {
 
 /// Replays everything; the last item is the outcome.
 pub async fn replay(
-    platform: Platform,
+    state: State,
     known: Option<KnownHead>,
     items: mpsc::Sender<Result<Item, common::Error>>,
 ) {
     let mut replay = Replay {
-        platform,
+        platform: state.platform.clone(),
+        state,
         items,
         verified: Progress::default(),
     };
@@ -149,6 +161,7 @@ pub async fn replay(
 }
 
 struct Replay {
+    state: State,
     platform: Platform,
     items: mpsc::Sender<Result<Item, common::Error>>,
     verified: Progress,
@@ -157,7 +170,7 @@ struct Replay {
 impl Replay {
     async fn run(&mut self, known: Option<KnownHead>) -> Result<Success, Stop> {
         let last = seals::find_last_block(&mut self.platform.reader().await?).await?;
-        self.blocks(last.as_ref(), known).await?;
+        let head = self.blocks(last.as_ref(), known).await?;
         let mut db = self.platform.reader().await?;
         if let Some(key) = replay::find_unsealed(&mut db).await? {
             let at = Where {
@@ -171,9 +184,14 @@ impl Replay {
         let unsealed = replay::count_unsealed(&mut db).await?;
         drop(db);
         self.members().await?;
+        let mut after = String::new();
+        while let Some(last) = histories::compare(&self.state, &after).await? {
+            after = last;
+            self.tell().await?;
+        }
         Ok(Success {
             verified: self.verified,
-            last,
+            head,
             unsealed,
         })
     }
@@ -183,19 +201,29 @@ impl Replay {
         &mut self,
         last: Option<&BlockRow>,
         known: Option<KnownHead>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<Head>, Stop> {
         let blocks = last.map_or(0, |last| last.block + 1);
         if let Some(known) = known.filter(|known| known.blocks > blocks) {
             let description = format!("it has {} blocks, the ledger {blocks}", known.blocks);
             return Err(diverged(Kind::HeadUnknown, Where::default(), description));
         }
-        let mut before = None;
+        let (mut before, mut newest) = (None, None);
         // The complete subtrees that the tree of blocks consists of so far.
         let mut tree = Vec::new();
         for number in 0..blocks {
             let (block, row) = self.block(number, before.as_ref()).await?;
-            let head = grow(&mut tree, &block);
+            let (head, made) = grow(&mut tree, &block);
             let at = || at_block(number, row.first_sequence);
+            let wanted: Vec<_> = made.iter().map(|(node, _)| *node).collect();
+            let stored = seal_nodes::list(&mut self.platform.reader().await?, &wanted).await?;
+            if made
+                .iter()
+                .any(|(node, hash)| stored.get(node) != Some(hash))
+            {
+                let description =
+                    "the subtrees that the block completes are not stored as they are";
+                return Err(diverged(Kind::BlockBroken, at(), description));
+            }
             if row.head != head.0 {
                 let description = "the head is not the root over the blocks up to here";
                 return Err(diverged(Kind::BlockBroken, at(), description));
@@ -210,9 +238,15 @@ impl Replay {
             self.verified.blocks += 1;
             self.verified.postings += row.postings;
             self.tell().await?;
+            newest = Some(Head {
+                blocks: block.number + 1,
+                postings: block.first_sequence + block.postings - 1,
+                root: head,
+                sealed_at: row.sealed_at,
+            });
             before = Some(block);
         }
-        Ok(())
+        Ok(newest)
     }
 
     /// Replays one block with its postings.
@@ -313,18 +347,18 @@ fn check(seal: &SealRow, posting: &PostingRow, lines: &[EntryRow]) -> Result<Has
     Ok(leaf)
 }
 
-/// Adds a block to a tree of which only the edge is kept; returns the new root.
-fn grow(edge: &mut Vec<(Node, Hash)>, block: &Block) -> Hash {
+/// Adds a block to a tree of which only the edge is kept; returns the new root and the subtrees it completes.
+fn grow(edge: &mut Vec<(Node, Hash)>, block: &Block) -> (Hash, Vec<(Node, Hash)>) {
     let find = |wanted| {
         let found = edge.iter().find(|(node, _)| *node == wanted);
         found.map(|(_, hash)| *hash)
     };
     let made = merkle::completed(block.number, block.hash(), find)
         .expect("the edge holds every subtree that is complete and not part of another");
-    edge.extend(made);
+    edge.extend(made.iter().copied());
     let wanted = peaks(block.number + 1);
     edge.retain(|(node, _)| wanted.contains(node));
-    bag(edge.iter().map(|(_, hash)| *hash))
+    (bag(edge.iter().map(|(_, hash)| *hash)), made)
 }
 
 fn at_block(block: i64, sequence: i64) -> Where {

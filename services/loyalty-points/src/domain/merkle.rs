@@ -235,11 +235,11 @@ pub fn verify(proof: &Proof) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn split(size: u64) -> u64 {
+pub(super) fn split(size: u64) -> u64 {
     1 << (size - 1).ilog2()
 }
 
-fn peaks_of(mut from: u64, to: u64) -> Vec<Node> {
+pub(super) fn peaks_of(mut from: u64, to: u64) -> Vec<Node> {
     let mut found = Vec::new();
     while from < to {
         // `from` is a multiple of every power of two up to that of what is left.

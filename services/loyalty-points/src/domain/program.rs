@@ -60,6 +60,8 @@ pub struct Program {
     pub validity_days: i64,
     /// Its tier policies.
     pub policies: PolicyVersions,
+    /// How many days before points expire their member is told, the nearest first; none: never.
+    pub expiry_notice_days: Vec<i64>,
     /// When it was created.
     pub created_at: Timestamp,
 }

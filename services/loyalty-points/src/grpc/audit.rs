@@ -9,13 +9,15 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, parse, raw_of};
+use super::{Answer, parse, raw_of, trace};
 use crate::State;
 use crate::audit::verify::{self, Divergence, Item, Kind, KnownHead, Progress, Success};
-use crate::audit::{prove, seal};
+use crate::audit::{heads, prove, seal};
 use crate::domain::chain::Block;
 use crate::domain::merkle::{Hash, Proof};
-use crate::store::seals::{self, BlockRow, signed};
+use crate::domain::signing::{Head, SigningKey};
+use crate::error::Error;
+use crate::store::seals::signed;
 
 /// Items that wait for a slow caller; then the replay waits too.
 const ITEMS_WAITING_MAX: usize = 16;
@@ -30,6 +32,15 @@ impl Audit {
     pub fn new(state: State) -> Self {
         Self { state }
     }
+
+    async fn newest_head(&self) -> Result<Option<pb::SealedHead>, Error> {
+        let newest = heads::find_newest(&self.state).await?;
+        Ok(newest.map(|newest| self.signed(&newest)))
+    }
+
+    fn signed(&self, of: &Head) -> pb::SealedHead {
+        head(of, self.state.signing_key.as_deref())
+    }
 }
 
 type Items = Box<dyn tokio_stream::Stream<Item = Result<pb::VerifyLedgerResponse, Status>> + Send>;
@@ -40,9 +51,7 @@ impl AuditService for Audit {
 
     async fn seal_now(&self, _: Request<pb::SealNowRequest>) -> Answer<pb::SealNowResponse> {
         let sealed = seal::now(&self.state.platform).await?;
-        let mut db = self.state.platform.reader().await?;
-        let last = seals::find_last_block(&mut db).await?;
-        let head = last.as_ref().map(head);
+        let head = self.newest_head().await?;
         Ok(Response::new(pb::SealNowResponse { sealed, head }))
     }
 
@@ -52,10 +61,12 @@ impl AuditService for Audit {
     ) -> Answer<Self::VerifyLedgerStream> {
         let known = request.into_inner().known_head;
         let known = known.as_ref().map(known_head).transpose()?;
+        let signing_key = self.state.signing_key.clone();
         let (items, receiver) = mpsc::channel(ITEMS_WAITING_MAX);
-        tokio::spawn(verify::replay(self.state.platform.clone(), known, items));
+        tokio::spawn(verify::replay(self.state.clone(), known, items));
+        let present = move |item| present(item, signing_key.as_deref());
         let told =
-            ReceiverStream::new(receiver).map(|item| item.map(present).map_err(Status::from));
+            ReceiverStream::new(receiver).map(move |item| item.map(&present).map_err(Status::from));
         Ok(Response::new(Box::pin(told)))
     }
 
@@ -70,10 +81,63 @@ impl AuditService for Audit {
             &raw_of(&request.program_id, &request.customer_id, ""),
         );
         let (of,) = v.all((of,))?;
-        let (proof, last) = prove::prove(&self.state, &of, &request.transaction_id).await?;
+        let (proof, newest) = prove::prove(&self.state, &of, &request.transaction_id).await?;
         Ok(Response::new(pb::GetInclusionProofResponse {
             proof: Some(inclusion(proof)),
-            head: Some(head(&last)),
+            head: Some(self.signed(&newest)),
+        }))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<pb::GetConsistencyProofRequest>,
+    ) -> Answer<pb::GetConsistencyProofResponse> {
+        let request = request.into_inner();
+        let mut v = Violations::new();
+        let first = u64::try_from(request.first_blocks)
+            .ok()
+            .filter(|blocks| *blocks > 0);
+        if first.is_none() {
+            v.add("first_blocks", "must be at least 1");
+        }
+        let second = u64::try_from(request.second_blocks).ok();
+        let follows = |first| move |second: &u64| *second == 0 || *second >= first;
+        let second = second.filter(follows(first.unwrap_or_default()));
+        if second.is_none() {
+            v.add(
+                "second_blocks",
+                "must be 0 (the newest) or at least first_blocks",
+            );
+        }
+        let (first, second) = v.all((first, second))?;
+        let proof = heads::prove(&self.state, first, second).await?;
+        Ok(Response::new(pb::GetConsistencyProofResponse {
+            path: proof.path.iter().map(|hash| hash.0.to_vec()).collect(),
+            first: Some(self.signed(&proof.first)),
+            second: Some(self.signed(&proof.second)),
+        }))
+    }
+
+    async fn get_head(&self, _: Request<pb::GetHeadRequest>) -> Answer<pb::GetHeadResponse> {
+        let head = self.newest_head().await?;
+        Ok(Response::new(pb::GetHeadResponse { head }))
+    }
+
+    async fn get_decision_trace(
+        &self,
+        request: Request<pb::GetDecisionTraceRequest>,
+    ) -> Answer<pb::GetDecisionTraceResponse> {
+        trace::get(&self.state, request.into_inner()).await
+    }
+
+    async fn get_signing_key(
+        &self,
+        _: Request<pb::GetSigningKeyRequest>,
+    ) -> Answer<pb::GetSigningKeyResponse> {
+        let key = self.state.signing_key.as_ref().map(|key| key.public());
+        Ok(Response::new(pb::GetSigningKeyResponse {
+            public_key: key.map_or(Vec::new(), |key| key.0.to_vec()),
+            key_id: key.map_or(String::new(), |key| key.id()),
         }))
     }
 }
@@ -89,12 +153,15 @@ fn known_head(raw: &pb::KnownHead) -> Result<KnownHead, common::Error> {
     Ok(KnownHead { blocks, root })
 }
 
-fn head(last: &BlockRow) -> pb::SealedHead {
+/// A head, signed if there is a key.
+fn head(head: &Head, key: Option<&SigningKey>) -> pb::SealedHead {
     pb::SealedHead {
-        blocks: last.block + 1,
-        postings: last.last_sequence(),
-        root: last.head.clone(),
-        sealed_at: Some(last.sealed_at.into()),
+        blocks: signed(head.blocks),
+        postings: signed(head.postings),
+        root: head.root.0.to_vec(),
+        sealed_at: Some(head.sealed_at.into()),
+        signature: key.map_or(Vec::new(), |key| key.sign(head)),
+        key_id: key.map_or(String::new(), |key| key.public().id()),
     }
 }
 
@@ -122,10 +189,10 @@ fn block(block: &Block) -> pb::SealedBlock {
     }
 }
 
-fn present(item: Item) -> pb::VerifyLedgerResponse {
+fn present(item: Item, key: Option<&SigningKey>) -> pb::VerifyLedgerResponse {
     let told = match item {
         Item::Progress(so_far) => Told::Progress(progress(so_far)),
-        Item::Success(success) => Told::Success(succeeded(&success)),
+        Item::Success(success) => Told::Success(succeeded(&success, key)),
         Item::Divergence(divergence) => Told::Divergence(diverged(*divergence)),
     };
     pb::VerifyLedgerResponse { item: Some(told) }
@@ -139,10 +206,10 @@ fn progress(progress: Progress) -> pb::VerifyProgress {
     }
 }
 
-fn succeeded(success: &Success) -> pb::VerifySuccess {
+fn succeeded(success: &Success, key: Option<&SigningKey>) -> pb::VerifySuccess {
     pb::VerifySuccess {
         verified: Some(progress(success.verified)),
-        head: success.last.as_ref().map(head),
+        head: success.head.as_ref().map(|of| head(of, key)),
         unsealed: success.unsealed,
     }
 }
@@ -157,6 +224,9 @@ fn diverged(divergence: Divergence) -> pb::Divergence {
         Kind::HeadUnknown => pb::DivergenceKind::HeadUnknown,
         Kind::Lot => pb::DivergenceKind::Lot,
         Kind::Balance => pb::DivergenceKind::Balance,
+        Kind::PostingImpossible => pb::DivergenceKind::PostingImpossible,
+        Kind::Hold => pb::DivergenceKind::Hold,
+        Kind::Tier => pb::DivergenceKind::Tier,
     };
     let at = divergence.at;
     pb::Divergence {
@@ -167,6 +237,7 @@ fn diverged(divergence: Divergence) -> pb::Divergence {
         transaction_id: at.posting_id,
         program_id: at.program_id,
         lot_id: at.lot_id,
+        hold_id: at.hold_id,
         description: divergence.description,
     }
 }

@@ -15,8 +15,10 @@ mod recalculation;
 mod redeem;
 mod reverse;
 mod statement;
+mod sweep;
 mod tier_overrides;
 mod tier_progress;
+mod trace;
 mod transfer;
 
 use api::loyalty::v1 as pb;
@@ -54,6 +56,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl LoyaltyService for Grpc {
     type RecalculateTiersStream = recalculation::Batches;
+    type SweepExpiryStream = sweep::Batches;
 
     async fn create_program(
         &self,
@@ -474,6 +477,13 @@ impl LoyaltyService for Grpc {
         request: Request<pb::RecalculateTiersRequest>,
     ) -> Answer<Self::RecalculateTiersStream> {
         recalculation::recalculate(&self.state, request.into_inner()).await
+    }
+
+    async fn sweep_expiry(
+        &self,
+        request: Request<pb::SweepExpiryRequest>,
+    ) -> Answer<Self::SweepExpiryStream> {
+        sweep::sweep(&self.state, request.into_inner()).await
     }
 }
 

@@ -9,6 +9,7 @@ use common::time::Timestamp;
 use common::validate::Violations;
 
 use crate::domain::Points;
+use crate::domain::expiry::{NOTICE_DAYS_MAX, NOTICES_MAX};
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::{PolicyVersion, PolicyVersions};
 use crate::ledger::reads::Of;
@@ -184,6 +185,7 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
             format!("must be 0 (for ever) to {DAYS_MAX}"),
         );
     }
+    let expiry_notice_days = expiry_notice_days(&mut v, &raw.expiry_notice_days);
     let raw_policy = raw.tier_policy.unwrap_or_default();
     let tier_policy = policies::tier_policy(&mut v, "program.tier_policy", raw_policy);
     let parsed = (
@@ -209,8 +211,27 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
         earning_rule,
         validity_days: raw.validity_days.into(),
         policies: PolicyVersions::new(vec![first]).map_err(Error::Internal)?,
+        expiry_notice_days,
         created_at: now,
     })
+}
+
+/// Days ahead, each once; the nearest first.
+fn expiry_notice_days(v: &mut Violations, raw: &[i32]) -> Vec<i64> {
+    if raw.len() > NOTICES_MAX {
+        let most = format!("must be at most {NOTICES_MAX}");
+        v.add("program.expiry_notice_days", most);
+    }
+    let mut days = std::collections::BTreeSet::new();
+    for (n, raw) in raw.iter().copied().map(i64::from).enumerate() {
+        let field = format!("program.expiry_notice_days[{n}]");
+        if !(1..=NOTICE_DAYS_MAX).contains(&raw) {
+            v.add(field, format!("must be 1 to {NOTICE_DAYS_MAX}"));
+        } else if !days.insert(raw) {
+            v.add(field, "must be unique in the program");
+        }
+    }
+    days.into_iter().collect()
 }
 
 fn earning_rule(v: &mut Violations, raw: pb::EarningRule) -> Option<EarningRule> {

@@ -34,6 +34,11 @@ pub fn program(program: &Program, now: Timestamp) -> pb::Program {
         }),
         validity_days: small(program.validity_days),
         tier_policy: Some(policies::present(program.policy_at(now))),
+        expiry_notice_days: program
+            .expiry_notice_days
+            .iter()
+            .map(|days| small(*days))
+            .collect(),
         created_at: Some(program.created_at.into()),
     }
 }

@@ -9,9 +9,10 @@ use common::time::Timestamp;
 use super::holds::let_go_timed_out;
 use super::{Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
 use crate::State;
+use crate::domain::decision::Decision;
 use crate::domain::multiplier::{left, multiplied};
 use crate::domain::plan;
-use crate::domain::program::{Earning, Program, ProgramId};
+use crate::domain::program::{Earning, EarningRule, Program, ProgramId};
 use crate::domain::reversal::{Extent, Policy};
 use crate::domain::tiers::{Metric, ONE_IN_BASIS_POINTS};
 use crate::error::Error;
@@ -23,7 +24,7 @@ use crate::tiers::{self, Cause, basis, reads};
 use crate::work::Work;
 
 /// The rule of purchases.
-const BASE_RULE: &str = "base";
+pub const BASE_RULE: &str = "base";
 
 /// A purchase, as far as points go.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ pub async fn recorded(
         if base == Earning::OtherCurrency || standing.member.is_closed() {
             continue;
         }
-        let earning = counted(state, work, &standing, &program, (purchase, base)).await?;
+        let (earning, factor) = counted(state, work, &standing, &program, (purchase, base)).await?;
         let points = match earning {
             Earning::Points(points) => points,
             Earning::Nothing | Earning::OtherCurrency => {
@@ -108,6 +109,7 @@ pub async fn recorded(
                 source_ref: purchase.transaction_id.clone(),
             }),
             rule: BASE_RULE.to_owned(),
+            decision: Some(decision(&program.earning_rule, &purchase.total, factor)),
             ..Origin::default()
         };
         let change = Change {
@@ -134,14 +136,14 @@ async fn counted(
     standing: &Standing,
     program: &Program,
     (purchase, base): (&Purchase, Earning),
-) -> Result<Earning, Error> {
+) -> Result<(Earning, Factor), Error> {
     let base_points = match base {
         Earning::Points(points) => points.get(),
         Earning::Nothing | Earning::OtherCurrency => 0,
         Earning::TooMuch => return Err(Error::PointsLimit),
     };
     if purchase.total.micros <= 0 {
-        return Ok(Earning::Nothing);
+        return Ok((Earning::Nothing, Factor::default()));
     }
     let (customer_id, occurred_at) = (&standing.member.customer_id, purchase.occurred_at);
     let program_id = &program.program_id;
@@ -166,11 +168,18 @@ async fn counted(
         recorded_at: work.now().micros(),
         spend: purchase.total.micros,
         base_points,
-        tier,
+        tier: tier.clone(),
         multiplier,
         policy_version: version.version,
     });
-    Ok(multiplied(base, multiplier))
+    Ok((multiplied(base, multiplier), Factor { tier, multiplier }))
+}
+
+/// What a tier makes of a point.
+#[derive(Debug, Default)]
+struct Factor {
+    tier: String,
+    multiplier: i64,
 }
 
 /// Decides the tier anew where it may go by purchases and nothing was posted.
@@ -258,6 +267,18 @@ pub(super) async fn returned(
         purchases::update(work.direct(), key, remaining).await?;
     }
     Ok(())
+}
+
+/// What the points of a purchase are decided on.
+fn decision(rule: &EarningRule, total: &Money, factor: Factor) -> Decision {
+    Decision::Purchase {
+        currency: rule.unit.currency.to_string(),
+        total_micros: total.micros,
+        unit_micros: rule.unit.micros,
+        points_per_unit: rule.points_per_unit,
+        tier: factor.tier,
+        multiplier: factor.multiplier,
+    }
 }
 
 async fn program_of(

@@ -2,6 +2,7 @@
 
 use super::{Change, Origin, ReverseTransaction};
 use crate::State;
+use crate::domain::decision::{Decision, grace_days};
 use crate::domain::program::Program;
 use crate::domain::refund::{self, Refunded};
 use crate::error::Error;
@@ -49,6 +50,14 @@ pub(super) async fn plan<'a>(
     let lot_ids: Vec<_> = spent.iter().map(|spent| spent.lot_id.as_str()).collect();
     let lots = refunds::list_lots(work.tx(), &customer_id, &program_id, &lot_ids).await?;
     let points = refund::due(request.extent, &spent)?;
+    let left = refund::left_of(&spent);
+    let total = spent.iter().map(|spent| spent.points).sum();
+    let decision = Decision::Refund {
+        asked: request.extent.into(),
+        grace_days: grace_days(request.late),
+        spent: total,
+        refunded: total - left,
+    };
     let parts = refund::parts(spent, points);
     let ids = || state.platform.ids.uuid();
     let holding = standing.holding();
@@ -56,6 +65,7 @@ pub(super) async fn plan<'a>(
     let origin = Origin {
         reason: request.reason,
         reverses: Some(posting_id),
+        decision: Some(decision),
         ..Origin::default()
     };
     let change = Change {

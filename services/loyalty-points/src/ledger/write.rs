@@ -5,6 +5,7 @@ use common::time::Timestamp;
 
 use super::Change;
 use crate::State;
+use crate::domain::decision;
 use crate::domain::lots::{Allocation, Lot};
 use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
 use crate::error::Error;
@@ -39,6 +40,8 @@ pub struct Origin {
     pub reverses: Option<String>,
     /// The other member of a transfer.
     pub counterparty: Option<CustomerId>,
+    /// What it is decided on, where its lines do not tell.
+    pub decision: Option<decision::Decision>,
 }
 
 /// A change that was written.
@@ -186,6 +189,7 @@ impl Ledger<'_> {
             counterparty: origin.counterparty,
             occurred_at: posting.occurred_at,
             posted_at,
+            decision: origin.decision.as_ref().map(decision::Decision::to_json),
         };
         let rows = rows(posting, posted_at);
         let entry = |entry: &EntryRow| NewEntry {

@@ -1,6 +1,6 @@
 //! Extensions of lots' expiry: append-only.
 
-use common::db::Tx;
+use common::db::{Access, Tx};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
@@ -52,4 +52,22 @@ pub async fn insert(tx: &mut Tx, row: &ExtensionRow) -> Result<(), common::Error
         .execute(conn)
         .await
         .map(drop))?)
+}
+
+/// The lots of a customer that were extended after a revision, with when they would have expired, in that order.
+pub async fn list_after(
+    db: &mut impl Access,
+    customer_id: &CustomerId,
+    revision: i64,
+) -> Result<Vec<(String, Timestamp)>, common::Error> {
+    const SELECT: &str = "
+        SELECT lot_id, from_expires_at
+        FROM expiry_extensions
+        WHERE customer_id = $1 AND revision > $2
+        ORDER BY revision";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(customer_id)
+        .bind(revision)
+        .fetch_all(conn)
+        .await)?)
 }

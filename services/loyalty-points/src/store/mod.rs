@@ -1,11 +1,14 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
 pub mod balances;
+pub mod due;
 pub mod entries;
 pub mod extensions;
+pub mod histories;
 pub mod holds;
 pub mod lots;
 pub mod members;
+pub mod notices;
 pub mod policies;
 pub mod postings;
 pub mod programs;

@@ -39,6 +39,8 @@ pub struct PostingRow {
     pub occurred_at: Timestamp,
     /// When it was written.
     pub posted_at: Timestamp,
+    /// What it was decided on, where its lines do not tell: the JSON of a `Decision`.
+    pub decision: Option<String>,
 }
 
 impl PostingRow {
@@ -59,25 +61,28 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
         postgres: "
             INSERT INTO postings
                 (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-                 rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at)
+                 rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+                 decision)
             SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-                   rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at
+                   rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
             FROM json_to_recordset(CAST($1 AS json))
                 AS posting (customer_id TEXT, posting_id TEXT, program_id TEXT, revision BIGINT,
                             kind TEXT, points BIGINT, source_type TEXT, source_ref TEXT, rule TEXT,
                             reason_code TEXT, reason TEXT, reverses TEXT, counterparty TEXT,
-                            occurred_at BIGINT, posted_at BIGINT)
+                            occurred_at BIGINT, posted_at BIGINT, decision TEXT)
             ORDER BY program_id, source_type, source_ref, rule
             ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
         sqlite: "
             INSERT INTO postings
                 (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-                 rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at)
+                 rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+                 decision)
             SELECT value ->> 'customer_id', value ->> 'posting_id', value ->> 'program_id',
                    value ->> 'revision', value ->> 'kind', value ->> 'points',
                    value ->> 'source_type', value ->> 'source_ref', value ->> 'rule',
                    value ->> 'reason_code', value ->> 'reason', value ->> 'reverses',
-                   value ->> 'counterparty', value ->> 'occurred_at', value ->> 'posted_at'
+                   value ->> 'counterparty', value ->> 'occurred_at', value ->> 'posted_at',
+                   value ->> 'decision'
             FROM json_each($1)
             WHERE TRUE
             ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
@@ -99,6 +104,7 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
         counterparty: Option<&'a str>,
         occurred_at: i64,
         posted_at: i64,
+        decision: Option<&'a str>,
     }
     let rows: Vec<_> = postings
         .iter()
@@ -118,6 +124,7 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
             counterparty: posting.counterparty.as_ref().map(CustomerId::as_str),
             occurred_at: posting.occurred_at.micros(),
             posted_at: posting.posted_at.micros(),
+            decision: posting.decision.as_deref(),
         })
         .collect();
     let text = INSERT.text(tx.dialect());
@@ -193,7 +200,7 @@ pub async fn find(
 ) -> Result<Option<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND posting_id = $3";
     Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
@@ -214,7 +221,7 @@ pub async fn list(
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND revision < $3
         ORDER BY revision DESC

@@ -9,6 +9,7 @@ use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::PolicyVersions;
 use crate::domain::tiers::{Period, WINDOW_DAYS_DEFAULT};
 use crate::store::policies;
+use crate::store::notices;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -43,7 +44,8 @@ pub async fn find(
     let versions = PolicyVersions::new(versions);
     let versions = versions
         .map_err(|what| common::Error::Internal(format!("program {program_id}: {what}")))?;
-    into_program(row, versions).map(Some)
+    let notice_days = notices::list_days(db, program_id.as_str()).await?;
+    into_program(row, versions, notice_days).map(Some)
 }
 
 /// Ids of programs, in order.
@@ -110,10 +112,15 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
             .map(drop))?;
     }
     policies::insert(tx, program_id, first).await?;
+    notices::insert_days(tx, program_id, &program.expiry_notice_days).await?;
     Ok(true)
 }
 
-fn into_program(row: ProgramRow, policies: PolicyVersions) -> Result<Program, common::Error> {
+fn into_program(
+    row: ProgramRow,
+    policies: PolicyVersions,
+    expiry_notice_days: Vec<i64>,
+) -> Result<Program, common::Error> {
     let broken =
         |what: String| common::Error::Internal(format!("program {}: {what}", row.program_id));
     Ok(Program {
@@ -129,6 +136,7 @@ fn into_program(row: ProgramRow, policies: PolicyVersions) -> Result<Program, co
         display_name: row.display_name,
         points_currency: row.points_currency,
         validity_days: row.validity_days,
+        expiry_notice_days,
         created_at: row.created_at,
     })
 }

@@ -42,3 +42,10 @@ pub async fn list(
     }
     Ok(found)
 }
+
+/// The hash of a block as it was appended.
+pub async fn find_leaf(db: &mut impl Access, block: i64) -> Result<Option<Hash>, common::Error> {
+    let place = u64::try_from(block).unwrap_or_default();
+    let node = Node { level: 0, place };
+    Ok(list(db, &[node]).await?.remove(&node))
+}

@@ -97,6 +97,9 @@ pub async fn tamper(shop: &Shop, table: &str, statement: &'static str) {
         (common::db::Dialect::Postgres, "seal_blocks") => {
             &["DROP TRIGGER seal_blocks_append_only ON seal_blocks"]
         }
+        (common::db::Dialect::Postgres, "seal_nodes") => {
+            &["DROP TRIGGER seal_nodes_append_only ON seal_nodes"]
+        }
         (common::db::Dialect::Sqlite, "postings") => &[
             "DROP TRIGGER postings_no_update",
             "DROP TRIGGER postings_no_delete",
@@ -112,6 +115,10 @@ pub async fn tamper(shop: &Shop, table: &str, statement: &'static str) {
         (common::db::Dialect::Sqlite, "seal_blocks") => &[
             "DROP TRIGGER seal_blocks_no_update",
             "DROP TRIGGER seal_blocks_no_delete",
+        ],
+        (common::db::Dialect::Sqlite, "seal_nodes") => &[
+            "DROP TRIGGER seal_nodes_no_update",
+            "DROP TRIGGER seal_nodes_no_delete",
         ],
         _ => &[],
     };

@@ -33,6 +33,7 @@ fn program(program_id: &str) -> pb::Program {
             ..Default::default()
         }),
         created_at: None,
+        expiry_notice_days: Vec::new(),
     }
 }
 

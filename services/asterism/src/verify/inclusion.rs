@@ -1,38 +1,26 @@
-//! Checks a proof that a posting is in the points ledger, offline.
-//!
-//! The file is the answer of `AuditService.GetInclusionProof` as JSON, as gRPC tools print it.
+//! That a posting is in the ledger of a head.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use clap::Args;
-use common::Error;
 use loyalty_points::domain::chain::{self, Block};
 use loyalty_points::domain::merkle::{self, Hash, Proof};
 use serde_json::Value;
 
-/// What to check.
-#[derive(Debug, Clone, Args)]
-pub struct VerifyConfig {
-    /// The proof: the JSON answer of `AuditService.GetInclusionProof`.
-    #[arg(long, value_name = "FILE")]
-    proof: PathBuf,
-    /// Root of the head that you trust, in base64 as JSON has it. Without it, compare the one printed.
-    #[arg(long, value_name = "BASE64")]
-    root: Option<String>,
-}
+use super::json::{bytes, count, hash, head, path};
+use super::{Signature, Trust};
 
 /// What was proven.
 #[derive(Debug, PartialEq, Eq)]
-struct Proven {
+pub struct Proven {
     customer_id: String,
     posting_id: String,
     points: i64,
     sequence: u64,
     head_blocks: u64,
     head_root: Hash,
+    signature: Signature,
 }
 
 impl fmt::Display for Proven {
@@ -44,29 +32,28 @@ impl fmt::Display for Proven {
         writeln!(f, "sequence    {}", self.sequence)?;
         writeln!(f, "head blocks {}", self.head_blocks)?;
         writeln!(f, "head root   {head_root}")?;
+        writeln!(f, "signature   {}", self.signature)?;
         f.write_str("the posting is in the ledger of this head")
     }
 }
 
-/// Reads the file, checks it and prints what it proves.
-pub fn run(config: &VerifyConfig) -> Result<(), Error> {
-    let read = std::fs::read_to_string(&config.proof);
-    let text = read.map_err(|error| Error::Config(format!("the proof cannot be read: {error}")))?;
-    let proven = check(&text, config.root.as_deref());
-    let proven = proven.map_err(|violation| Error::Internal(format!("no proof: {violation}")))?;
-    println!("{proven}");
-    Ok(())
-}
-
-fn check(text: &str, trusted_root: Option<&str>) -> Result<Proven, String> {
-    let answer: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+/// Checks the answer of `GetInclusionProof`.
+pub fn check(answer: &Value, trust: &Trust) -> Result<Proven, String> {
     let proof = parse(&answer["proof"])?;
     merkle::verify(&proof)?;
-    if let Some(root) = trusted_root
-        && hash(&Value::from(root))? != proof.head_root
-    {
+    if trust.root.is_some_and(|root| root != proof.head_root) {
         return Err("it leads to another head than the trusted one".to_owned());
     }
+    let signature = match &answer["head"] {
+        Value::Null => trust.check(None)?,
+        told => {
+            let (head, signature) = head(told)?;
+            if (head.blocks, head.root) != (proof.head_blocks, proof.head_root) {
+                return Err("it leads to another head than the one told".to_owned());
+            }
+            trust.check(Some((&head, &signature)))?
+        }
+    };
     let number = |name| {
         let value = chain::field(&proof.leaf, name).and_then(|value| value.try_into().ok());
         let value = value.map(i64::from_be_bytes);
@@ -88,6 +75,7 @@ fn check(text: &str, trusted_root: Option<&str>) -> Result<Proven, String> {
         sequence: proof.sequence,
         head_blocks: proof.head_blocks,
         head_root: proof.head_root,
+        signature,
     })
 }
 
@@ -111,46 +99,14 @@ fn parse(proof: &Value) -> Result<Proof, String> {
     })
 }
 
-/// JSON of protobuf leaves out zeroes and writes 64 bits as text.
-fn count(value: &Value) -> Result<u64, String> {
-    match value {
-        Value::Null => Ok(0),
-        Value::String(text) => text.parse().map_err(|_| format!("{text:?} is no number")),
-        other => other
-            .as_u64()
-            .ok_or_else(|| format!("{other} is no number")),
-    }
-}
-
-fn bytes(value: &Value) -> Result<Vec<u8>, String> {
-    let text = value.as_str().ok_or("a field with bytes is missing")?;
-    let decoded = BASE64_STANDARD.decode(text);
-    decoded.map_err(|_| format!("{text:?} is not base64"))
-}
-
-fn hash(value: &Value) -> Result<Hash, String> {
-    Hash::parse(&bytes(value)?).map_err(|violation| format!("a hash {violation}"))
-}
-
-fn path(value: &Value) -> Result<Vec<Hash>, String> {
-    match value {
-        Value::Null => Ok(Vec::new()),
-        Value::Array(hashes) => hashes.iter().map(hash).collect(),
-        other => Err(format!("{other} is no list of hashes")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use loyalty_points::domain::chain::Canonical;
     use loyalty_points::domain::merkle::{Tree, leaf_hash};
     use serde_json::json;
 
+    use super::super::fixtures::{base64, key, signed, stranger};
     use super::*;
-
-    fn base64(hash: Hash) -> String {
-        BASE64_STANDARD.encode(hash.0)
-    }
 
     fn answer() -> Value {
         let leaf = Canonical::posting()
@@ -162,44 +118,54 @@ mod tests {
         let leaves = [leaf_hash(b"first"), leaf_hash(&leaf)];
         let block = Block::after(None, &leaves);
         let head = Tree::of(vec![block.hash()]).root();
-        json!({ "proof": {
-            "leaf": BASE64_STANDARD.encode(&leaf),
-            "leafPath": [base64(leaves[0])],
-            "block": {
-                "firstSequence": "1",
-                "postings": "2",
-                "previous": base64(block.previous),
-                "root": base64(block.root),
-                "link": base64(block.link),
+        json!({
+            "proof": {
+                "leaf": BASE64_STANDARD.encode(&leaf),
+                "leafPath": [base64(leaves[0])],
+                "block": {
+                    "firstSequence": "1",
+                    "postings": "2",
+                    "previous": base64(block.previous),
+                    "root": base64(block.root),
+                    "link": base64(block.link),
+                },
+                "headBlocks": "1",
+                "headRoot": base64(head),
+                "sequence": "2",
             },
-            "headBlocks": "1",
-            "headRoot": base64(head),
-            "sequence": "2",
-        }})
+            "head": signed(1, head),
+        })
+    }
+
+    fn trust(root: Option<Hash>) -> Trust {
+        Trust { root, key: None }
     }
 
     #[test]
     fn a_proof_tells_what_it_proves() {
         let answer = answer();
-        let root = answer["proof"]["headRoot"].as_str();
-        let proven = check(&answer.to_string(), root).unwrap();
+        let root = hash(&answer["proof"]["headRoot"]).unwrap();
+        let proven = check(&answer, &trust(Some(root))).unwrap();
         assert_eq!(
             (proven.customer_id.as_str(), proven.posting_id.as_str()),
             ("c1", "p2")
         );
         assert_eq!((proven.points, proven.sequence), (-5, 2));
+        assert_eq!(proven.signature, Signature::NotChecked);
+        assert!(proven.to_string().contains("not checked"), "{proven}");
+        let signed = check(&answer, &key()).unwrap();
+        assert!(matches!(signed.signature, Signature::Holds(_)), "{signed}");
     }
 
     #[test]
     fn anything_else_is_no_proof() {
-        let other = base64(leaf_hash(b"other"));
-        let whole = answer().to_string();
-        let refused = check(&whole, Some(&other)).unwrap_err();
+        let other = leaf_hash(b"other");
+        let refused = check(&answer(), &trust(Some(other))).unwrap_err();
         assert_eq!(refused, "it leads to another head than the trusted one");
         for (field, value) in [
             ("leaf", json!(BASE64_STANDARD.encode("other"))),
-            ("leafPath", json!([other])),
-            ("headRoot", json!(other)),
+            ("leafPath", json!([base64(other)])),
+            ("headRoot", json!(base64(other))),
             ("sequence", json!("1")),
             ("headBlocks", json!("2")),
             ("block", json!(null)),
@@ -207,9 +173,33 @@ mod tests {
         ] {
             let mut forged = answer();
             forged["proof"][field] = value;
-            check(&forged.to_string(), None).expect_err(field);
+            check(&forged, &trust(None)).expect_err(field);
         }
-        check("{}", None).unwrap_err();
-        check("no JSON", None).unwrap_err();
+        check(&json!({}), &trust(None)).unwrap_err();
+    }
+
+    #[test]
+    fn a_head_that_the_key_did_not_sign_is_refused() {
+        check(&answer(), &stranger()).unwrap_err();
+        for (field, value) in [
+            ("blocks", json!("2")),
+            ("postings", json!("3")),
+            ("root", json!(base64(leaf_hash(b"other")))),
+            ("sealedAt", json!("1998-07-01T00:00:01Z")),
+            ("signature", json!(BASE64_STANDARD.encode([1; 64]))),
+            ("signature", json!(null)),
+        ] {
+            let mut forged = answer();
+            forged["head"][field] = value;
+            check(&forged, &key()).expect_err(field);
+        }
+        let mut without = answer();
+        without["head"] = json!(null);
+        assert_eq!(
+            check(&without, &key()).unwrap_err(),
+            "the head is not signed"
+        );
+        let unsigned = check(&without, &trust(None)).unwrap();
+        assert_eq!(unsigned.signature, Signature::Absent);
     }
 }

@@ -1,0 +1,178 @@
+//! Why a posting came to its points: what it was decided on, and what each of its lines did to which lot.
+
+use std::collections::HashMap;
+
+use common::db::Access;
+use common::time::Timestamp;
+
+use super::facts;
+use crate::State;
+use crate::domain::decision::Decision;
+use crate::domain::replay::{Ledger, Move, What};
+use crate::error::Error;
+use crate::ledger::reads::Of;
+use crate::members;
+use crate::store::entries::EntryRow;
+use crate::store::postings::{self, PostingRow};
+use crate::store::{extensions, histories, holds, refunds, seals};
+
+/// Postings read at once.
+const POSTINGS_AT_ONCE: i64 = 1000;
+
+/// Why a posting came to its points.
+#[derive(Debug)]
+pub struct Trace {
+    /// The posting.
+    pub posting: PostingRow,
+    /// Its lines.
+    pub entries: Vec<EntryRow>,
+    /// What it was decided on.
+    pub basis: Basis,
+    /// What its lines did, in order.
+    pub steps: Vec<Step>,
+}
+
+/// What a posting was decided on.
+#[derive(Debug)]
+pub enum Basis {
+    /// The caller said how many points.
+    Asked(i64),
+    /// The clock: points expired, or a hold timed out.
+    Clock,
+    /// A rule, as recorded, and the points it came to.
+    Recorded(Decision, i64),
+    /// A rule, but it was posted before rules were recorded.
+    Unrecorded,
+}
+
+/// What a line did.
+#[derive(Debug)]
+pub struct Step {
+    /// It.
+    pub told: Move,
+    /// When the lot was earned and when it expires, as that was then.
+    pub lot: Option<(Timestamp, Option<Timestamp>)>,
+}
+
+/// Explains a member's posting by replaying all up to it.
+pub async fn trace(state: &State, of: &Of, posting_id: &str) -> Result<Trace, Error> {
+    let mut db = state.platform.snapshot().await?;
+    members::get(state, &mut db, &of.program_id, &of.customer_id).await?;
+    let (customer_id, program_id) = (&of.customer_id, of.program_id.as_str());
+    let posting = postings::find(&mut db, customer_id, program_id, posting_id).await?;
+    let posting = posting.ok_or_else(|| Error::TransactionNotFound(posting_id.to_owned()))?;
+    let (ledger, entries, moves) = replay(&mut db, &posting).await?;
+    let basis = basis(&mut db, &posting, &ledger, &moves).await?;
+
+    let named: Vec<_> = moves
+        .iter()
+        .filter_map(|told| told.lot_id.as_deref())
+        .collect();
+    let lots = refunds::list_lots(&mut db, customer_id, program_id, &named).await?;
+    let mut later: HashMap<_, _> = HashMap::new();
+    for (lot_id, from) in extensions::list_after(&mut db, customer_id, posting.revision).await? {
+        later.entry(lot_id).or_insert(from);
+    }
+    let times = |lot_id: &String| {
+        let lot = lots.iter().find(|lot| lot.lot_id == *lot_id)?;
+        let expires_at = later.get(lot_id).copied().or(lot.expires_at);
+        Some((lot.earned_at, expires_at))
+    };
+    let step = |told: Move| Step {
+        lot: told.lot_id.as_ref().and_then(times),
+        told,
+    };
+    Ok(Trace {
+        basis,
+        steps: moves.into_iter().map(step).collect(),
+        posting,
+        entries,
+    })
+}
+
+/// Replays the member's postings up to one; returns what its lines did.
+async fn replay(
+    db: &mut impl Access,
+    wanted: &PostingRow,
+) -> Result<(Ledger, Vec<EntryRow>, Vec<Move>), Error> {
+    let diverged = || Error::LedgerDiverged(wanted.posting_id.clone());
+    let customer_id = wanted.customer_id.as_str();
+    let (mut ledger, mut after) = (Ledger::default(), i64::MIN);
+    loop {
+        let start = (customer_id, after);
+        let page = histories::list_postings(db, start, customer_id, POSTINGS_AT_ONCE).await?;
+        after = page.last().ok_or_else(diverged)?.revision;
+        let of_program = |posting: &&PostingRow| posting.program_id == wanted.program_id;
+        let page: Vec<_> = page.iter().filter(of_program).collect();
+        let keys: Vec<_> = page.iter().map(|posting| seals::key(posting)).collect();
+        let mut entries = seals::list_entries(db, &keys).await?;
+        for (posting, key) in page.into_iter().zip(&keys) {
+            let lines = entries.remove(key).unwrap_or_default();
+            let moves = facts::apply(&mut ledger, posting, &lines).map_err(|_| diverged())?;
+            if posting.posting_id == wanted.posting_id {
+                return Ok((ledger, lines, moves));
+            }
+        }
+    }
+}
+
+async fn basis(
+    db: &mut impl Access,
+    posting: &PostingRow,
+    ledger: &Ledger,
+    moves: &[Move],
+) -> Result<Basis, Error> {
+    let sum = |wanted: &[What]| -> i64 {
+        let wanted = moves.iter().filter(|told| wanted.contains(&told.what));
+        wanted.map(|told| told.points).sum()
+    };
+    if let Some(json) = &posting.decision {
+        // Nobody is told a reason that does not lead to the points.
+        let recorded = Decision::from_json(json);
+        let points = recorded.as_ref().and_then(Decision::points);
+        let posted = match &recorded {
+            Some(Decision::Purchase { .. }) => sum(&[What::Made]),
+            Some(Decision::Refund { .. }) => sum(&[What::Returned]),
+            _ => sum(&[
+                What::TakenBack,
+                What::TakenBackExpired,
+                What::Recovered,
+                What::Owed,
+            ]),
+        };
+        return match recorded.zip(points) {
+            Some((recorded, points)) if points == posted => Ok(Basis::Recorded(recorded, points)),
+            _ => Err(Error::LedgerDiverged(posting.posting_id.clone())),
+        };
+    }
+    let hold_id = moves.iter().find_map(|told| told.hold_id.as_deref());
+    Ok(match posting.kind.as_str() {
+        "expire" => Basis::Clock,
+        "earn" if posting.rule.as_deref() == Some(crate::ledger::purchases::BASE_RULE) => {
+            Basis::Unrecorded
+        }
+        "reverse" | "refund" => Basis::Unrecorded,
+        "release" => {
+            let hold_id = hold_id.unwrap_or_default();
+            let (customer_id, program_id) = (&posting.customer_id, &posting.program_id);
+            let stored = holds::find(db, customer_id, program_id, hold_id).await?;
+            let closed = ledger
+                .holds
+                .get(hold_id)
+                .zip(stored)
+                .and_then(|(facts, stored)| facts.closed(stored.hold.expires_at));
+            match closed {
+                Some((["expired"], _)) => Basis::Clock,
+                _ => Basis::Asked(sum(&[What::Released])),
+            }
+        }
+        _ => Basis::Asked(sum(&[
+            What::Made,
+            What::Spent,
+            What::Sent,
+            What::Taken,
+            What::Held,
+            What::Captured,
+        ])),
+    })
+}

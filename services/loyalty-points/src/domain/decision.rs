@@ -1,0 +1,224 @@
+//! What a posting was decided on, where its lines do not tell: recorded with it and sealed with it, so that nobody
+//! has to guess afterwards.
+
+use serde::{Deserialize, Serialize};
+
+use super::refund::Late;
+use super::reversal::{Extent, Policy};
+use super::tiers::ONE_IN_BASIS_POINTS;
+
+/// What a posting was decided on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Decision {
+    /// A purchase earned by the base rule.
+    Purchase {
+        /// Currency of the purchase and of the rule's unit.
+        currency: String,
+        /// What was paid.
+        total_micros: i64,
+        /// The amount that earns.
+        unit_micros: i64,
+        /// What it earns.
+        points_per_unit: i64,
+        /// The tier that the member had when it happened.
+        tier: String,
+        /// What that tier makes of a point, in basis points.
+        multiplier: i64,
+    },
+    /// An earning is taken back.
+    Reversal {
+        /// How much was asked for.
+        asked: Asked,
+        /// Where points may be taken from.
+        policy: PolicyName,
+        /// Points earned.
+        earned: i64,
+        /// Points that reversals took back before.
+        reversed: i64,
+        /// Points of its lot that adjustments took.
+        adjusted: i64,
+    },
+    /// A spending is given back.
+    Refund {
+        /// How much was asked for.
+        asked: Asked,
+        /// Days for which points of expired lots can be spent again; absent: they expire at once.
+        grace_days: Option<i64>,
+        /// Points spent.
+        spent: i64,
+        /// Points that were refunded before.
+        refunded: i64,
+    },
+}
+
+/// How much was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// All that is left.
+    Whole,
+    /// So many points.
+    Points(i64),
+    /// What belongs to the part of a purchase that was returned so far.
+    Returned {
+        /// Amount of the purchase.
+        original: i64,
+        /// Amount returned.
+        returned: i64,
+    },
+}
+
+/// Where points may be taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyName {
+    /// [`Policy::PendingOnly`]
+    PendingOnly,
+    /// [`Policy::WithinBalance`]
+    WithinBalance,
+    /// [`Policy::AllowDebt`]
+    AllowDebt,
+}
+
+impl From<Extent> for Asked {
+    fn from(extent: Extent) -> Self {
+        match extent {
+            Extent::Whole => Self::Whole,
+            Extent::Points(points) => Self::Points(points.get()),
+            Extent::Returned { original, returned } => Self::Returned { original, returned },
+        }
+    }
+}
+
+impl From<Policy> for PolicyName {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::PendingOnly => Self::PendingOnly,
+            Policy::WithinBalance => Self::WithinBalance,
+            Policy::AllowDebt => Self::AllowDebt,
+        }
+    }
+}
+
+/// Days of grace, if there is any.
+pub fn grace_days(late: Late) -> Option<i64> {
+    match late {
+        Late::Expire => None,
+        Late::Grace(grace) => Some(grace.num_days()),
+    }
+}
+
+impl Decision {
+    /// As it is stored.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("numbers and texts are plain JSON")
+    }
+
+    /// As it was stored.
+    pub fn from_json(json: &str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// The points that it comes to; `None` if it comes to nothing sensible.
+    pub fn points(&self) -> Option<i64> {
+        match self {
+            Self::Purchase {
+                total_micros,
+                unit_micros,
+                points_per_unit,
+                multiplier,
+                ..
+            } => {
+                let base = total_micros.checked_div_euclid(*unit_micros)?;
+                let base = i128::from(base) * i128::from(*points_per_unit);
+                let points = base.checked_mul(i128::from(*multiplier))?;
+                i64::try_from(points / i128::from(ONE_IN_BASIS_POINTS)).ok()
+            }
+            Self::Reversal {
+                asked,
+                earned,
+                reversed,
+                adjusted,
+                ..
+            } => asked.of(*earned, *reversed, earned - reversed - adjusted),
+            Self::Refund {
+                asked,
+                spent,
+                refunded,
+                ..
+            } => asked.of(*spent, *refunded, spent - refunded),
+        }
+    }
+}
+
+impl Asked {
+    /// A share is rounded down once over all returns so far, less what was taken before.
+    fn of(self, all: i64, before: i64, left: i64) -> Option<i64> {
+        match self {
+            Self::Whole => Some(left),
+            Self::Points(points) => Some(points),
+            Self::Returned { original, returned } => {
+                let share = i128::from(all) * i128::from(returned);
+                let share = i64::try_from(share.checked_div(i128::from(original))?).ok()?;
+                Some((share - before).min(left))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purchase(total_micros: i64) -> Decision {
+        Decision::Purchase {
+            currency: "USD".to_owned(),
+            total_micros,
+            unit_micros: 2_000_000,
+            points_per_unit: 3,
+            tier: "Silver".to_owned(),
+            multiplier: 12_500,
+        }
+    }
+
+    #[test]
+    fn a_purchase_is_rounded_down_to_whole_units() {
+        assert_eq!(purchase(5_999_999).points(), Some(7), "6 points, a quarter more, rounded down");
+        assert_eq!(purchase(1_999_999).points(), Some(0));
+        assert!(purchase(i64::MAX).points().is_some());
+    }
+
+    #[test]
+    fn a_returned_share_is_rounded_once_over_all_returns() {
+        let returned = |returned, reversed| Decision::Reversal {
+            asked: Asked::Returned {
+                original: 3,
+                returned,
+            },
+            policy: PolicyName::AllowDebt,
+            earned: 100,
+            reversed,
+            adjusted: 0,
+        };
+        assert_eq!(returned(1, 0).points(), Some(33));
+        assert_eq!(returned(2, 33).points(), Some(33));
+        assert_eq!(returned(3, 66).points(), Some(34));
+    }
+
+    #[test]
+    fn what_is_stored_reads_back() {
+        let refund = Decision::Refund {
+            asked: Asked::Points(7),
+            grace_days: Some(3),
+            spent: 10,
+            refunded: 1,
+        };
+        let stored = r#"{"by":"purchase","currency":"USD","total_micros":1,"unit_micros":2000000,"points_per_unit":3,"tier":"Silver","multiplier":12500}"#;
+        assert_eq!(purchase(1).to_json(), stored);
+        for decision in [refund, purchase(1)] {
+            assert_eq!(Decision::from_json(&decision.to_json()), Some(decision));
+        }
+        assert_eq!(Decision::from_json("{}"), None);
+    }
+}

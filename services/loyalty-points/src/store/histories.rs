@@ -1,0 +1,249 @@
+//! Everything that is stored of some customers, to be compared with their postings.
+
+use common::db::Access;
+use common::on;
+use common::time::Timestamp;
+
+use super::postings::PostingRow;
+
+/// Customers: those after one and up to another.
+#[derive(Debug, Clone, Copy)]
+pub struct Range<'a> {
+    /// After this one.
+    pub after: &'a str,
+    /// Up to this one.
+    pub to: &'a str,
+}
+
+/// The customers after one who are members of anything, in order.
+pub async fn list_customers(
+    db: &mut impl Access,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, common::Error> {
+    const SELECT: &str = "
+        SELECT DISTINCT customer_id
+        FROM members
+        WHERE customer_id > $1
+        ORDER BY customer_id
+        LIMIT $2";
+    Ok(on!(db, |conn| sqlx::query_scalar(SELECT)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// A page of the customers' postings, those of each in order.
+pub async fn list_postings(
+    db: &mut impl Access,
+    (customer_id, revision): (&str, i64),
+    to: &str,
+    limit: i64,
+) -> Result<Vec<PostingRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
+        FROM postings
+        WHERE (customer_id, revision) > ($1, $2) AND customer_id <= $3
+        ORDER BY customer_id, revision
+        LIMIT $4";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(customer_id)
+        .bind(revision)
+        .bind(to)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// A lot as stored.
+#[derive(Debug, sqlx::FromRow)]
+pub struct LotRow {
+    /// The member's customer.
+    pub customer_id: String,
+    /// The program.
+    pub program_id: String,
+    /// The lot.
+    pub lot_id: String,
+    /// The posting that made it.
+    pub posting_id: String,
+    /// Points it began with.
+    pub original: i64,
+    /// Points left.
+    pub remaining: i64,
+    /// Points held.
+    pub held: i64,
+    /// Points spent.
+    pub consumed: i64,
+    /// Points written off.
+    pub expired: i64,
+    /// Points taken back.
+    pub reversed: i64,
+    /// Points that count for the tier.
+    pub qualifying: i64,
+    /// When it was earned.
+    pub earned_at: Timestamp,
+    /// When it expires.
+    pub expires_at: Option<Timestamp>,
+    /// Until when it was extended last.
+    pub extended_to: Option<Timestamp>,
+}
+
+/// Every lot of the customers, which are few.
+pub async fn list_lots(
+    db: &mut impl Access,
+    range: Range<'_>,
+) -> Result<Vec<LotRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT l.customer_id, l.program_id, l.lot_id, l.posting_id, l.original, l.remaining, l.held,
+               l.consumed, l.expired, l.reversed, l.qualifying, l.earned_at, l.expires_at,
+               (
+                   SELECT x.to_expires_at
+                   FROM expiry_extensions x
+                   WHERE x.customer_id = l.customer_id AND x.lot_id = l.lot_id
+                   ORDER BY x.revision DESC
+                   LIMIT 1
+               ) AS extended_to
+        FROM lots l
+        WHERE l.customer_id > $1 AND l.customer_id <= $2
+        ORDER BY l.customer_id, l.lot_id";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(range.after)
+        .bind(range.to)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// A hold as stored.
+#[derive(Debug, sqlx::FromRow)]
+pub struct HoldRow {
+    /// The member's customer.
+    pub customer_id: String,
+    /// The program.
+    pub program_id: String,
+    /// The hold.
+    pub hold_id: String,
+    /// The revision of the posting that made it.
+    pub revision: i64,
+    /// What has become of it.
+    pub state: String,
+    /// Points held at first.
+    pub points: i64,
+    /// Points captured.
+    pub captured: i64,
+    /// Points let go.
+    pub released: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it times out.
+    pub expires_at: Timestamp,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+}
+
+/// Every hold of the customers, which are few.
+pub async fn list_holds(
+    db: &mut impl Access,
+    range: Range<'_>,
+) -> Result<Vec<HoldRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT customer_id, program_id, hold_id, revision, state, points, captured, released,
+               created_at, expires_at, closed_at
+        FROM holds
+        WHERE customer_id > $1 AND customer_id <= $2
+        ORDER BY customer_id, hold_id";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(range.after)
+        .bind(range.to)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// What a hold has of a lot, as stored.
+#[derive(Debug, sqlx::FromRow)]
+pub struct PinRow {
+    /// The member's customer.
+    pub customer_id: String,
+    /// The hold.
+    pub hold_id: String,
+    /// The lot.
+    pub lot_id: String,
+    /// Points held at first.
+    pub points: i64,
+    /// Points captured.
+    pub captured: i64,
+    /// Points let go.
+    pub released: i64,
+}
+
+/// What every hold of the customers, who are few, has of which lots.
+pub async fn list_pins(
+    db: &mut impl Access,
+    range: Range<'_>,
+) -> Result<Vec<PinRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT customer_id, hold_id, lot_id, points, captured, released
+        FROM hold_lots
+        WHERE customer_id > $1 AND customer_id <= $2
+        ORDER BY customer_id, hold_id, lot_id";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(range.after)
+        .bind(range.to)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// A member's tier as stored, and what was recorded last of how it changed.
+#[derive(Debug, sqlx::FromRow)]
+pub struct TierRow {
+    /// The member's customer.
+    pub customer_id: String,
+    /// The program.
+    pub program_id: String,
+    /// The tier.
+    pub tier: String,
+    /// The points it was decided on.
+    pub tier_points: i64,
+    /// Since when.
+    pub tier_since: Timestamp,
+    /// Until when that stands.
+    pub tier_valid_until: Option<Timestamp>,
+    /// The tier of the last change.
+    pub changed_to: Option<String>,
+    /// When it last became another.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// The tiers of the customers, who are few.
+pub async fn list_tiers(
+    db: &mut impl Access,
+    range: Range<'_>,
+) -> Result<Vec<TierRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT m.customer_id, m.program_id, m.tier, m.tier_points, m.tier_since, m.tier_valid_until,
+               (
+                   SELECT c.to_tier
+                   FROM tier_changes c
+                   WHERE c.customer_id = m.customer_id AND c.program_id = m.program_id
+                   ORDER BY c.revision DESC
+                   LIMIT 1
+               ) AS changed_to,
+               (
+                   SELECT c.changed_at
+                   FROM tier_changes c
+                   WHERE c.customer_id = m.customer_id
+                       AND c.program_id = m.program_id
+                       AND c.from_tier <> c.to_tier
+                   ORDER BY c.revision DESC
+                   LIMIT 1
+               ) AS changed_at
+        FROM members m
+        WHERE m.customer_id > $1 AND m.customer_id <= $2
+        ORDER BY m.customer_id, m.program_id";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(range.after)
+        .bind(range.to)
+        .fetch_all(conn)
+        .await)?)
+}
