@@ -39,6 +39,23 @@ pub enum Error {
     /// The source has earned by this rule before.
     #[error("this source was already posted as transaction {0}")]
     SourceAlreadyPosted(String),
+    /// The member has no such earning.
+    #[error("the member has no earning of {source_type} {source_ref}")]
+    PendingNotFound {
+        /// Kind of the source.
+        source_type: String,
+        /// The source.
+        source_ref: String,
+    },
+    /// The earning does not wait for an event.
+    #[error("the points of transaction {0} do not wait for an event")]
+    NotPending(String),
+    /// The event was announced before.
+    #[error("the points were already activated by transaction {0}")]
+    AlreadyActivated(String),
+    /// The event was called off before.
+    #[error("the points were already cancelled by transaction {0}")]
+    AlreadyCancelled(String),
     /// The earning was reversed before.
     #[error("transaction was already reversed by {0}")]
     AlreadyReversed(String),
@@ -186,6 +203,21 @@ impl From<Error> for Status {
             }
             Error::SourceAlreadyPosted(id) => {
                 refuse(Code::AlreadyExists, "SOURCE_ALREADY_POSTED").with("transaction_id", id)
+            }
+            Error::PendingNotFound {
+                source_type,
+                source_ref,
+            } => refuse(Code::NotFound, "PENDING_NOT_FOUND")
+                .with("source_type", source_type)
+                .with("source_ref", source_ref),
+            Error::NotPending(id) => {
+                refuse(Code::FailedPrecondition, "NOT_PENDING").with("transaction_id", id)
+            }
+            Error::AlreadyActivated(id) => {
+                refuse(Code::FailedPrecondition, "ALREADY_ACTIVATED").with("transaction_id", id)
+            }
+            Error::AlreadyCancelled(id) => {
+                refuse(Code::FailedPrecondition, "ALREADY_CANCELLED").with("transaction_id", id)
             }
             Error::AlreadyReversed(id) => {
                 refuse(Code::FailedPrecondition, "ALREADY_REVERSED").with("transaction_id", id)

@@ -3,6 +3,7 @@
 pub mod adjust;
 pub mod extensions;
 pub mod holds;
+pub mod pending;
 pub mod purchases;
 pub mod reads;
 mod refunds;
@@ -80,10 +81,21 @@ pub struct EarnPoints {
     pub reason: String,
     /// When; absent means now.
     pub occurred_at: Option<Timestamp>,
-    /// Spendable from; absent means at once.
-    pub activates_at: Option<Timestamp>,
+    /// Spendable from when on.
+    pub activates: Activates,
     /// Spendable until; absent means what the program says.
     pub expires_at: Option<Timestamp>,
+}
+
+/// From when on what is earned can be spent.
+#[derive(Debug, Clone, Copy)]
+pub enum Activates {
+    /// From when it was earned.
+    AtOnce,
+    /// From this instant.
+    At(Timestamp),
+    /// Once an event has come.
+    OnEvent,
 }
 
 /// A request to spend.
@@ -130,9 +142,15 @@ pub async fn earn(state: &State, tx: &mut Tx, earn: EarnPoints) -> Result<Posted
     let (program, mut lock, standing) = open(state, tx, &earn.account).await?;
     let now = tx.now();
     let earned_at = earn.occurred_at.unwrap_or(now);
-    let activates_at = earn.activates_at.map_or(earned_at, |at| at.max(earned_at));
-    let expires_at = earn.expires_at.or_else(|| program.expiry_of(activates_at));
-    if expires_at.is_some_and(|expires_at| expires_at <= activates_at) {
+    let activates_at = match earn.activates {
+        Activates::AtOnce => Some(earned_at),
+        Activates::At(at) => Some(at.max(earned_at)),
+        Activates::OnEvent => None,
+    };
+    let by_program = activates_at.and_then(|activates_at| program.expiry_of(activates_at));
+    let expires_at = earn.expires_at.or(by_program);
+    let first = activates_at.unwrap_or(earned_at);
+    if expires_at.is_some_and(|expires_at| expires_at <= first) {
         let mut violations = Violations::new();
         violations.add("expires_at", "must be after the points become spendable");
         return Err(common::Error::Invalid(violations).into());

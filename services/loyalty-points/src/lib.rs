@@ -13,6 +13,10 @@
 //! member's tier follow from the instant of reading: nothing depends on a clean-up having run. Expired
 //! points are written off in passing, when points of the member are next spent or taken back.
 //!
+//! A lot may wait for an event instead of an instant: it is pending until it is *activated*, which begins its
+//! validity, or *cancelled*, which takes it back. Pending points, whatever they wait for, count for the tier from when
+//! they were earned and repay debt at once; taken back, they count no longer and the debt returns.
+//!
 //! A *hold* sets points of lots aside, to be captured or let go. It times out by the clock too: what readers
 //! see is what it is at that instant, and the postings follow before the next decision about the member.
 //!

@@ -62,7 +62,7 @@ mod tests {
             lot_id: "given".to_owned(),
             points: Points::parse(points).unwrap(),
             earned_at: at(1),
-            activates_at: at(1),
+            activates_at: Some(at(1)),
             expires_at: None,
         }
     }

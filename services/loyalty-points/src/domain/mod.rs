@@ -9,6 +9,7 @@ pub mod holds;
 pub mod lots;
 pub mod merkle;
 pub mod overrides;
+pub mod pending;
 pub mod plan;
 pub mod program;
 pub mod progress;

@@ -7,6 +7,7 @@ mod dry_run;
 mod extend;
 mod holds;
 mod parse;
+mod pending;
 pub mod present;
 mod recalculation;
 mod reverse;
@@ -252,6 +253,20 @@ impl LoyaltyService for Grpc {
             )
         };
         conclude(mutation, posted.map(told), run).await
+    }
+
+    async fn activate_pending(
+        &self,
+        request: Request<pb::ActivatePendingRequest>,
+    ) -> Answer<pb::ActivatePendingResponse> {
+        pending::activate(&self.state, request.into_inner()).await
+    }
+
+    async fn cancel_pending(
+        &self,
+        request: Request<pb::CancelPendingRequest>,
+    ) -> Answer<pb::CancelPendingResponse> {
+        pending::cancel(&self.state, request.into_inner()).await
     }
 
     async fn adjust_points(

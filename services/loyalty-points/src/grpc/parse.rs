@@ -12,7 +12,7 @@ use crate::domain::Points;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::{Tier, TierPolicy, WINDOW_DAYS_DEFAULT};
 use crate::ledger::reads::Of;
-use crate::ledger::{Account, EarnPoints, PURCHASE, RedeemPoints, Source};
+use crate::ledger::{Account, Activates, EarnPoints, PURCHASE, RedeemPoints, Source};
 use crate::members::Enroll;
 use crate::tiers::Wanted;
 
@@ -102,14 +102,23 @@ impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
         {
             v.add("activates_at", "must not be before occurred_at");
         }
-        let (account, points, source, reason) = v.all((account, points, source, reason))?;
+        let activates = match activates_at {
+            Some(_) if request.activates_on_event => {
+                v.add("activates_at", "must be absent with activates_on_event");
+                None
+            }
+            None if request.activates_on_event => Some(Activates::OnEvent),
+            at => Some(at.map_or(Activates::AtOnce, Activates::At)),
+        };
+        let parsed = (account, points, source, reason, activates);
+        let (account, points, source, reason, activates) = v.all(parsed)?;
         Ok(Self {
             account,
             points,
             source,
             reason,
             occurred_at,
-            activates_at,
+            activates,
             expires_at,
         })
     }

@@ -89,6 +89,8 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         "adjust" => pb::TransactionKind::Adjust,
         "transfer" => pb::TransactionKind::Transfer,
         "refund" => pb::TransactionKind::Refund,
+        "activate" => pb::TransactionKind::Activate,
+        "cancel" => pb::TransactionKind::Cancel,
         _ => pb::TransactionKind::Unspecified,
     };
     let counterparty = posting.counterparty.as_ref().map(CustomerId::to_string);
@@ -146,6 +148,7 @@ pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
         State::Exhausted => pb::LotState::Exhausted,
         State::Expired => pb::LotState::Expired,
         State::Reversed => pb::LotState::Reversed,
+        State::Cancelled => pb::LotState::Cancelled,
     };
     pb::Lot {
         lot_id: lot.lot_id.clone(),
@@ -159,9 +162,10 @@ pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
         expired: lot.expired,
         reversed: lot.reversed,
         earned_at: Some(lot.earned_at.into()),
-        activates_at: Some(lot.activates_at.into()),
+        activates_at: lot.activates_at.map(Into::into),
         expires_at: lot.expires_at.map(Into::into),
         held: lot.held,
+        cancelled_at: lot.cancelled_at.map(Into::into),
     }
 }
 

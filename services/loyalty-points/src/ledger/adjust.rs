@@ -52,7 +52,7 @@ pub async fn adjust(state: &State, tx: &mut Tx, adjust: AdjustPoints) -> Result<
                 lot_id: state.platform.ids.uuid(),
                 points,
                 earned_at: now,
-                activates_at: now,
+                activates_at: Some(now),
                 expires_at,
             };
             decide::credit(holding, given, now)?

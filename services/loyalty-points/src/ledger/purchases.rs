@@ -60,7 +60,7 @@ pub async fn recorded(
             lot_id: state.platform.ids.uuid(),
             points,
             earned_at: purchase.occurred_at,
-            activates_at: purchase.occurred_at,
+            activates_at: Some(purchase.occurred_at),
             expires_at: program.expiry_of(purchase.occurred_at),
         };
         let plan = plan::earn(standing.holding(), earning, now)?;

@@ -90,7 +90,9 @@ pub(super) async fn write(
             | Kind::Hold
             | Kind::Capture
             | Kind::Adjust
-            | Kind::Transfer,
+            | Kind::Transfer
+            | Kind::Activate
+            | Kind::Cancel,
         ) => {
             let after = Holding {
                 points: before.points + expiry.points(),
@@ -134,7 +136,7 @@ pub(super) async fn write(
 
     let policy = &program.tier_policy;
     let now = tx.now();
-    let (qualification, cause) = if plan.posting.kind == Kind::Reverse {
+    let (qualification, cause) = if matches!(plan.posting.kind, Kind::Reverse | Kind::Cancel) {
         let read = members::list_standings(tx, customer_id, &posting.program_id, now).await?;
         let read = read.first().expect("the member is locked");
         (read.qualification(), Cause::Reversal)
@@ -263,6 +265,8 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Adjust => "adjust",
         Kind::Transfer => "transfer",
         Kind::Refund => "refund",
+        Kind::Activate => "activate",
+        Kind::Cancel => "cancel",
     }
 }
 

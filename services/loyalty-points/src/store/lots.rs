@@ -18,8 +18,9 @@ pub(super) struct LotRow {
     reversed: i64,
     qualifying: i64,
     earned_at: Timestamp,
-    activates_at: Timestamp,
+    activates_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
+    cancelled_at: Option<Timestamp>,
 }
 
 impl From<LotRow> for Lot {
@@ -36,6 +37,7 @@ impl From<LotRow> for Lot {
             earned_at: row.earned_at,
             activates_at: row.activates_at,
             expires_at: row.expires_at,
+            cancelled_at: row.cancelled_at,
         }
     }
 }
@@ -58,7 +60,7 @@ pub async fn list_open(
 ) -> Result<Vec<Lot>, common::Error> {
     const SELECT: &str = "
         SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-               earned_at, activates_at, expires_at
+               earned_at, activates_at, expires_at, cancelled_at
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
@@ -100,7 +102,8 @@ pub async fn list_open_at(
                CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT) AS remaining,
                CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT) AS held,
                CAST(0 AS BIGINT) AS consumed, CAST(0 AS BIGINT) AS expired,
-               CAST(0 AS BIGINT) AS reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at
+               CAST(0 AS BIGINT) AS reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at,
+               l.cancelled_at
         FROM entries e
         JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
         WHERE e.customer_id = $1
@@ -131,7 +134,7 @@ pub async fn list(
 ) -> Result<Vec<(Lot, String)>, common::Error> {
     const SELECT: &str = "
         SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-               earned_at, activates_at, expires_at, posting_id
+               earned_at, activates_at, expires_at, cancelled_at, posting_id
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2

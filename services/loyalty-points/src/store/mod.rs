@@ -6,6 +6,7 @@ pub mod extensions;
 pub mod holds;
 pub mod lots;
 pub mod members;
+pub mod pending;
 pub mod postings;
 pub mod programs;
 pub mod qualifying;

@@ -8,6 +8,7 @@ mod feed;
 mod holds;
 mod ledger;
 mod members;
+mod pending;
 mod programs;
 mod recalculation;
 mod refunds;

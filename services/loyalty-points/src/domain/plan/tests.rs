@@ -23,7 +23,7 @@ fn earning(lot_id: &str, of: i64) -> Earn {
         lot_id: lot_id.to_owned(),
         points: points(of),
         earned_at: at(0),
-        activates_at: at(0),
+        activates_at: Some(at(0)),
         expires_at: None,
     }
 }
@@ -33,7 +33,7 @@ fn overdraft_is_refused_with_what_is_available() {
     let lots = vec![
         lot("a", 5),
         Lot {
-            activates_at: at(9),
+            activates_at: Some(at(9)),
             ..lot("pending", 50)
         },
     ];
@@ -218,7 +218,7 @@ proptest! {
                         lot_id: format!("lot {n}"),
                         points: points(of),
                         earned_at,
-                        activates_at,
+                        activates_at: Some(activates_at),
                         expires_at: lasts.map(|days| activates_at + TimeDelta::days(days)),
                     };
                     ledger.write(super::earn(holding, earn, now).unwrap());
