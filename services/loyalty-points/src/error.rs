@@ -4,8 +4,10 @@ use common::Refusal;
 use common::ids::CustomerId;
 use tonic::{Code, Status};
 
+use crate::domain::adjust::Unapproved;
 use crate::domain::extension;
 use crate::domain::holds;
+use crate::domain::lines;
 use crate::domain::plan::Refused;
 use crate::domain::program::ProgramId;
 use crate::domain::reversal;
@@ -74,6 +76,20 @@ pub enum Error {
         /// So much.
         reversible: i64,
     },
+    /// The earning has no such line.
+    #[error("line {0} not found")]
+    LineNotFound(String),
+    /// All of the line was returned before.
+    #[error("all of line {0} was already returned")]
+    LineAlreadyReversed(String),
+    /// Less of the line is left.
+    #[error("only {left} of line {line_id} are left to return")]
+    LineExceeded {
+        /// The line.
+        line_id: String,
+        /// So much.
+        left: i64,
+    },
     /// The posting is no earning.
     #[error("transaction {0} is not an earning")]
     NotReversible(String),
@@ -110,6 +126,15 @@ pub enum Error {
         /// So much.
         held: i64,
     },
+    /// So large an adjustment needs a second person.
+    #[error("an adjustment of more than {limit} points needs an approver")]
+    ApprovalRequired {
+        /// From more points than this.
+        limit: i64,
+    },
+    /// The approver is the caller.
+    #[error("the approver must be somebody else than the caller")]
+    SelfApproval,
     /// Fewer points can be spent than asked for.
     #[error("only {available} points can be spent")]
     InsufficientPoints {
@@ -145,12 +170,31 @@ impl From<Refused> for Error {
     }
 }
 
+impl From<Unapproved> for Error {
+    fn from(unapproved: Unapproved) -> Self {
+        match unapproved {
+            Unapproved::Missing { limit } => Self::ApprovalRequired { limit },
+            Unapproved::BySelf => Self::SelfApproval,
+        }
+    }
+}
+
 impl From<reversal::Refused> for Error {
     fn from(refused: reversal::Refused) -> Self {
         match refused {
             reversal::Refused::Nothing => Self::NothingToReverse,
             reversal::Refused::Exceeded { reversible } => Self::ReversalExceeded { reversible },
             reversal::Refused::NotCovered { reversible } => Self::ReversalNotCovered { reversible },
+        }
+    }
+}
+
+impl From<lines::Refused> for Error {
+    fn from(refused: lines::Refused) -> Self {
+        match refused {
+            lines::Refused::Unknown { line_id } => Self::LineNotFound(line_id),
+            lines::Refused::Already { line_id } => Self::LineAlreadyReversed(line_id),
+            lines::Refused::Exceeded { line_id, left } => Self::LineExceeded { line_id, left },
         }
     }
 }
@@ -233,6 +277,15 @@ impl From<Error> for Status {
                 refuse(Code::FailedPrecondition, "REVERSAL_NOT_COVERED")
                     .with("reversible", reversible)
             }
+            Error::LineNotFound(id) => refuse(Code::NotFound, "LINE_NOT_FOUND").with("line_id", id),
+            Error::LineAlreadyReversed(id) => {
+                refuse(Code::FailedPrecondition, "LINE_ALREADY_REVERSED").with("line_id", id)
+            }
+            Error::LineExceeded { line_id, left } => {
+                refuse(Code::FailedPrecondition, "LINE_EXCEEDED")
+                    .with("line_id", line_id)
+                    .with("left", left)
+            }
             Error::LotNotFound(id) => refuse(Code::NotFound, "LOT_NOT_FOUND").with("lot_id", id),
             Error::LotExpired => refuse(Code::FailedPrecondition, "LOT_EXPIRED"),
             Error::ExpiryNotLater => refuse(Code::FailedPrecondition, "EXPIRY_NOT_LATER"),
@@ -252,6 +305,10 @@ impl From<Error> for Status {
             Error::InsufficientPoints { available } => {
                 refuse(Code::FailedPrecondition, "INSUFFICIENT_POINTS").with("available", available)
             }
+            Error::ApprovalRequired { limit } => {
+                refuse(Code::FailedPrecondition, "APPROVAL_REQUIRED").with("limit", limit)
+            }
+            Error::SelfApproval => refuse(Code::FailedPrecondition, "SELF_APPROVAL"),
             Error::PointsLimit => refuse(Code::OutOfRange, "POINTS_LIMIT"),
             Error::NotSealed(id) => {
                 refuse(Code::FailedPrecondition, "NOT_SEALED").with("transaction_id", id)

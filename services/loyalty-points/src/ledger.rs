@@ -3,6 +3,7 @@
 pub mod adjust;
 pub mod extensions;
 pub mod holds;
+mod lines;
 pub mod pending;
 pub mod purchases;
 pub mod reads;
@@ -21,12 +22,14 @@ use common::validate::Violations;
 use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
+use crate::domain::lines::{Line, Return};
 use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
 use crate::domain::program::{Program, ProgramId};
 use crate::domain::refund::Late;
-use crate::domain::reversal::{self, Before, Extent, Part, Policy};
+use crate::domain::reversal::{Before, Extent, Part, Policy};
 use crate::error::Error;
+use crate::store::earning_lines;
 use crate::store::lots;
 use crate::store::members::{self, Lock, Standing};
 use crate::store::postings::{self, PostingRow};
@@ -85,6 +88,8 @@ pub struct EarnPoints {
     pub activates: Activates,
     /// Spendable until; absent means what the program says.
     pub expires_at: Option<Timestamp>,
+    /// What it was earned with, line by line; may be empty.
+    pub lines: Vec<Line>,
 }
 
 /// From when on what is earned can be spent.
@@ -117,13 +122,22 @@ pub struct ReverseTransaction {
     /// The earning.
     pub posting_id: String,
     /// How much of it.
-    pub extent: Extent,
+    pub asked: Asked,
     /// Where from.
     pub policy: Policy,
     /// What becomes of refunded points whose lots have expired.
     pub late: Late,
     /// Why.
     pub reason: String,
+}
+
+/// How much of a posting is to be taken back.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// So much.
+    Extent(Extent),
+    /// What belongs to these lines of an earning; at least one.
+    Lines(Vec<Return>),
 }
 
 /// An earning or redemption that was taken back.
@@ -135,6 +149,8 @@ pub struct Reversed {
     pub restored: Vec<Allocation>,
     /// Points among those that expired at once.
     pub expired: i64,
+    /// The lines of the earning as they are now, where it was taken back by lines.
+    pub lines: Vec<Line>,
 }
 
 /// Posts an earning.
@@ -170,18 +186,16 @@ pub async fn earn(state: &State, tx: &mut Tx, earn: EarnPoints) -> Result<Posted
         reason: earn.reason,
         ..Origin::default()
     };
-    commit(
-        state,
-        tx,
-        &mut lock,
-        Change {
-            program: &program,
-            standing,
-            plan,
-            origin,
-        },
-    )
-    .await
+    let change = Change {
+        program: &program,
+        standing,
+        plan,
+        origin,
+    };
+    let posted = commit(state, tx, &mut lock, change).await?;
+    let posting = &posted.written.posting;
+    earning_lines::insert(tx, &posting.customer_id, &posting.posting_id, &earn.lines).await?;
+    Ok(posted)
 }
 
 /// Spends points.
@@ -227,20 +241,29 @@ pub async fn reverse(
             posted,
             restored: refund.restored,
             expired: refund.expired,
+            lines: Vec::new(),
         });
     }
+    let by_lines = matches!(reverse.asked, Asked::Lines(_));
+    let earned = reverse.posting_id.clone();
     let change = Reversal {
         posting_id: reverse.posting_id,
-        extent: reverse.extent,
+        asked: reverse.asked,
         policy: reverse.policy,
         reason: reverse.reason,
     };
     let change = plan_reversal(tx, &program, standing, change).await?;
     let posted = commit(state, tx, &mut lock, change).await?;
+    let lines = if by_lines {
+        earning_lines::list(tx, &posted.written.posting.customer_id, &earned).await?
+    } else {
+        Vec::new()
+    };
     Ok(Reversed {
         posted,
         restored: Vec::new(),
         expired: 0,
+        lines,
     })
 }
 
@@ -316,7 +339,7 @@ async fn commit(
 
 struct Reversal {
     posting_id: String,
-    extent: Extent,
+    asked: Asked,
     policy: Policy,
     reason: String,
 }
@@ -333,7 +356,7 @@ async fn plan_reversal<'a>(
     let program_id = program.program_id.as_str();
     let Reversal {
         posting_id,
-        extent,
+        asked,
         policy,
         reason,
     } = reversal;
@@ -360,9 +383,11 @@ async fn plan_reversal<'a>(
     if let Some(latest) = earlier.latest.filter(|_| before.left_of(lot) == 0) {
         return Err(Error::AlreadyReversed(latest));
     }
+    let (points, returned) =
+        lines::due(tx, (customer_id, &posting_id), (asked, lot, before)).await?;
     let part = Part {
-        points: reversal::due(extent, lot, before)?,
         lot_id,
+        points,
         before,
         policy,
     };
@@ -371,6 +396,7 @@ async fn plan_reversal<'a>(
         times => format!("reversal/{rule}/{}", times + 1),
     };
     let plan = plan::reverse(standing.holding(), lots, &part, tx.now())?;
+    earning_lines::update(tx, customer_id, &posting_id, &returned).await?;
     let origin = Origin {
         source: Some(Source {
             source_type,

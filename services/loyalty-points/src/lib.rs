@@ -20,6 +20,9 @@
 //! A *hold* sets points of lots aside, to be captured or let go. It times out by the clock too: what readers
 //! see is what it is at that instant, and the postings follow before the next decision about the member.
 //!
+//! An earning may come with *lines*, as purchases do, and be taken back by them: exactly, in whatever order and parts.
+//! An adjustment above the program's limit needs an approver other than the caller, named in the posting.
+//!
 //! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
 //! the clock; `RecalculateTiers` only makes known what readers would find.
 //!

@@ -6,6 +6,7 @@ pub mod chain;
 pub mod extension;
 pub mod forecast;
 pub mod holds;
+pub mod lines;
 pub mod lots;
 pub mod merkle;
 pub mod overrides;

@@ -57,6 +57,8 @@ pub struct Program {
     pub validity_days: i64,
     /// Its tiers.
     pub tier_policy: TierPolicy,
+    /// Adjustments of more points than this need a second person; 0: none do.
+    pub adjustment_approval_limit: i64,
     /// When it was created.
     pub created_at: Timestamp,
 }

@@ -6,6 +6,7 @@ mod balances;
 mod dry_run;
 mod extend;
 mod holds;
+mod lines;
 mod parse;
 mod pending;
 pub mod present;

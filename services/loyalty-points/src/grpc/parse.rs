@@ -8,9 +8,10 @@ use common::page::PageRequest;
 use common::time::Timestamp;
 use common::validate::Violations;
 
-use crate::domain::Points;
+use super::lines;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::{Tier, TierPolicy, WINDOW_DAYS_DEFAULT};
+use crate::domain::{POINTS_PER_POSTING_MAX, Points};
 use crate::ledger::reads::Of;
 use crate::ledger::{Account, Activates, EarnPoints, PURCHASE, RedeemPoints, Source};
 use crate::members::Enroll;
@@ -110,8 +111,9 @@ impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
             None if request.activates_on_event => Some(Activates::OnEvent),
             at => Some(at.map_or(Activates::AtOnce, Activates::At)),
         };
-        let parsed = (account, points, source, reason, activates);
-        let (account, points, source, reason, activates) = v.all(parsed)?;
+        let lines = lines::earned(&mut v, request.lines);
+        let parsed = (account, points, source, reason, activates, lines);
+        let (account, points, source, reason, activates, lines) = v.all(parsed)?;
         Ok(Self {
             account,
             points,
@@ -120,6 +122,7 @@ impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
             occurred_at,
             activates,
             expires_at,
+            lines,
         })
     }
 }
@@ -246,6 +249,12 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
         );
     }
     let tier_policy = tier_policy(&mut v, raw.tier_policy.unwrap_or_default());
+    if !(0..=POINTS_PER_POSTING_MAX).contains(&raw.adjustment_approval_limit) {
+        v.add(
+            "program.adjustment_approval_limit",
+            format!("must be 0 (none) to {POINTS_PER_POSTING_MAX}"),
+        );
+    }
     let parsed = (
         program_id,
         display_name,
@@ -261,6 +270,7 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
         earning_rule,
         validity_days: raw.validity_days.into(),
         tier_policy,
+        adjustment_approval_limit: raw.adjustment_approval_limit,
         created_at: now,
     })
 }

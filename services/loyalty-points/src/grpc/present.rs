@@ -6,6 +6,7 @@ use common::ids::CustomerId;
 use common::platform::Platform;
 use common::time::Timestamp;
 
+use super::lines;
 use crate::domain::balance::Balance;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
@@ -40,6 +41,7 @@ pub fn program(program: &Program) -> pb::Program {
             window_days: small(policy.window_days()),
             tiers: policy.tiers().iter().map(tier).collect(),
         }),
+        adjustment_approval_limit: program.adjustment_approval_limit,
         created_at: Some(program.created_at.into()),
     }
 }
@@ -111,6 +113,8 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         revision: posting.revision,
         reason_code: posting.reason_code.clone().unwrap_or_default(),
         counterparty_customer_id: counterparty.unwrap_or_default(),
+        actor: posting.actor.clone().unwrap_or_default(),
+        approver: posting.approver.clone().unwrap_or_default(),
     }
 }
 
@@ -207,6 +211,7 @@ pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransacti
         posted,
         restored,
         expired,
+        lines: of_earning,
     } = reversed;
     pb::ReverseTransactionResponse {
         restored: allocations(restored),
@@ -219,6 +224,7 @@ pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransacti
         recovered: allocations(posted.written.taken),
         debt_incurred: posted.written.debt_incurred,
         balance: Some(balance(posted.balance)),
+        lines: of_earning.into_iter().map(lines::present).collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use common::validate::Violations;
 use super::{Account, Change, Origin, Posted, commit, open};
 use crate::State;
 use crate::domain::Points;
-use crate::domain::adjust as decide;
+use crate::domain::adjust::{self as decide, Hands};
 use crate::domain::plan::Earn;
 use crate::error::Error;
 use crate::store::lots;
@@ -34,11 +34,21 @@ pub struct AdjustPoints {
     pub reason: String,
     /// Until when points that are given can be spent; absent means what the program says.
     pub expires_at: Option<Timestamp>,
+    /// Who asks for it.
+    pub actor: String,
+    /// Who else approves of it.
+    pub approver: Option<String>,
 }
 
 /// Gives or takes points.
 pub async fn adjust(state: &State, tx: &mut Tx, adjust: AdjustPoints) -> Result<Posted, Error> {
     let (program, mut lock, standing) = open(state, tx, &adjust.account).await?;
+    let (Amount::Credit(points) | Amount::Debit(points)) = adjust.amount;
+    let hands = Hands {
+        actor: &adjust.actor,
+        approver: adjust.approver.as_deref(),
+    };
+    decide::approve(points, program.adjustment_approval_limit, hands)?;
     let (holding, now) = (standing.holding(), tx.now());
     let plan = match adjust.amount {
         Amount::Credit(points) => {
@@ -70,6 +80,8 @@ pub async fn adjust(state: &State, tx: &mut Tx, adjust: AdjustPoints) -> Result<
     let origin = Origin {
         reason_code: Some(adjust.reason_code),
         reason: adjust.reason,
+        actor: Some(adjust.actor),
+        approver: adjust.approver,
         ..Origin::default()
     };
     let change = Change {

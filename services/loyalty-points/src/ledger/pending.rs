@@ -3,7 +3,7 @@
 use common::db::Tx;
 
 use super::{
-    Account, Change, Origin, Posted, Reversal, Source, commit, open, plan_reversal, standing,
+    Account, Asked, Change, Origin, Posted, Reversal, Source, commit, open, plan_reversal, standing,
 };
 use crate::State;
 use crate::domain::lots::Lot;
@@ -159,7 +159,7 @@ async fn cancel<'a>(
 ) -> Result<(Change<'a>, Lot), Error> {
     let reversal = Reversal {
         posting_id: earning.posting_id.clone(),
-        extent: Extent::Whole,
+        asked: Asked::Extent(Extent::Whole),
         policy: Policy::AllowDebt,
         reason: settle.reason.clone(),
     };

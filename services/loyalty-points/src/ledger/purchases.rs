@@ -8,12 +8,14 @@ use common::money::Money;
 use common::time::Timestamp;
 
 use super::holds::let_go_timed_out;
-use super::{Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
+use super::{Asked, Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
 use crate::State;
+use crate::domain::lines::Line;
 use crate::domain::plan;
 use crate::domain::program::{Earning, Program, ProgramId};
 use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
+use crate::store::earning_lines;
 use crate::store::members::{self, Standing};
 use crate::store::postings::{self, SourceKey};
 use crate::store::voided_purchases;
@@ -30,6 +32,8 @@ pub struct Purchase {
     pub occurred_at: Timestamp,
     /// What was paid.
     pub total: Money,
+    /// What was bought.
+    pub lines: Vec<Line>,
 }
 
 /// Earns by the base rule for a purchase, in every program the customer is an active member of. A purchase
@@ -79,8 +83,12 @@ pub async fn recorded(
             origin,
         };
         match write::write(state, tx, &mut lock, change).await {
+            Ok(written) => {
+                let posting_id = &written.posting.posting_id;
+                earning_lines::insert(tx, customer_id, posting_id, &purchase.lines).await?;
+            }
             // Recorded before: it has its points.
-            Ok(_) | Err(Error::SourceAlreadyPosted(_)) => {}
+            Err(Error::SourceAlreadyPosted(_)) => {}
             Err(error) => return Err(error),
         }
     }
@@ -116,7 +124,7 @@ pub async fn voided(
         let standing = let_go_timed_out(state, tx, &mut lock, &program, standing).await?;
         let reversal = Reversal {
             posting_id,
-            extent: Extent::Whole,
+            asked: Asked::Extent(Extent::Whole),
             policy: Policy::AllowDebt,
             reason: "purchase voided".to_owned(),
         };

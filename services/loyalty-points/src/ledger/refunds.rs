@@ -2,7 +2,7 @@
 
 use common::db::Tx;
 
-use super::{Change, Origin, ReverseTransaction};
+use super::{Asked, Change, Origin, ReverseTransaction};
 use crate::State;
 use crate::domain::program::Program;
 use crate::domain::refund::{self, Refunded};
@@ -36,6 +36,14 @@ pub(super) async fn plan<'a>(
         posting_id,
         ..
     } = spending;
+    let extent = match request.asked {
+        Asked::Extent(extent) => extent,
+        Asked::Lines(lines) => {
+            let named = lines.into_iter().next();
+            let line_id = named.map(|named| named.line_id).unwrap_or_default();
+            return Err(Error::LineNotFound(line_id));
+        }
+    };
     let spent = refunds::list_spent(tx, &customer_id, &posting_id).await?;
     if refund::left_of(&spent) == 0 {
         let earlier = reversals::get(tx, &customer_id, &posting_id).await?;
@@ -43,7 +51,7 @@ pub(super) async fn plan<'a>(
     }
     let lot_ids: Vec<_> = spent.iter().map(|spent| spent.lot_id.as_str()).collect();
     let lots = refunds::list_lots(tx, &customer_id, &program_id, &lot_ids).await?;
-    let points = refund::due(request.extent, &spent)?;
+    let points = refund::due(extent, &spent)?;
     let parts = refund::parts(spent, points);
     let ids = || state.platform.ids.uuid();
     let holding = standing.holding();

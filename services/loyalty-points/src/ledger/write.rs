@@ -41,6 +41,10 @@ pub struct Origin {
     pub reverses: Option<String>,
     /// The other member of a transfer.
     pub counterparty: Option<CustomerId>,
+    /// Who adjusts.
+    pub actor: Option<String>,
+    /// Who else approves of it.
+    pub approver: Option<String>,
 }
 
 /// A change that was written.
@@ -212,6 +216,8 @@ impl Ledger<'_> {
             counterparty: origin.counterparty,
             occurred_at: posting.occurred_at,
             posted_at,
+            actor: origin.actor,
+            approver: origin.approver,
         };
         if !postings::insert(tx, &row).await? {
             self.lock.revision -= 1;

@@ -1,6 +1,7 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
 pub mod balances;
+pub mod earning_lines;
 pub mod entries;
 pub mod extensions;
 pub mod holds;

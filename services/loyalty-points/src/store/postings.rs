@@ -38,6 +38,10 @@ pub struct PostingRow {
     pub occurred_at: Timestamp,
     /// When it was written.
     pub posted_at: Timestamp,
+    /// Who adjusted.
+    pub actor: Option<String>,
+    /// Who else approved of it.
+    pub approver: Option<String>,
 }
 
 /// Appends a posting; false if its source was posted by this rule before.
@@ -45,8 +49,8 @@ pub async fn insert(tx: &mut Tx, posting: &PostingRow) -> Result<bool, common::E
     const INSERT: &str = "
         INSERT INTO postings
             (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-             rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+             rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, actor, approver)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
         ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING";
     let inserted = on!(tx, |conn| sqlx::query(INSERT)
         .bind(&posting.customer_id)
@@ -64,6 +68,8 @@ pub async fn insert(tx: &mut Tx, posting: &PostingRow) -> Result<bool, common::E
         .bind(&posting.counterparty)
         .bind(posting.occurred_at)
         .bind(posting.posted_at)
+        .bind(&posting.actor)
+        .bind(&posting.approver)
         .execute(conn)
         .await
         .map(|done| done.rows_affected()))?;
@@ -110,7 +116,8 @@ pub async fn find(
 ) -> Result<Option<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+               actor, approver
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND posting_id = $3";
     Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
@@ -131,7 +138,8 @@ pub async fn list(
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+               actor, approver
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND revision < $3
         ORDER BY revision DESC

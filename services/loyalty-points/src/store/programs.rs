@@ -20,6 +20,7 @@ struct ProgramRow {
     points_per_unit: i64,
     validity_days: i64,
     tier_window_micros: i64,
+    adjustment_approval_limit: i64,
     created_at: Timestamp,
 }
 
@@ -30,7 +31,8 @@ pub async fn find(
 ) -> Result<Option<Program>, common::Error> {
     const SELECT: &str = "
         SELECT program_id, display_name, points_currency, money_currency, unit_micros,
-               points_per_unit, validity_days, tier_window_micros, created_at
+               points_per_unit, validity_days, tier_window_micros, adjustment_approval_limit,
+               created_at
         FROM programs
         WHERE program_id = $1";
     let row = on!(db, |conn| sqlx::query_as::<_, ProgramRow>(SELECT)
@@ -66,8 +68,9 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
     const INSERT: &str = "
         INSERT INTO programs
             (program_id, display_name, points_currency, money_currency, unit_micros,
-             points_per_unit, validity_days, tier_window_micros, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             points_per_unit, validity_days, tier_window_micros, adjustment_approval_limit,
+             created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         ON CONFLICT (program_id) DO NOTHING";
     const INSERT_TIER: &str = "
         INSERT INTO tiers (program_id, rank, name, threshold)
@@ -82,6 +85,7 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
         .bind(program.earning_rule.points_per_unit)
         .bind(program.validity_days)
         .bind(program.tier_policy.window_days() * MICROS_PER_DAY)
+        .bind(program.adjustment_approval_limit)
         .bind(program.created_at)
         .execute(conn)
         .await
@@ -142,6 +146,7 @@ fn into_program(row: ProgramRow, tiers: Vec<Tier>) -> Result<Program, common::Er
         display_name: row.display_name,
         points_currency: row.points_currency,
         validity_days: row.validity_days,
+        adjustment_approval_limit: row.adjustment_approval_limit,
         created_at: row.created_at,
     })
 }

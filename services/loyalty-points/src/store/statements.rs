@@ -91,7 +91,8 @@ pub async fn list(
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+               actor, approver
         FROM postings
         WHERE customer_id = $1
             AND program_id = $2

@@ -1,12 +1,14 @@
 //! The loyalty service over gRPC, on both databases, fed by a real change feed.
 
 mod adjustments;
+mod approvals;
 mod audit;
 mod disorder;
 mod extensions;
 mod feed;
 mod holds;
 mod ledger;
+mod lines;
 mod members;
 mod pending;
 mod programs;

@@ -30,7 +30,7 @@ fn program(program_id: &str) -> pb::Program {
             window_days: 0,
             tiers: vec![tier("Blue", 1, 0), tier("Senator", 2, 50)],
         }),
-        created_at: None,
+        ..Default::default()
     }
 }
 
