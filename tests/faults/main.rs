@@ -1,5 +1,6 @@
-//! Things that break while the services work: callers that go away, a cache that dies.
+//! Things that break while the services work: callers that go away or are too many, a cache or a database that dies.
 
 mod cancellation;
+mod overload;
 mod postgres;
 mod redis;

@@ -89,6 +89,20 @@ impl Process {
             .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
+    /// The most memory it has had resident so far, in KiB.
+    ///
+    /// # Panics
+    /// Where there is no `/proc`, that is, on another system than Linux.
+    #[must_use]
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the process runs, on Linux");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        peak.and_then(|kib| kib.parse().ok())
+            .expect("Linux says what the peak was")
+    }
+
     /// What its ops port answers.
     #[must_use]
     pub fn ask(&self, path: &str) -> Option<String> {

@@ -143,6 +143,9 @@ pub enum Error {
     /// The caller's deadline passed while waiting.
     #[error("the deadline passed while waiting")]
     DeadlineExceeded,
+    /// Another transaction did the same at the same moment: nothing happened, trying again is right.
+    #[error("the transaction met another one: try again")]
+    Contended,
     /// The database refused, failed, or cannot be reached.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
@@ -207,20 +210,22 @@ fn refusal(error: Error) -> Refusal {
         Error::DeadlineExceeded => {
             Refusal::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
         }
+        Error::Contended => conflict(),
         Error::Database(error) => database_refusal(&error),
         Error::Migration(_) | Error::Config(_) | Error::Internal(_) => internal(&message),
     }
 }
 
+fn conflict() -> Refusal {
+    let message = "the transaction met another one: try again";
+    Refusal::new(Code::Aborted, "TRANSACTION_CONFLICT", message)
+        .retry_after(Duration::from_millis(20))
+}
+
 /// Trouble that passes is told apart from trouble that does not.
 fn database_refusal(error: &sqlx::Error) -> Refusal {
     if is_conflict(error) {
-        return Refusal::new(
-            Code::Aborted,
-            "TRANSACTION_CONFLICT",
-            "the transaction met another one: try again",
-        )
-        .retry_after(Duration::from_millis(20));
+        return conflict();
     }
     if is_unavailable(error) {
         tracing::warn!(error = %error, "database unavailable");

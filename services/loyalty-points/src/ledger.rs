@@ -14,7 +14,6 @@ mod write;
 
 use std::sync::Arc;
 
-use common::db::Tx;
 use common::ids::CustomerId;
 use common::time::Timestamp;
 use common::validate::Violations;
@@ -31,9 +30,10 @@ use crate::domain::reversal::{Before, Extent, Part, Policy};
 use crate::error::Error;
 use crate::store::earning_lines;
 use crate::store::lots;
-use crate::store::members::{self, Lock, Standing};
-use crate::store::postings::{self, PostingRow};
+use crate::store::members::{Lock, Standing};
+use crate::store::postings::{self, PostingRow, SourceKey};
 use crate::store::reversals;
+use crate::work::Work;
 
 pub use write::{Origin, Source, Written};
 
@@ -52,7 +52,7 @@ pub struct Posted {
 }
 
 /// Whose ledger to post to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Account {
     /// The program.
     pub program_id: ProgramId,
@@ -72,7 +72,7 @@ impl Account {
 }
 
 /// A request to earn.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EarnPoints {
     /// Whose.
     pub account: Account,
@@ -103,8 +103,20 @@ pub enum Activates {
     OnEvent,
 }
 
+impl EarnPoints {
+    /// The permanent key of the posting.
+    pub fn source_key(&self) -> SourceKey {
+        SourceKey {
+            program_id: self.account.program_id.to_string(),
+            source_type: self.source.source_type.clone(),
+            source_ref: self.source.source_ref.clone(),
+            rule: CALL_RULE.to_owned(),
+        }
+    }
+}
+
 /// A request to spend.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RedeemPoints {
     /// Whose.
     pub account: Account,
@@ -115,7 +127,7 @@ pub struct RedeemPoints {
 }
 
 /// A request to take an earning back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReverseTransaction {
     /// Whose.
     pub account: Account,
@@ -154,9 +166,9 @@ pub struct Reversed {
 }
 
 /// Posts an earning.
-pub async fn earn(state: &State, tx: &mut Tx, earn: EarnPoints) -> Result<Posted, Error> {
-    let (program, mut lock, standing) = open(state, tx, &earn.account).await?;
-    let now = tx.now();
+pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Result<Posted, Error> {
+    let (program, mut lock, standing) = open(state, work, &earn.account).await?;
+    let now = work.now();
     let earned_at = earn.occurred_at.unwrap_or(now);
     let activates_at = match earn.activates {
         Activates::AtOnce => Some(earned_at),
@@ -192,29 +204,32 @@ pub async fn earn(state: &State, tx: &mut Tx, earn: EarnPoints) -> Result<Posted
         plan,
         origin,
     };
-    let posted = commit(state, tx, &mut lock, change).await?;
-    let posting = &posted.written.posting;
-    earning_lines::insert(tx, &posting.customer_id, &posting.posting_id, &earn.lines).await?;
+    let posted = commit(state, work, &mut lock, change).await?;
+    lines::insert(work, &posted.written.posting, &earn.lines).await?;
     Ok(posted)
 }
 
 /// Spends points.
-pub async fn redeem(state: &State, tx: &mut Tx, redeem: RedeemPoints) -> Result<Posted, Error> {
-    let (program, mut lock, standing) = open(state, tx, &redeem.account).await?;
+pub async fn redeem(
+    state: &State,
+    work: &mut Work<'_>,
+    redeem: RedeemPoints,
+) -> Result<Posted, Error> {
+    let (program, mut lock, standing) = open(state, work, &redeem.account).await?;
     let Account {
         program_id,
         customer_id,
         ..
     } = &redeem.account;
-    let lots = lots::list_open(tx, customer_id, program_id.as_str(), "").await?;
-    let plan = plan::redeem(standing.holding(), lots, redeem.points, tx.now())?;
+    let lots = work.open_lots(customer_id, program_id.as_str()).await?;
+    let plan = plan::redeem(standing.holding(), lots, redeem.points, work.now())?;
     let origin = Origin {
         reason: redeem.reason,
         ..Origin::default()
     };
     commit(
         state,
-        tx,
+        work,
         &mut lock,
         Change {
             program: &program,
@@ -229,14 +244,15 @@ pub async fn redeem(state: &State, tx: &mut Tx, redeem: RedeemPoints) -> Result<
 /// Takes an earning back, or refunds a redemption.
 pub async fn reverse(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     reverse: ReverseTransaction,
 ) -> Result<Reversed, Error> {
-    let (program, mut lock, standing) = open(state, tx, &reverse.account).await?;
-    if let Some(spent) = refunds::find_spending(tx, &standing, &reverse.posting_id).await? {
+    let (program, mut lock, standing) = open(state, work, &reverse.account).await?;
+    work.flush().await?;
+    if let Some(spent) = refunds::find_spending(work, &standing, &reverse.posting_id).await? {
         let (change, refund) =
-            refunds::plan(state, tx, (&program, standing), spent, reverse).await?;
-        let posted = commit(state, tx, &mut lock, change).await?;
+            refunds::plan(state, work, (&program, standing), spent, reverse).await?;
+        let posted = commit(state, work, &mut lock, change).await?;
         return Ok(Reversed {
             posted,
             restored: refund.restored,
@@ -252,10 +268,10 @@ pub async fn reverse(
         policy: reverse.policy,
         reason: reverse.reason,
     };
-    let change = plan_reversal(tx, &program, standing, change).await?;
-    let posted = commit(state, tx, &mut lock, change).await?;
+    let change = plan_reversal(work, &program, standing, change).await?;
+    let posted = commit(state, work, &mut lock, change).await?;
     let lines = if by_lines {
-        earning_lines::list(tx, &posted.written.posting.customer_id, &earned).await?
+        earning_lines::list(work.tx(), &posted.written.posting.customer_id, &earned).await?
     } else {
         Vec::new()
     };
@@ -278,7 +294,7 @@ struct Change<'a> {
 /// Locks the customer and reads what any decision about the member needs.
 async fn open(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     account: &Account,
 ) -> Result<(Arc<Program>, Lock, Standing), Error> {
     let Account {
@@ -286,18 +302,17 @@ async fn open(
         customer_id,
         ..
     } = account;
-    let program = state.programs.get(tx, program_id).await?;
-    let mut lock = members::lock(tx, customer_id)
-        .await?
-        .ok_or_else(|| account.not_found())?;
-    let standing = standing(state, tx, &mut lock, &program, account).await?;
+    let program = state.programs.get(work.tx(), program_id).await?;
+    let lock = work.lock(customer_id).await?;
+    let mut lock = lock.ok_or_else(|| account.not_found())?;
+    let standing = standing(state, work, &mut lock, &program, account).await?;
     Ok((program, lock, standing))
 }
 
 /// Reads what any decision about the member needs. The customer is locked.
 async fn standing(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     lock: &mut Lock,
     program: &Program,
     account: &Account,
@@ -307,34 +322,43 @@ async fn standing(
         customer_id,
         ..
     } = account;
-    let now = tx.now();
-    let standings = members::list_standings(tx, customer_id, program_id.as_str(), now).await?;
+    let standings = work.standings(customer_id, program_id.as_str()).await?;
     let standing = standings.into_iter().next();
     let standing = standing.ok_or_else(|| account.not_found())?;
     if standing.member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
     }
-    holds::let_go_timed_out(state, tx, lock, program, standing).await
+    holds::let_go_timed_out(state, work, lock, program, standing).await
 }
 
 /// Writes the change and reads the balance that it leaves.
 async fn commit(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     lock: &mut Lock,
     change: Change<'_>,
 ) -> Result<Posted, Error> {
-    let written = write::write(state, tx, lock, change).await?;
-    members::settle(tx, lock).await?;
+    let written = write::write(state, work, lock, change).await?;
+    work.settle(lock);
     let PostingRow {
         customer_id,
         program_id,
         ..
     } = &written.posting;
-    let lots = lots::list_open(tx, customer_id, program_id, "").await?;
-    let debt = members::get_debt(tx, customer_id, program_id).await?;
-    let balance = Balance::of(&lots, debt, tx.now());
+    let balance = balance(work, customer_id, program_id).await?;
     Ok(Posted { written, balance })
+}
+
+/// What a locked member can spend now.
+async fn balance(
+    work: &mut Work<'_>,
+    customer_id: &CustomerId,
+    program_id: &str,
+) -> Result<Balance, Error> {
+    let lots = work.open_lots(customer_id, program_id).await?;
+    let standings = work.standings(customer_id, program_id).await?;
+    let debt = standings.first().map_or(0, |standing| standing.debt);
+    Ok(Balance::of(&lots, debt, work.now()))
 }
 
 struct Reversal {
@@ -347,20 +371,22 @@ struct Reversal {
 /// Decides a reversal. Its source is the earning's and its rule says which reversal of it this is: the permanent
 /// key makes each happen once.
 async fn plan_reversal<'a>(
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     program: &'a Program,
     standing: Standing,
     reversal: Reversal,
 ) -> Result<Change<'a>, Error> {
     let customer_id = &standing.member.customer_id;
     let program_id = program.program_id.as_str();
+    work.flush().await?;
     let Reversal {
         posting_id,
         asked,
         policy,
         reason,
     } = reversal;
-    let Some(earned) = postings::find(tx, customer_id, program_id, &posting_id).await? else {
+    let Some(earned) = postings::find(work.tx(), customer_id, program_id, &posting_id).await?
+    else {
         return Err(Error::TransactionNotFound(posting_id));
     };
     let (Some(source_type), Some(source_ref), Some(rule), "earn") = (
@@ -371,20 +397,20 @@ async fn plan_reversal<'a>(
     ) else {
         return Err(Error::NotReversible(posting_id));
     };
-    let earlier = reversals::get(tx, customer_id, &posting_id).await?;
-    let lots = lots::list_open(tx, customer_id, program_id, &posting_id).await?;
-    let lot_id = lots::get_id_of_posting(tx, customer_id, &posting_id).await?;
+    let earlier = reversals::get(work.tx(), customer_id, &posting_id).await?;
+    let lots = lots::list_open(work.tx(), customer_id, program_id, &posting_id).await?;
+    let lot_id = lots::get_id_of_posting(work.tx(), customer_id, &posting_id).await?;
     let lot = lots.iter().find(|lot| lot.lot_id == lot_id);
     let lot = lot.expect("the lot of the posting was read with the others");
     let before = Before {
         reversed: earlier.points,
-        adjusted: reversals::get_adjusted(tx, customer_id, &lot_id).await?,
+        adjusted: reversals::get_adjusted(work.tx(), customer_id, &lot_id).await?,
     };
     if let Some(latest) = earlier.latest.filter(|_| before.left_of(lot) == 0) {
         return Err(Error::AlreadyReversed(latest));
     }
     let (points, returned) =
-        lines::due(tx, (customer_id, &posting_id), (asked, lot, before)).await?;
+        lines::due(work, (customer_id, &posting_id), (asked, lot, before)).await?;
     let part = Part {
         lot_id,
         points,
@@ -395,8 +421,10 @@ async fn plan_reversal<'a>(
         0 => format!("reversal/{rule}"),
         times => format!("reversal/{rule}/{}", times + 1),
     };
-    let plan = plan::reverse(standing.holding(), lots, &part, tx.now())?;
-    earning_lines::update(tx, customer_id, &posting_id, &returned).await?;
+    let plan = plan::reverse(standing.holding(), lots, &part, work.now())?;
+    if !returned.is_empty() {
+        earning_lines::update(work.direct(), customer_id, &posting_id, &returned).await?;
+    }
     let origin = Origin {
         source: Some(Source {
             source_type,

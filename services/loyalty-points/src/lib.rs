@@ -49,6 +49,8 @@ mod programs;
 mod projections;
 mod store;
 mod tiers;
+mod work;
+mod writer;
 
 use api::loyalty::v1::audit_service_server::AuditServiceServer;
 use api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
@@ -60,6 +62,7 @@ use common::service::{Assembly, Service};
 use crate::programs::Programs;
 use crate::projections::Projections;
 use crate::tiers::TierStanding;
+use crate::writer::Writer;
 
 /// The service.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +74,7 @@ struct State {
     platform: Platform,
     programs: Programs,
     tiers: VersionedCache<TierStanding>,
+    writer: Writer,
 }
 
 impl Service for Loyalty {
@@ -85,7 +89,7 @@ impl Service for Loyalty {
     }
 
     fn build(
-        _: &Self::Config,
+        config: &Self::Config,
         platform: &Platform,
         assembly: &mut Assembly,
     ) -> Result<(), common::Error> {
@@ -93,6 +97,7 @@ impl Service for Loyalty {
             platform: platform.clone(),
             programs: Programs::default(),
             tiers: VersionedCache::new(&platform.cache, "tier", Options::default()),
+            writer: Writer::new(platform.db.dialect(), config.posting_batch_max.into()),
         };
         assembly.grpc(LoyaltyServiceServer::new(grpc::Grpc::new(state.clone())));
         assembly.grpc(AuditServiceServer::new(grpc::audit::Audit::new(

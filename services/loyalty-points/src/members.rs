@@ -30,16 +30,15 @@ pub async fn enroll(state: &State, tx: &mut Tx, enroll: &Enroll) -> Result<(Memb
         ..
     } = enroll;
     state.programs.get(tx, program_id).await?;
-    let lock = members::lock(tx, customer_id)
-        .await?
-        .filter(|lock| !lock.deleted);
+    let lock = members::lock(tx, &[customer_id]).await?.pop();
+    let lock = lock.filter(|lock| !lock.deleted);
     let mut lock = lock.ok_or_else(|| Error::CustomerNotFound(customer_id.clone()))?;
     let known = members::find(tx, customer_id, program_id.as_str()).await?;
     let member = match known {
         Some(member) => member,
         None => insert(state, tx, &mut lock, program_id).await?,
     };
-    members::settle(tx, &lock).await?;
+    members::update_revisions(tx, &[(customer_id, lock.revision)]).await?;
     if member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
     }
@@ -66,14 +65,14 @@ pub async fn customer_created(
 
 /// Closes the memberships of a deleted customer.
 pub async fn customer_deleted(tx: &mut Tx, customer_id: &CustomerId) -> Result<(), Error> {
-    let Some(mut lock) = members::lock(tx, customer_id).await? else {
+    let Some(mut lock) = members::lock(tx, &[customer_id]).await?.pop() else {
         return Ok(());
     };
     let now = tx.now();
     for member in members::close(tx, customer_id, now).await? {
         events::member_closed(tx, lock.next(), &member);
     }
-    Ok(members::settle(tx, &lock).await?)
+    Ok(members::update_revisions(tx, &[(customer_id, lock.revision)]).await?)
 }
 
 /// The member, or why there is none.

@@ -9,6 +9,7 @@ use common::time::Timestamp;
 use crate::domain::lines::Line;
 use crate::error::Error;
 use crate::ledger::purchases::{self, Purchase};
+use crate::work::{Needs, Work};
 use crate::{State, members};
 
 /// Enrols new customers, posts purchases, reverses voided ones, closes deleted members.
@@ -26,21 +27,65 @@ impl Projections {
 
 impl Projection for Projections {
     async fn apply(&self, tx: &mut Tx, event: &Event) -> Result<(), ApplyError> {
+        self.apply_all(tx, std::slice::from_ref(event)).await
+    }
+
+    /// Posts as the ledger's writer does: all that the events need is locked and read in one go, and what they
+    /// come to is written in sets.
+    async fn apply_all(&self, tx: &mut Tx, events: &[Event]) -> Result<(), ApplyError> {
+        let mut work = Work::new(tx);
+        let customers = events.iter().map(|event| event.customer_id.clone());
+        let mut needs = Needs {
+            customers: customers.collect(),
+            sources: Vec::new(),
+        };
+        work.read(&needs).await?;
+        for event in events {
+            if let Some(transaction_id) = purchase_of(event)? {
+                let customer_id = &event.customer_id;
+                let sources = purchases::sources(&mut work, customer_id, &transaction_id).await?;
+                needs.sources.extend(sources);
+            }
+        }
+        work.read(&needs).await?;
+        for event in events {
+            event.traced(self.apply_one(&mut work, event)).await?;
+        }
+        Ok(work.flush().await?)
+    }
+}
+
+impl Projections {
+    async fn apply_one(&self, work: &mut Work<'_>, event: &Event) -> Result<(), ApplyError> {
         let customer_id = &event.customer_id;
         if let Some(recorded) = event.unpack::<customer::TransactionRecorded>()? {
             let purchase = parse(recorded.transaction.unwrap_or_default())?;
-            purchases::recorded(&self.state, tx, customer_id, &purchase).await?;
+            purchases::recorded(&self.state, work, customer_id, &purchase).await?;
         } else if event.unpack::<customer::CustomerCreated>()?.is_some() {
+            let tx = work.past(customer_id).await?;
             members::customer_created(&self.state, tx, customer_id).await?;
         } else if let Some(voided) = event.unpack::<customer::TransactionVoided>()? {
             let purchase = voided.transaction.unwrap_or_default();
             let transaction_id = &purchase.transaction_id;
-            purchases::voided(&self.state, tx, customer_id, transaction_id).await?;
+            purchases::voided(&self.state, work, customer_id, transaction_id).await?;
         } else if event.unpack::<customer::CustomerDeleted>()?.is_some() {
+            let tx = work.past(customer_id).await?;
             members::customer_deleted(tx, customer_id).await?;
         }
         Ok(())
     }
+}
+
+/// The purchase that an event is about.
+fn purchase_of(event: &Event) -> Result<Option<String>, ApplyError> {
+    let transaction = if let Some(recorded) = event.unpack::<customer::TransactionRecorded>()? {
+        recorded.transaction
+    } else if let Some(voided) = event.unpack::<customer::TransactionVoided>()? {
+        voided.transaction
+    } else {
+        None
+    };
+    Ok(transaction.map(|transaction| transaction.transaction_id))
 }
 
 fn parse(recorded: customer::Transaction) -> Result<Purchase, ApplyError> {

@@ -184,7 +184,7 @@ async fn load_at(
 ) -> Result<Option<Versioned<TierStanding>>, Error> {
     let mut db = state.platform.snapshot().await?;
     let program_id = program.program_id.as_str();
-    let standings = members::list_standings(&mut db, customer_id, program_id, as_of).await?;
+    let standings = members::list_standings(&mut db, &[customer_id], program_id, as_of).await?;
     let Some(standing) = standings.first() else {
         return Ok(None);
     };
@@ -379,11 +379,11 @@ async fn catch_up(
 ) -> Result<Option<(StoredTier, Option<TierChangeRow>)>, common::Error> {
     let mut tx = state.platform.tx().await?;
     let program_id = program.program_id.as_str();
-    let Some(mut lock) = members::lock(&mut tx, customer_id).await? else {
+    let Some(mut lock) = members::lock(&mut tx, &[customer_id]).await?.pop() else {
         return Ok(None);
     };
     let now = tx.now();
-    let standings = members::list_standings(&mut tx, customer_id, program_id, now).await?;
+    let standings = members::list_standings(&mut tx, &[customer_id], program_id, now).await?;
     let Some(mut standing) = standings.into_iter().next() else {
         return Ok(None);
     };
@@ -393,8 +393,8 @@ async fn catch_up(
         cause: Cause::Usual,
     };
     let change = requalify(&mut tx, &mut lock, &mut standing, decision).await?;
-    members::update(&mut tx, &standing).await?;
-    members::settle(&mut tx, &lock).await?;
+    members::update(&mut tx, &[&standing]).await?;
+    members::update_revisions(&mut tx, &[(&lock.customer_id, lock.revision)]).await?;
     announce(state, &mut tx, &lock, &standing);
     tx.commit().await?;
     let stored = StoredTier {

@@ -5,14 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tracing::Instrument as _;
 
 use super::store::{self, Lease};
 use super::{ApplyError, Consumer, Event, Projection};
 use crate::db::Tx;
 use crate::error::Error;
-use crate::ids::CustomerId;
-use crate::telemetry;
 
 const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 
@@ -99,14 +96,15 @@ async fn try_batch<P: Projection>(
     if !store::advance(&mut tx, lease, &last.position, remaining).await? {
         return Err(Stop::Fenced);
     }
-    let mut revisions: BTreeMap<&CustomerId, i64> = BTreeMap::new();
-    for event in events {
-        match apply_traced(consumer, projection, &mut tx, event).await {
-            Ok(()) => revisions.insert(&event.customer_id, event.revision),
-            Err(ApplyError::Poison(reason)) => return Ok(Err(reason)),
-            Err(ApplyError::Retry(error)) => return Err(error.into()),
-        };
+    match apply_all(projection, &mut tx, events).await {
+        Ok(()) => {}
+        Err(ApplyError::Poison(reason)) => return Ok(Err(reason)),
+        Err(ApplyError::Retry(error)) => return Err(error.into()),
     }
+    let revisions: BTreeMap<_, _> = events
+        .iter()
+        .map(|event| (&event.customer_id, event.revision))
+        .collect();
     let revisions: Vec<_> = revisions.into_iter().collect();
     store::upsert_seen(&mut tx, consumer.source, &revisions).await?;
     tx.commit().await?;
@@ -114,24 +112,15 @@ async fn try_batch<P: Projection>(
     Ok(Ok(()))
 }
 
-/// Applies within a span that continues the trace of the request that caused the event.
-async fn apply_traced<P: Projection>(
-    consumer: &Consumer,
+/// A panic would end the consumer's task for good: it counts against the events instead.
+async fn apply_all<P: Projection>(
     projection: &P,
     tx: &mut Tx,
-    event: &Event,
+    events: &[Event],
 ) -> Result<(), ApplyError> {
-    // A panic would end the consumer's task for good: it counts against the event instead.
-    let apply = AssertUnwindSafe(projection.apply(tx, event)).catch_unwind();
-    let applied = if event.traceparent.is_empty() {
-        apply.await
-    } else {
-        let span =
-            tracing::info_span!("apply", consumer = consumer.name, event.id = event.event_id);
-        telemetry::set_parent(&span, &event.traceparent);
-        apply.instrument(span).await
-    };
-    applied.unwrap_or_else(|_| Err(ApplyError::Poison("the projection panicked".to_owned())))
+    let apply = AssertUnwindSafe(projection.apply_all(tx, events)).catch_unwind();
+    let panicked = |_| Err(ApplyError::Poison("the projection panicked".to_owned()));
+    apply.await.unwrap_or_else(panicked)
 }
 
 /// Tries a parked event again; it leaves the list if that goes well. Returns whether there was one.
@@ -157,7 +146,7 @@ pub(super) async fn replay_one<P: Projection>(
     if !store::delete_parked(&mut tx, &consumer.name, &event.event_id).await? {
         return Ok(true);
     }
-    match apply_traced(consumer, projection, &mut tx, &event).await {
+    match apply_all(projection, &mut tx, std::slice::from_ref(&event)).await {
         Ok(()) => {
             store::upsert_seen(
                 &mut tx,

@@ -4,10 +4,12 @@ use std::future::Future;
 
 use api::feed::v1 as pb;
 use prost::{Message, Name};
+use tracing::Instrument as _;
 
 use crate::db::Tx;
 use crate::error::Error;
 use crate::ids::CustomerId;
+use crate::telemetry;
 use crate::time::Timestamp;
 
 /// A change of another service.
@@ -38,6 +40,16 @@ impl Event {
         M::decode(self.payload.value.as_slice())
             .map(Some)
             .map_err(|error| ApplyError::Poison(format!("malformed {}: {error}", M::NAME)))
+    }
+
+    /// Runs what it causes within a span that continues the trace of the request that caused it.
+    pub async fn traced<T>(&self, work: impl Future<Output = T>) -> T {
+        if self.traceparent.is_empty() {
+            return work.await;
+        }
+        let span = tracing::info_span!("apply", event.id = self.event_id);
+        telemetry::set_parent(&span, &self.traceparent);
+        work.instrument(span).await
     }
 
     pub(crate) fn to_proto(&self) -> pb::Event {
@@ -130,4 +142,18 @@ pub trait Projection: Clone + Send + Sync + 'static {
         tx: &mut Tx,
         event: &Event,
     ) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Applies events in their order, all or none. For projections that read or write many at once.
+    fn apply_all(
+        &self,
+        tx: &mut Tx,
+        events: &[Event],
+    ) -> impl Future<Output = Result<(), ApplyError>> + Send {
+        async move {
+            for event in events {
+                event.traced(self.apply(tx, event)).await?;
+            }
+            Ok(())
+        }
+    }
 }

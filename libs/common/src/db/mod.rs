@@ -10,7 +10,7 @@ mod open;
 mod tx;
 
 pub use open::{Db, Dialect, Migrations, Reader, Snapshot, Sql};
-pub use tx::Tx;
+pub use tx::{Gathered, Tx};
 pub(crate) use tx::{Pending, World};
 
 use sqlx::{PgConnection, SqliteConnection};
@@ -46,6 +46,18 @@ macro_rules! on {
             $crate::db::Conn::Sqlite($conn) => $body,
         }
     };
+}
+
+/// Bytes within a [`json_list`]: hexadecimal digits, for SQLite's `unhex`.
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl serde::Serialize for Hex<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = |byte: &u8| [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]);
+        let text: Vec<u8> = self.0.iter().flat_map(digits).collect();
+        serializer.serialize_str(std::str::from_utf8(&text).expect("digits are ASCII"))
+    }
 }
 
 /// A list as one bind parameter: JSON text, for `json_array_elements_text` or `json_each`.

@@ -34,6 +34,13 @@ pub(crate) struct Pending {
     pub traceparent: String,
 }
 
+/// What a transaction has gathered so far that takes effect with its commit.
+#[derive(Debug, Clone, Copy)]
+pub struct Gathered {
+    events: usize,
+    afterwards: usize,
+}
+
 enum Inner {
     Postgres(Transaction<'static, Postgres>),
     Sqlite(Transaction<'static, Sqlite>),
@@ -87,6 +94,20 @@ impl Tx {
     /// For caches: what must not be lost belongs into the transaction.
     pub fn after_commit(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         self.afterwards.push(work.boxed());
+    }
+
+    /// How far events and work for after the commit have come, for [`Self::forget_since`].
+    pub fn gathered(&self) -> Gathered {
+        Gathered {
+            events: self.events.len(),
+            afterwards: self.afterwards.len(),
+        }
+    }
+
+    /// Forgets the events and the work for after the commit that came since. What was written stays.
+    pub fn forget_since(&mut self, before: Gathered) {
+        self.events.truncate(before.events);
+        self.afterwards.truncate(before.afterwards);
     }
 
     /// Makes everything durable and visible at once.

@@ -1,8 +1,9 @@
 //! The feed's SQL: append in the writing transaction, sequence, read, compact.
 
+use serde::Serialize;
 use sqlx::{PgConnection, SqliteConnection};
 
-use crate::db::{Access, Conn, Pending, Sql, Tx};
+use crate::db::{Access, Conn, Hex, Pending, Sql, Tx, json_list};
 use crate::error::Error;
 use crate::on;
 use crate::time::Timestamp;
@@ -80,25 +81,43 @@ async fn append_to_feed(
     const INSERT: &str = "
         INSERT INTO feed
             (position, event_id, customer_id, revision, recorded_at, type_url, payload, traceparent)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        SELECT value ->> 'position', value ->> 'event_id', value ->> 'customer_id', value ->> 'revision',
+               value ->> 'recorded_at', value ->> 'type_url', unhex(value ->> 'payload'),
+               value ->> 'traceparent'
+        FROM json_each($1)";
+    #[derive(Serialize)]
+    struct Row<'a> {
+        position: i64,
+        event_id: &'a str,
+        customer_id: &'a str,
+        revision: i64,
+        recorded_at: i64,
+        type_url: &'a str,
+        payload: Hex<'a>,
+        traceparent: &'a str,
+    }
     let count = i64::try_from(events.len()).expect("a transaction holds fewer than 2^63 events");
     let last: i64 = sqlx::query_scalar(ADVANCE)
         .bind(count)
         .fetch_one(&mut *conn)
         .await?;
-    for (position, event) in (last - count + 1..).zip(events) {
-        sqlx::query(INSERT)
-            .bind(position)
-            .bind(&event.event_id)
-            .bind(&event.customer_id)
-            .bind(event.revision)
-            .bind(event.recorded_at)
-            .bind(&event.type_url)
-            .bind(&event.payload)
-            .bind(&event.traceparent)
-            .execute(&mut *conn)
-            .await?;
-    }
+    let rows: Vec<_> = (last - count + 1..)
+        .zip(events)
+        .map(|(position, event)| Row {
+            position,
+            event_id: &event.event_id,
+            customer_id: event.customer_id.as_str(),
+            revision: event.revision,
+            recorded_at: event.recorded_at.micros(),
+            type_url: &event.type_url,
+            payload: Hex(&event.payload),
+            traceparent: &event.traceparent,
+        })
+        .collect();
+    sqlx::query(INSERT)
+        .bind(json_list(&rows))
+        .execute(&mut *conn)
+        .await?;
     Ok(())
 }
 

@@ -7,8 +7,11 @@
 //!
 //! Invariant: one method and key have at most one effect, and equal answers.
 
+mod answers;
 mod fingerprint;
 pub(crate) mod store;
+
+pub use answers::Answers;
 
 use prost::{Message, Name};
 use tonic::metadata::MetadataValue;
@@ -85,7 +88,7 @@ impl Platform {
         if !fields.is_empty() {
             return Err(Error::RequestIdReused { request_id, fields });
         }
-        Ok(Begun::Replayed(replay(stored)?))
+        Ok(Begun::Replayed(replay(&stored)?))
     }
 }
 
@@ -111,7 +114,7 @@ impl Mutation {
             self.tx.undo_to_mark().await?;
         }
         if let Some(request_id) = &self.request_id {
-            let answer = store::Answer::of(&outcome);
+            let answer = store::Answer::of(outcome.as_ref());
             store::update(&mut self.tx, self.method, request_id, answer).await?;
         }
         self.tx.commit().await?;
@@ -128,25 +131,23 @@ fn is_definitive(code: Code) -> bool {
 }
 
 fn replay<T: Message + Default>(
-    stored: store::Stored,
+    stored: &store::Stored,
 ) -> Result<Result<Response<T>, Status>, Error> {
-    let code = stored
-        .code
-        .and_then(|code| i32::try_from(code).ok())
-        .map(Code::from);
+    let answer = &stored.answer;
+    let code = answer.code.and_then(|code| i32::try_from(code).ok());
     let replayed = MetadataValue::from_static("true");
-    match code {
+    match code.map(Code::from) {
         Some(Code::Ok) => {
-            let message = T::decode(stored.response.unwrap_or_default().as_slice())
+            let message = T::decode(answer.response.as_deref().unwrap_or_default())
                 .map_err(|error| Error::Internal(format!("stored response: {error}")))?;
             let mut response = Response::new(message);
             response.metadata_mut().insert(REPLAYED, replayed);
             Ok(Ok(response))
         }
         Some(code) => {
-            let details = stored.details.unwrap_or_default().into();
-            let mut status =
-                Status::with_details(code, stored.message.unwrap_or_default(), details);
+            let details = answer.details.clone().unwrap_or_default().into();
+            let message = answer.message.as_deref().unwrap_or_default();
+            let mut status = Status::with_details(code, message, details);
             status.metadata_mut().insert(REPLAYED, replayed);
             Ok(Err(status))
         }

@@ -1,10 +1,12 @@
 //! The idempotency table.
 
 use prost::Message;
+use serde::Serialize;
+use sqlx::{PgConnection, SqliteConnection};
 use tonic::Status;
 
 use super::fingerprint::Fingerprint;
-use crate::db::Tx;
+use crate::db::{Access as _, Conn, Hex, Tx, json_list};
 use crate::error::Error;
 use crate::on;
 use crate::time::Timestamp;
@@ -13,31 +15,30 @@ use crate::time::Timestamp;
 #[derive(sqlx::FromRow)]
 pub(super) struct Stored {
     pub fingerprint: Vec<u8>,
+    #[sqlx(flatten)]
+    pub answer: Answer,
+}
+
+/// What a mutation came to.
+#[derive(sqlx::FromRow)]
+pub(super) struct Answer {
     pub code: Option<i64>,
     pub response: Option<Vec<u8>>,
     pub message: Option<String>,
     pub details: Option<Vec<u8>>,
 }
 
-/// An answer to store.
-pub(super) struct Answer {
-    code: i64,
-    response: Option<Vec<u8>>,
-    message: Option<String>,
-    details: Option<Vec<u8>>,
-}
-
 impl Answer {
-    pub fn of<T: Message>(outcome: &Result<T, Status>) -> Self {
+    pub fn of<T: Message>(outcome: Result<&T, &Status>) -> Self {
         match outcome {
             Ok(response) => Self {
-                code: 0,
+                code: Some(0),
                 response: Some(response.encode_to_vec()),
                 message: None,
                 details: None,
             },
             Err(status) => Self {
-                code: i64::from(i32::from(status.code())),
+                code: Some(i64::from(i32::from(status.code()))),
                 response: None,
                 message: Some(status.message().to_owned()),
                 details: Some(status.details().to_vec()),
@@ -108,6 +109,99 @@ pub(super) async fn update(
             .map(drop)
     })?;
     Ok(())
+}
+
+/// Writes new keys with their answers, all in one statement; false if one of the keys exists.
+pub(super) async fn insert_answered(
+    tx: &mut Tx,
+    new: &[(&str, &str, &Stored)],
+) -> Result<bool, Error> {
+    if new.is_empty() {
+        return Ok(true);
+    }
+    let now = tx.now();
+    let inserted = match tx.conn() {
+        Conn::Postgres(conn) => insert_on_postgres(conn, new, now).await?,
+        Conn::Sqlite(conn) => insert_on_sqlite(conn, new, now).await?,
+    };
+    Ok(inserted == new.len() as u64)
+}
+
+async fn insert_on_postgres(
+    conn: &mut PgConnection,
+    new: &[(&str, &str, &Stored)],
+    now: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    // In the order of the keys: two transactions with the same ones wait for each other, not for ever.
+    const INSERT: &str = "
+        INSERT INTO idempotency
+            (method, request_id, fingerprint, created_at, code, response, message, details)
+        SELECT method, request_id, fingerprint, $8, code, response, message, details
+        FROM UNNEST($1::TEXT[], $2::TEXT[], $3::BYTEA[], $4::BIGINT[], $5::BYTEA[], $6::TEXT[], $7::BYTEA[])
+            AS answer (method, request_id, fingerprint, code, response, message, details)
+        ORDER BY method, request_id
+        ON CONFLICT (method, request_id) DO NOTHING";
+    fn column<'a, T>(new: &'a [(&str, &str, &Stored)], of: impl Fn(&'a Stored) -> T) -> Vec<T> {
+        new.iter().map(|(_, _, stored)| of(stored)).collect()
+    }
+    let methods: Vec<_> = new.iter().map(|(method, ..)| *method).collect();
+    let request_ids: Vec<_> = new.iter().map(|(_, request_id, _)| *request_id).collect();
+    let done = sqlx::query(INSERT)
+        .bind(methods)
+        .bind(request_ids)
+        .bind(column(new, |stored| stored.fingerprint.as_slice()))
+        .bind(column(new, |stored| stored.answer.code))
+        .bind(column(new, |stored| stored.answer.response.as_deref()))
+        .bind(column(new, |stored| stored.answer.message.as_deref()))
+        .bind(column(new, |stored| stored.answer.details.as_deref()))
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+async fn insert_on_sqlite(
+    conn: &mut SqliteConnection,
+    new: &[(&str, &str, &Stored)],
+    now: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    const INSERT: &str = "
+        INSERT INTO idempotency
+            (method, request_id, fingerprint, created_at, code, response, message, details)
+        SELECT value ->> 'method', value ->> 'request_id', unhex(value ->> 'fingerprint'), $2,
+               value ->> 'code', unhex(value ->> 'response'), value ->> 'message',
+               unhex(value ->> 'details')
+        FROM json_each($1)
+        WHERE TRUE
+        ON CONFLICT (method, request_id) DO NOTHING";
+    #[derive(Serialize)]
+    struct Row<'a> {
+        method: &'a str,
+        request_id: &'a str,
+        fingerprint: Hex<'a>,
+        code: Option<i64>,
+        response: Option<Hex<'a>>,
+        message: Option<&'a str>,
+        details: Option<Hex<'a>>,
+    }
+    let rows: Vec<_> = new
+        .iter()
+        .map(|(method, request_id, stored)| Row {
+            method,
+            request_id,
+            fingerprint: Hex(&stored.fingerprint),
+            code: stored.answer.code,
+            response: stored.answer.response.as_deref().map(Hex),
+            message: stored.answer.message.as_deref(),
+            details: stored.answer.details.as_deref().map(Hex),
+        })
+        .collect();
+    let done = sqlx::query(INSERT)
+        .bind(json_list(&rows))
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
 }
 
 /// Forgets the oldest answers given before an instant, `limit` at most; returns how many.

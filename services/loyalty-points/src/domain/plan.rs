@@ -3,6 +3,8 @@
 //! Invariants: the entries of every posting add up to zero; every lot keeps its own equation; what a
 //! member owes and what a member can spend are never both above zero.
 
+use std::collections::HashMap;
+
 use common::time::Timestamp;
 
 use super::lots::{self, Allocation, Lot, State};
@@ -378,9 +380,10 @@ pub(super) fn write_off(lots: &mut [Lot], now: Timestamp) -> Option<(Posting, i6
 }
 
 pub(super) fn changed(before: &[Lot], after: Vec<Lot>) -> Vec<Lot> {
+    let before: HashMap<_, _> = before.iter().map(|lot| (&lot.lot_id, lot)).collect();
     after
         .into_iter()
-        .filter(|lot| !before.contains(lot))
+        .filter(|lot| before.get(&lot.lot_id) != Some(&lot))
         .collect()
 }
 

@@ -3,14 +3,15 @@
 use api::loyalty::v1 as pb;
 use common::Error;
 use common::identity;
-use common::mutation::{Begun, Call};
 use common::validate::Violations;
 
-use super::dry_run::{Run, conclude};
-use super::{Answer, parse, present};
+use super::{Answer, parse, post, present};
 use crate::State;
 use crate::domain::Points;
+use crate::ledger::Account;
 use crate::ledger::adjust::{self, AdjustPoints, Amount};
+use crate::work::Work;
+use crate::writer::{Order, Posting, Run};
 
 const APPROVER_MAX: usize = 255;
 
@@ -18,18 +19,27 @@ pub async fn adjust(
     state: &State,
     request: pb::AdjustPointsRequest,
 ) -> Answer<pb::AdjustPointsResponse> {
-    let run = Run::from(request.dry_run);
     let method = "asterism.loyalty.v1.LoyaltyService/AdjustPoints";
-    let call = Call::new(method, &request, run.request_id(&request.request_id));
-    let adjust = AdjustPoints::try_from(request)?;
-    state.platform.at_least(&adjust.account.at_least).await?;
-    let mut mutation = match state.platform.begin(call).await? {
-        Begun::Replayed(answer) => return answer,
-        Begun::Fresh(mutation) => mutation,
-    };
-    let posted = adjust::adjust(state, mutation.tx(), adjust).await;
-    let outcome = posted.map(|posted| present::adjusted(&state.platform, run.told(posted)));
-    conclude(mutation, outcome, run).await
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, AdjustPoints::try_from(request)?).await
+}
+
+impl Posting for AdjustPoints {
+    type Answer = pb::AdjustPointsResponse;
+
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let posted = adjust::adjust(state, work, self).await?;
+        Ok(present::adjusted(&state.platform, run.told(posted)))
+    }
 }
 
 impl TryFrom<pb::AdjustPointsRequest> for AdjustPoints {

@@ -2,30 +2,40 @@
 
 use api::loyalty::v1 as pb;
 use common::Error;
-use common::mutation::{Begun, Call};
 use common::validate::Violations;
 
-use super::dry_run::{Run, conclude};
-use super::{Answer, parse, present};
+use super::{Answer, parse, post, present};
 use crate::State;
+use crate::ledger::Account;
 use crate::ledger::extensions::{self, ExtendExpiry, Extended};
+use crate::work::Work;
+use crate::writer::{Order, Posting, Run};
 
 pub async fn extend(
     state: &State,
     request: pb::ExtendExpiryRequest,
 ) -> Answer<pb::ExtendExpiryResponse> {
-    let run = Run::from(request.dry_run);
     let method = "asterism.loyalty.v1.LoyaltyService/ExtendExpiry";
-    let call = Call::new(method, &request, run.request_id(&request.request_id));
-    let extend = ExtendExpiry::try_from(request)?;
-    state.platform.at_least(&extend.account.at_least).await?;
-    let mut mutation = match state.platform.begin(call).await? {
-        Begun::Replayed(answer) => return answer,
-        Begun::Fresh(mutation) => mutation,
-    };
-    let extended = extensions::extend(state, mutation.tx(), extend).await;
-    let told = |extended| respond(state, extended, run);
-    conclude(mutation, extended.map(told), run).await
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, ExtendExpiry::try_from(request)?).await
+}
+
+impl Posting for ExtendExpiry {
+    type Answer = pb::ExtendExpiryResponse;
+
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let extended = extensions::extend(state, work, self).await?;
+        Ok(respond(state, extended, run))
+    }
 }
 
 fn respond(state: &State, extended: Extended, run: Run) -> pb::ExtendExpiryResponse {

@@ -3,16 +3,18 @@
 use api::loyalty::v1 as pb;
 use chrono::TimeDelta;
 use common::Error;
-use common::mutation::{Begun, Call};
 use common::page::PageRequest;
 use common::validate::Violations;
 use tonic::Response;
 
 use super::parse::{self, RawPage};
-use super::{Answer, finish, present, raw_of};
+use super::{Answer, post, present, raw_of};
 use crate::State;
 use crate::domain::Points;
-use crate::ledger::holds::{self, AuthorizeHold, CaptureHold, VoidHold};
+use crate::ledger::Account;
+use crate::ledger::holds::{self, AuthorizeHold, CaptureHold, Held, VoidHold};
+use crate::work::Work;
+use crate::writer::{Order, Posting, Run};
 
 const TIMEOUT_DEFAULT: TimeDelta = TimeDelta::days(7);
 const TIMEOUT_MIN: TimeDelta = TimeDelta::milliseconds(1);
@@ -23,21 +25,31 @@ pub async fn authorize(
     request: pb::AuthorizeHoldRequest,
 ) -> Answer<pb::AuthorizeHoldResponse> {
     let method = "asterism.loyalty.v1.LoyaltyService/AuthorizeHold";
-    let call = Call::new(method, &request, &request.request_id);
-    let authorize = AuthorizeHold::try_from(request)?;
-    state.platform.at_least(&authorize.account.at_least).await?;
-    let mut mutation = match state.platform.begin(call).await? {
-        Begun::Replayed(answer) => return answer,
-        Begun::Fresh(mutation) => mutation,
-    };
-    let held = holds::authorize(state, mutation.tx(), authorize).await;
-    let respond = |held: holds::Held| pb::AuthorizeHoldResponse {
-        hold: Some(present::hold(&held.hold)),
-        consistency_token: present::token(&state.platform, &held.posted),
-        transaction: Some(present::posted(&held.posted)),
-        balance: Some(present::balance(held.posted.balance)),
-    };
-    finish(mutation, held.map(respond)).await
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, AuthorizeHold::try_from(request)?).await
+}
+
+impl Posting for AuthorizeHold {
+    type Answer = pb::AuthorizeHoldResponse;
+
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let held = told(run, holds::authorize(state, work, self).await?);
+        Ok(pb::AuthorizeHoldResponse {
+            hold: Some(present::hold(&held.hold)),
+            consistency_token: present::token(&state.platform, &held.posted),
+            transaction: Some(present::posted(&held.posted)),
+            balance: Some(present::balance(held.posted.balance)),
+        })
+    }
 }
 
 pub async fn capture(
@@ -45,41 +57,70 @@ pub async fn capture(
     request: pb::CaptureHoldRequest,
 ) -> Answer<pb::CaptureHoldResponse> {
     let method = "asterism.loyalty.v1.LoyaltyService/CaptureHold";
-    let call = Call::new(method, &request, &request.request_id);
-    let capture = CaptureHold::try_from(request)?;
-    state.platform.at_least(&capture.account.at_least).await?;
-    let mut mutation = match state.platform.begin(call).await? {
-        Begun::Replayed(answer) => return answer,
-        Begun::Fresh(mutation) => mutation,
-    };
-    let held = holds::capture(state, mutation.tx(), capture).await;
-    let respond = |held: holds::Held| pb::CaptureHoldResponse {
-        hold: Some(present::hold(&held.hold)),
-        consistency_token: present::token(&state.platform, &held.posted),
-        transaction: Some(present::posted(&held.posted)),
-        allocations: present::allocations(held.posted.written.taken),
-        balance: Some(present::balance(held.posted.balance)),
-    };
-    finish(mutation, held.map(respond)).await
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, CaptureHold::try_from(request)?).await
+}
+
+impl Posting for CaptureHold {
+    type Answer = pb::CaptureHoldResponse;
+
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let held = told(run, holds::capture(state, work, self).await?);
+        Ok(pb::CaptureHoldResponse {
+            hold: Some(present::hold(&held.hold)),
+            consistency_token: present::token(&state.platform, &held.posted),
+            transaction: Some(present::posted(&held.posted)),
+            allocations: present::allocations(held.posted.written.taken),
+            balance: Some(present::balance(held.posted.balance)),
+        })
+    }
 }
 
 pub async fn void(state: &State, request: pb::VoidHoldRequest) -> Answer<pb::VoidHoldResponse> {
     let method = "asterism.loyalty.v1.LoyaltyService/VoidHold";
-    let call = Call::new(method, &request, &request.request_id);
-    let void = VoidHold::try_from(request)?;
-    state.platform.at_least(&void.account.at_least).await?;
-    let mut mutation = match state.platform.begin(call).await? {
-        Begun::Replayed(answer) => return answer,
-        Begun::Fresh(mutation) => mutation,
-    };
-    let held = holds::void(state, mutation.tx(), void).await;
-    let respond = |held: holds::Held| pb::VoidHoldResponse {
-        hold: Some(present::hold(&held.hold)),
-        consistency_token: present::token(&state.platform, &held.posted),
-        transaction: Some(present::posted(&held.posted)),
-        balance: Some(present::balance(held.posted.balance)),
-    };
-    finish(mutation, held.map(respond)).await
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, VoidHold::try_from(request)?).await
+}
+
+impl Posting for VoidHold {
+    type Answer = pb::VoidHoldResponse;
+
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let held = told(run, holds::void(state, work, self).await?);
+        Ok(pb::VoidHoldResponse {
+            hold: Some(present::hold(&held.hold)),
+            consistency_token: present::token(&state.platform, &held.posted),
+            transaction: Some(present::posted(&held.posted)),
+            balance: Some(present::balance(held.posted.balance)),
+        })
+    }
+}
+
+/// What is told of a hold: of one that will not have been made, no identity.
+fn told(run: Run, mut held: Held) -> Held {
+    if run == Run::Dry && held.hold.revision == held.posted.written.posting.revision {
+        held.hold.hold.hold_id.clear();
+    }
+    held.posted = run.told(held.posted);
+    held
 }
 
 pub async fn get(state: &State, request: pb::GetHoldRequest) -> Answer<pb::GetHoldResponse> {

@@ -4,6 +4,7 @@ mod adjust;
 pub mod audit;
 mod balances;
 mod dry_run;
+mod earn;
 mod extend;
 mod holds;
 mod lines;
@@ -11,6 +12,7 @@ mod parse;
 mod pending;
 pub mod present;
 mod recalculation;
+mod redeem;
 mod reverse;
 mod statement;
 mod tier_overrides;
@@ -25,13 +27,13 @@ use common::validate::Violations;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use self::dry_run::{Run, conclude};
 use self::parse::{RawOf, RawPage};
 use crate::domain::lots::Lot;
 use crate::error::Error;
-use crate::ledger::{self, EarnPoints, RedeemPoints, ReverseTransaction, reads};
+use crate::ledger::reads;
 use crate::members::{self, Enroll};
 use crate::tiers::{self, Wanted};
+use crate::writer::{Order, Posting};
 use crate::{State, programs};
 
 /// The gRPC service.
@@ -191,69 +193,21 @@ impl LoyaltyService for Grpc {
         &self,
         request: Request<pb::EarnPointsRequest>,
     ) -> Answer<pb::EarnPointsResponse> {
-        let request = request.into_inner();
-        let run = Run::from(request.dry_run);
-        let method = "asterism.loyalty.v1.LoyaltyService/EarnPoints";
-        let call = Call::new(method, &request, run.request_id(&request.request_id));
-        let earn = EarnPoints::try_from(request)?;
-        self.state.platform.at_least(&earn.account.at_least).await?;
-        let mut mutation = match self.state.platform.begin(call).await? {
-            Begun::Replayed(answer) => return answer,
-            Begun::Fresh(mutation) => mutation,
-        };
-        let posted = ledger::earn(&self.state, mutation.tx(), earn).await;
-        let told = |posted| present::earned(&self.state.platform, run.told(posted));
-        conclude(mutation, posted.map(told), run).await
+        earn::earn(&self.state, request.into_inner()).await
     }
 
     async fn redeem_points(
         &self,
         request: Request<pb::RedeemPointsRequest>,
     ) -> Answer<pb::RedeemPointsResponse> {
-        let request = request.into_inner();
-        let run = Run::from(request.dry_run);
-        let method = "asterism.loyalty.v1.LoyaltyService/RedeemPoints";
-        let call = Call::new(method, &request, run.request_id(&request.request_id));
-        let redeem = RedeemPoints::try_from(request)?;
-        self.state
-            .platform
-            .at_least(&redeem.account.at_least)
-            .await?;
-        let mut mutation = match self.state.platform.begin(call).await? {
-            Begun::Replayed(answer) => return answer,
-            Begun::Fresh(mutation) => mutation,
-        };
-        let posted = ledger::redeem(&self.state, mutation.tx(), redeem).await;
-        let told = |posted| present::redeemed(&self.state.platform, run.told(posted));
-        conclude(mutation, posted.map(told), run).await
+        redeem::redeem(&self.state, request.into_inner()).await
     }
 
     async fn reverse_transaction(
         &self,
         request: Request<pb::ReverseTransactionRequest>,
     ) -> Answer<pb::ReverseTransactionResponse> {
-        let request = request.into_inner();
-        let run = Run::from(request.dry_run);
-        let method = "asterism.loyalty.v1.LoyaltyService/ReverseTransaction";
-        let call = Call::new(method, &request, run.request_id(&request.request_id));
-        let reverse = ReverseTransaction::try_from(request)?;
-        self.state
-            .platform
-            .at_least(&reverse.account.at_least)
-            .await?;
-        let mut mutation = match self.state.platform.begin(call).await? {
-            Begun::Replayed(answer) => return answer,
-            Begun::Fresh(mutation) => mutation,
-        };
-        let posted = ledger::reverse(&self.state, mutation.tx(), reverse).await;
-        let told = |reversed: ledger::Reversed| {
-            let posted = run.told(reversed.posted);
-            present::reversed(
-                &self.state.platform,
-                ledger::Reversed { posted, ..reversed },
-            )
-        };
-        conclude(mutation, posted.map(told), run).await
+        reverse::reverse(&self.state, request.into_inner()).await
     }
 
     async fn activate_pending(
@@ -504,6 +458,12 @@ impl LoyaltyService for Grpc {
     ) -> Answer<Self::RecalculateTiersStream> {
         recalculation::recalculate(&self.state, request.into_inner()).await
     }
+}
+
+/// Posts once the ledger is as new as the caller asks for.
+async fn post<P: Posting>(state: &State, order: Order, posting: P) -> Answer<P::Answer> {
+    state.platform.at_least(&posting.account().at_least).await?;
+    state.writer.post(state, order, posting).await
 }
 
 /// Ends a mutation. A customer unknown here may only not have been heard of yet: that refusal is not stored,

@@ -8,12 +8,11 @@ use common::page::PageRequest;
 use common::time::Timestamp;
 use common::validate::Violations;
 
-use super::lines;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::{Tier, TierPolicy, WINDOW_DAYS_DEFAULT};
 use crate::domain::{POINTS_PER_POSTING_MAX, Points};
 use crate::ledger::reads::Of;
-use crate::ledger::{Account, Activates, EarnPoints, PURCHASE, RedeemPoints, Source};
+use crate::ledger::{Account, PURCHASE, Source};
 use crate::members::Enroll;
 use crate::tiers::Wanted;
 
@@ -78,76 +77,6 @@ pub fn page_of(v: &mut Violations, of: &RawOf<'_>, page: &RawPage<'_>) -> Option
     let program_id = program_id.as_ref().map_or(of.program_id, ProgramId::as_str);
     let query = format!("{}|{program_id}|{}", page.list, of.customer_id);
     PageRequest::parse(v, page.size, page.token, &query)
-}
-
-impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
-    type Error = Error;
-
-    fn try_from(request: pb::EarnPointsRequest) -> Result<Self, Error> {
-        let mut v = Violations::new();
-        v.request_id(&request.request_id);
-        let account = account(
-            &mut v,
-            &request.program_id,
-            &request.customer_id,
-            request.at_least,
-        );
-        let points = v.check("points", Points::parse(request.points));
-        let source = source(&mut v, request.source_type, request.source_ref);
-        let reason = reason(&mut v, request.reason);
-        let occurred_at = instant(&mut v, "occurred_at", request.occurred_at.as_ref());
-        let activates_at = instant(&mut v, "activates_at", request.activates_at.as_ref());
-        let expires_at = instant(&mut v, "expires_at", request.expires_at.as_ref());
-        if let (Some(occurred), Some(activates)) = (occurred_at, activates_at)
-            && activates < occurred
-        {
-            v.add("activates_at", "must not be before occurred_at");
-        }
-        let activates = match activates_at {
-            Some(_) if request.activates_on_event => {
-                v.add("activates_at", "must be absent with activates_on_event");
-                None
-            }
-            None if request.activates_on_event => Some(Activates::OnEvent),
-            at => Some(at.map_or(Activates::AtOnce, Activates::At)),
-        };
-        let lines = lines::earned(&mut v, request.lines);
-        let parsed = (account, points, source, reason, activates, lines);
-        let (account, points, source, reason, activates, lines) = v.all(parsed)?;
-        Ok(Self {
-            account,
-            points,
-            source,
-            reason,
-            occurred_at,
-            activates,
-            expires_at,
-            lines,
-        })
-    }
-}
-
-impl TryFrom<pb::RedeemPointsRequest> for RedeemPoints {
-    type Error = Error;
-
-    fn try_from(request: pb::RedeemPointsRequest) -> Result<Self, Error> {
-        let mut v = Violations::new();
-        v.request_id(&request.request_id);
-        let account = account(
-            &mut v,
-            &request.program_id,
-            &request.customer_id,
-            request.at_least,
-        );
-        let points = v.check("points", Points::parse(request.points));
-        let reason = reason(&mut v, request.reason);
-        let (account, points, reason) = v.all((account, points, reason))?;
-        Ok(Self {
-            account,
-            points,
-            reason,
-        })
-    }
 }
 
 impl TryFrom<pb::EnrollMemberRequest> for Enroll {
@@ -350,7 +279,7 @@ pub fn account(
     })
 }
 
-fn source(v: &mut Violations, source_type: String, source_ref: String) -> Option<Source> {
+pub fn source(v: &mut Violations, source_type: String, source_ref: String) -> Option<Source> {
     if source_type == PURCHASE {
         v.add(
             "source_type",

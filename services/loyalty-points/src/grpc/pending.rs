@@ -2,69 +2,91 @@
 
 use api::loyalty::v1 as pb;
 use common::Error;
-use common::mutation::{Begun, Call};
 use common::validate::Violations;
 
-use super::dry_run::{Run, conclude};
 use super::present::LotOf;
-use super::{Answer, parse, present};
+use super::{Answer, parse, post, present};
 use crate::State;
 use crate::domain::lots::Allocation;
-use crate::ledger::Source;
 use crate::ledger::pending::{self, Outcome, SettlePending, Settled};
+use crate::ledger::{Account, Source};
+use crate::work::Work;
+use crate::writer::{Order, Posting, Run};
+
+/// The event has come.
+#[derive(Debug, Clone)]
+struct Activate(SettlePending);
+
+/// The event does not come.
+#[derive(Debug, Clone)]
+struct Cancel(SettlePending);
 
 pub async fn activate(
     state: &State,
     request: pb::ActivatePendingRequest,
 ) -> Answer<pb::ActivatePendingResponse> {
-    let run = Run::from(request.dry_run);
     let method = "asterism.loyalty.v1.LoyaltyService/ActivatePending";
-    let call = Call::new(method, &request, run.request_id(&request.request_id));
-    let settle = SettlePending::try_from(request)?;
-    state.platform.at_least(&settle.account.at_least).await?;
-    let mut mutation = match state.platform.begin(call).await? {
-        Begun::Replayed(answer) => return answer,
-        Begun::Fresh(mutation) => mutation,
-    };
-    let settled = pending::settle(state, mutation.tx(), settle, Outcome::Activate).await;
-    let respond = |settled| {
-        let told = told(state, settled, run);
-        pb::ActivatePendingResponse {
-            transactions: told.transactions,
-            lots: told.lots,
-            balance: told.balance,
-            consistency_token: told.consistency_token,
-        }
-    };
-    conclude(mutation, settled.map(respond), run).await
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, Activate(request.try_into()?)).await
 }
 
 pub async fn cancel(
     state: &State,
     request: pb::CancelPendingRequest,
 ) -> Answer<pb::CancelPendingResponse> {
-    let run = Run::from(request.dry_run);
     let method = "asterism.loyalty.v1.LoyaltyService/CancelPending";
-    let call = Call::new(method, &request, run.request_id(&request.request_id));
-    let settle = SettlePending::try_from(request)?;
-    state.platform.at_least(&settle.account.at_least).await?;
-    let mut mutation = match state.platform.begin(call).await? {
-        Begun::Replayed(answer) => return answer,
-        Begun::Fresh(mutation) => mutation,
-    };
-    let settled = pending::settle(state, mutation.tx(), settle, Outcome::Cancel).await;
-    let respond = |settled| {
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, Cancel(request.try_into()?)).await
+}
+
+impl Posting for Activate {
+    type Answer = pb::ActivatePendingResponse;
+
+    fn account(&self) -> &Account {
+        &self.0.account
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let settled = pending::settle(state, work, self.0, Outcome::Activate).await?;
         let told = told(state, settled, run);
-        pb::CancelPendingResponse {
+        Ok(pb::ActivatePendingResponse {
+            transactions: told.transactions,
+            lots: told.lots,
+            balance: told.balance,
+            consistency_token: told.consistency_token,
+        })
+    }
+}
+
+impl Posting for Cancel {
+    type Answer = pb::CancelPendingResponse;
+
+    fn account(&self) -> &Account {
+        &self.0.account
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let settled = pending::settle(state, work, self.0, Outcome::Cancel).await?;
+        let told = told(state, settled, run);
+        Ok(pb::CancelPendingResponse {
             transactions: told.transactions,
             lots: told.lots,
             recovered: present::allocations(told.recovered),
             debt_incurred: told.debt_incurred,
             balance: told.balance,
             consistency_token: told.consistency_token,
-        }
-    };
-    conclude(mutation, settled.map(respond), run).await
+        })
+    }
 }
 
 /// What is told either way.

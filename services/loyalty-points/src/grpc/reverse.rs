@@ -1,4 +1,4 @@
-//! Which part of an earning or redemption a request takes back.
+//! Reversals: proto in, use case, proto out.
 
 use api::loyalty::v1 as pb;
 use chrono::TimeDelta;
@@ -6,13 +6,44 @@ use common::Error;
 use common::money::Money;
 use common::validate::Violations;
 
-use super::{lines, parse};
+use super::{Answer, lines, parse, post, present};
+use crate::State;
 use crate::domain::Points;
 use crate::domain::refund::Late;
 use crate::domain::reversal::{Extent, Policy};
-use crate::ledger::{Asked, ReverseTransaction};
+use crate::ledger::{self, Account, Asked, ReverseTransaction};
+use crate::work::Work;
+use crate::writer::{Order, Posting, Run};
 
 const GRACE_DAYS_MAX: i32 = 3_650;
+
+pub async fn reverse(
+    state: &State,
+    request: pb::ReverseTransactionRequest,
+) -> Answer<pb::ReverseTransactionResponse> {
+    let method = "asterism.loyalty.v1.LoyaltyService/ReverseTransaction";
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, ReverseTransaction::try_from(request)?).await
+}
+
+impl Posting for ReverseTransaction {
+    type Answer = pb::ReverseTransactionResponse;
+
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let mut reversed = ledger::reverse(state, work, self).await?;
+        reversed.posted = run.told(reversed.posted);
+        Ok(present::reversed(&state.platform, reversed))
+    }
+}
 
 impl TryFrom<pb::ReverseTransactionRequest> for ReverseTransaction {
     type Error = Error;

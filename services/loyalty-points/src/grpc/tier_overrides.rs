@@ -6,10 +6,11 @@ use common::identity;
 use common::mutation::{Begun, Call};
 use common::validate::Violations;
 
-use super::dry_run::{Run, conclude};
+use super::dry_run::conclude;
 use super::{Answer, parse, present};
 use crate::State;
 use crate::tiers::overrides::{self, Changed, ClearOverride, OverrideTier};
+use crate::writer::Run;
 
 pub async fn override_tier(
     state: &State,

@@ -3,38 +3,53 @@
 use api::loyalty::v1 as pb;
 use common::Error;
 use common::ids::CustomerId;
-use common::mutation::{Begun, Call};
 use common::validate::Violations;
 
-use super::dry_run::{Run, conclude};
 use super::present::LotOf;
-use super::{Answer, parse, present};
+use super::{Answer, parse, post, present};
 use crate::State;
 use crate::domain::Points;
+use crate::ledger::Account;
 use crate::ledger::transfer::{self, TransferPoints, Transferred};
+use crate::work::{Needs, Work};
+use crate::writer::{Order, Posting, Run};
 
 pub async fn transfer(
     state: &State,
     request: pb::TransferPointsRequest,
 ) -> Answer<pb::TransferPointsResponse> {
-    let run = Run::from(request.dry_run);
     let method = "asterism.loyalty.v1.LoyaltyService/TransferPoints";
-    let call = Call::new(method, &request, run.request_id(&request.request_id));
-    let transfer = TransferPoints::try_from(request)?;
-    state.platform.at_least(&transfer.account.at_least).await?;
-    let mut mutation = match state.platform.begin(call).await? {
-        Begun::Replayed(answer) => return answer,
-        Begun::Fresh(mutation) => mutation,
-    };
-    let transferred = transfer::transfer(state, mutation.tx(), transfer).await;
-    let told = |Transferred { sent, received }| {
+    let order = Order::new(method, &request, (&request.request_id, request.dry_run));
+    post(state, order, TransferPoints::try_from(request)?).await
+}
+
+impl Posting for TransferPoints {
+    type Answer = pb::TransferPointsResponse;
+
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            customers: vec![self.account.customer_id.clone(), self.to.clone()],
+            sources: Vec::new(),
+        }
+    }
+
+    async fn decide(
+        self,
+        state: &State,
+        work: &mut Work<'_>,
+        run: Run,
+    ) -> Result<Self::Answer, crate::error::Error> {
+        let Transferred { sent, received } = transfer::transfer(state, work, self).await?;
         let transferred = Transferred {
             sent: run.told(sent),
             received: run.told(received),
         };
-        respond(state, transferred)
-    };
-    conclude(mutation, transferred.map(told), run).await
+        Ok(respond(state, transferred))
+    }
 }
 
 fn respond(state: &State, transferred: Transferred) -> pb::TransferPointsResponse {

@@ -1,6 +1,5 @@
 //! Adjustments: points given or taken by hand, with a reason code.
 
-use common::db::Tx;
 use common::time::Timestamp;
 use common::validate::Violations;
 
@@ -10,7 +9,7 @@ use crate::domain::Points;
 use crate::domain::adjust::{self as decide, Hands};
 use crate::domain::plan::Earn;
 use crate::error::Error;
-use crate::store::lots;
+use crate::work::Work;
 
 /// Which way points are adjusted.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +21,7 @@ pub enum Amount {
 }
 
 /// A request to adjust.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AdjustPoints {
     /// Whose.
     pub account: Account,
@@ -41,15 +40,19 @@ pub struct AdjustPoints {
 }
 
 /// Gives or takes points.
-pub async fn adjust(state: &State, tx: &mut Tx, adjust: AdjustPoints) -> Result<Posted, Error> {
-    let (program, mut lock, standing) = open(state, tx, &adjust.account).await?;
+pub async fn adjust(
+    state: &State,
+    work: &mut Work<'_>,
+    adjust: AdjustPoints,
+) -> Result<Posted, Error> {
+    let (program, mut lock, standing) = open(state, work, &adjust.account).await?;
     let (Amount::Credit(points) | Amount::Debit(points)) = adjust.amount;
     let hands = Hands {
         actor: &adjust.actor,
         approver: adjust.approver.as_deref(),
     };
     decide::approve(points, program.adjustment_approval_limit, hands)?;
-    let (holding, now) = (standing.holding(), tx.now());
+    let (holding, now) = (standing.holding(), work.now());
     let plan = match adjust.amount {
         Amount::Credit(points) => {
             let expires_at = adjust.expires_at.or_else(|| program.expiry_of(now));
@@ -73,7 +76,7 @@ pub async fn adjust(state: &State, tx: &mut Tx, adjust: AdjustPoints) -> Result<
                 customer_id,
                 ..
             } = &adjust.account;
-            let lots = lots::list_open(tx, customer_id, program_id.as_str(), "").await?;
+            let lots = work.open_lots(customer_id, program_id.as_str()).await?;
             decide::debit(holding, lots, points, now)?
         }
     };
@@ -90,5 +93,5 @@ pub async fn adjust(state: &State, tx: &mut Tx, adjust: AdjustPoints) -> Result<
         plan,
         origin,
     };
-    commit(state, tx, &mut lock, change).await
+    commit(state, work, &mut lock, change).await
 }

@@ -1,18 +1,18 @@
 //! Lots that can be spent for longer.
 
-use common::db::Tx;
 use common::time::Timestamp;
 
-use super::{Account, open};
+use super::{Account, balance, open};
 use crate::domain::balance::Balance;
 use crate::domain::extension as decide;
 use crate::error::Error;
 use crate::store::extensions::{self, ExtensionRow};
-use crate::store::{lots, members, refunds};
+use crate::store::refunds;
+use crate::work::Work;
 use crate::{State, events};
 
 /// A request to let a lot be spent for longer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ExtendExpiry {
     /// Whose.
     pub account: Account,
@@ -34,17 +34,22 @@ pub struct Extended {
 }
 
 /// Lets a lot be spent for longer.
-pub async fn extend(state: &State, tx: &mut Tx, extend: ExtendExpiry) -> Result<Extended, Error> {
-    let (program, mut lock, _) = open(state, tx, &extend.account).await?;
+pub async fn extend(
+    state: &State,
+    work: &mut Work<'_>,
+    extend: ExtendExpiry,
+) -> Result<Extended, Error> {
+    let (program, mut lock, _) = open(state, work, &extend.account).await?;
     let customer_id = extend.account.customer_id;
     let program_id = program.program_id.as_str();
     let named = [extend.lot_id.as_str()];
-    let found = refunds::list_lots(tx, &customer_id, program_id, &named).await?;
+    work.flush().await?;
+    let found = refunds::list_lots(work.tx(), &customer_id, program_id, &named).await?;
     let lot = found.into_iter().find(|lot| lot.lot_id == extend.lot_id);
     let Some(mut lot) = lot else {
         return Err(Error::LotNotFound(extend.lot_id));
     };
-    let now = tx.now();
+    let now = work.now();
     let from = decide::extend(&mut lot, extend.to, now)?;
     let extension = ExtensionRow {
         customer_id,
@@ -56,11 +61,10 @@ pub async fn extend(state: &State, tx: &mut Tx, extend: ExtendExpiry) -> Result<
         reason: extend.reason,
         extended_at: now,
     };
-    extensions::insert(tx, &extension).await?;
-    events::expiry_extended(tx, &extension);
-    members::settle(tx, &lock).await?;
-    let lots = lots::list_open(tx, &extension.customer_id, program_id, "").await?;
-    let debt = members::get_debt(tx, &extension.customer_id, program_id).await?;
-    let balance = Balance::of(&lots, debt, now);
+    extensions::insert(work.direct(), &extension).await?;
+    events::expiry_extended(work.tx(), &extension);
+    work.settle(&lock);
+    work.forget(&extension.customer_id).await?;
+    let balance = balance(work, &extension.customer_id, program_id).await?;
     Ok(Extended { extension, balance })
 }

@@ -1,7 +1,6 @@
 //! Holds: authorise, capture, void, and let go those that have timed out.
 
 use chrono::TimeDelta;
-use common::db::Tx;
 use common::page::PageRequest;
 
 use super::reads::Of;
@@ -12,12 +11,12 @@ use crate::domain::program::Program;
 use crate::error::Error;
 use crate::members as use_case;
 use crate::store::holds::{self as store, StoredHold};
-use crate::store::lots;
-use crate::store::members::{self, Lock, Standing};
+use crate::store::members::{Lock, Standing};
+use crate::work::Work;
 use crate::{State, events};
 
 /// A request to hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AuthorizeHold {
     /// Whose.
     pub account: Account,
@@ -30,7 +29,7 @@ pub struct AuthorizeHold {
 }
 
 /// A request to spend what is held.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CaptureHold {
     /// Whose.
     pub account: Account,
@@ -45,7 +44,7 @@ pub struct CaptureHold {
 }
 
 /// A request to let go what is held.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct VoidHold {
     /// Whose.
     pub account: Account,
@@ -67,22 +66,22 @@ pub struct Held {
 /// Pins points.
 pub async fn authorize(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     authorize: AuthorizeHold,
 ) -> Result<Held, Error> {
-    let (program, mut lock, standing) = open(state, tx, &authorize.account).await?;
+    let (program, mut lock, standing) = open(state, work, &authorize.account).await?;
     let Account {
         program_id,
         customer_id,
         ..
     } = authorize.account;
-    let lots = lots::list_open(tx, &customer_id, program_id.as_str(), "").await?;
+    let lots = work.open_lots(&customer_id, program_id.as_str()).await?;
     let new = Authorize {
         hold_id: state.platform.ids.uuid(),
         points: authorize.points,
         timeout: authorize.timeout,
     };
-    let (plan, hold) = holds::authorize(standing.holding(), lots, new, tx.now())?;
+    let (plan, hold) = holds::authorize(standing.holding(), lots, new, work.now())?;
     let hold = StoredHold {
         customer_id,
         program_id: program_id.to_string(),
@@ -100,22 +99,28 @@ pub async fn authorize(
         plan,
         origin,
     };
-    let mut posted = commit(state, tx, &mut lock, change).await?;
+    let mut posted = commit(state, work, &mut lock, change).await?;
     let hold = StoredHold {
         revision: posted.written.posting.revision,
         ..hold
     };
-    store::insert(tx, &hold).await?;
-    posted.written.revision = announce(tx, &mut lock, &hold).await?;
+    store::insert(work.direct(), &hold).await?;
+    posted.written.revision = announce(work, &mut lock, &hold);
     Ok(Held { hold, posted })
 }
 
 /// Spends held points; a final capture lets the rest go.
-pub async fn capture(state: &State, tx: &mut Tx, capture: CaptureHold) -> Result<Held, Error> {
-    let (program, mut lock, standing) = open(state, tx, &capture.account).await?;
-    let mut stored = get(tx, &capture.account, capture.hold_id).await?;
-    let lots = lots::list_open(tx, &stored.customer_id, &stored.program_id, "").await?;
-    let now = tx.now();
+pub async fn capture(
+    state: &State,
+    work: &mut Work<'_>,
+    capture: CaptureHold,
+) -> Result<Held, Error> {
+    let (program, mut lock, standing) = open(state, work, &capture.account).await?;
+    let mut stored = get(work, &capture.account, capture.hold_id).await?;
+    let lots = work
+        .open_lots(&stored.customer_id, &stored.program_id)
+        .await?;
+    let now = work.now();
     let (plan, hold) = holds::capture(standing.holding(), lots, stored.hold, capture.points, now)?;
     stored.hold = hold;
     let origin = Origin {
@@ -128,26 +133,26 @@ pub async fn capture(state: &State, tx: &mut Tx, capture: CaptureHold) -> Result
         plan,
         origin,
     };
-    let mut posted = commit(state, tx, &mut lock, change).await?;
+    let mut posted = commit(state, work, &mut lock, change).await?;
     if capture.is_final && stored.hold.state == HoldState::Authorized {
         let ending = Ending {
             state: HoldState::Captured,
             at: now,
         };
-        let standing = read(tx, &stored).await?;
+        let standing = read(work, &stored).await?;
         let reason = capture.reason;
         let release = release(
-            tx,
+            work,
             &program,
             standing,
             &mut stored,
             Release { ending, reason },
         )
         .await?;
-        posted.balance = commit(state, tx, &mut lock, release).await?.balance;
+        posted.balance = commit(state, work, &mut lock, release).await?.balance;
     }
-    store::update(tx, &stored.customer_id, &stored.hold).await?;
-    posted.written.revision = announce(tx, &mut lock, &stored).await?;
+    store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
+    posted.written.revision = announce(work, &mut lock, &stored);
     Ok(Held {
         hold: stored,
         posted,
@@ -155,10 +160,10 @@ pub async fn capture(state: &State, tx: &mut Tx, capture: CaptureHold) -> Result
 }
 
 /// Lets go what is held.
-pub async fn void(state: &State, tx: &mut Tx, void: VoidHold) -> Result<Held, Error> {
-    let (program, mut lock, standing) = open(state, tx, &void.account).await?;
-    let mut stored = get(tx, &void.account, void.hold_id).await?;
-    let at = tx.now();
+pub async fn void(state: &State, work: &mut Work<'_>, void: VoidHold) -> Result<Held, Error> {
+    let (program, mut lock, standing) = open(state, work, &void.account).await?;
+    let mut stored = get(work, &void.account, void.hold_id).await?;
+    let at = work.now();
     stored.hold.check_open(at)?;
     let ending = Ending {
         state: HoldState::Voided,
@@ -166,16 +171,16 @@ pub async fn void(state: &State, tx: &mut Tx, void: VoidHold) -> Result<Held, Er
     };
     let reason = void.reason;
     let change = release(
-        tx,
+        work,
         &program,
         standing,
         &mut stored,
         Release { ending, reason },
     )
     .await?;
-    let mut posted = commit(state, tx, &mut lock, change).await?;
-    store::update(tx, &stored.customer_id, &stored.hold).await?;
-    posted.written.revision = announce(tx, &mut lock, &stored).await?;
+    let mut posted = commit(state, work, &mut lock, change).await?;
+    store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
+    posted.written.revision = announce(work, &mut lock, &stored);
     Ok(Held {
         hold: stored,
         posted,
@@ -186,7 +191,7 @@ pub async fn void(state: &State, tx: &mut Tx, void: VoidHold) -> Result<Held, Er
 /// they are made. Any decision about the member comes after this; returns what it is to be decided on.
 pub(super) async fn let_go_timed_out(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     lock: &mut Lock,
     program: &Program,
     mut standing: Standing,
@@ -194,9 +199,9 @@ pub(super) async fn let_go_timed_out(
     if standing.held == 0 {
         return Ok(standing);
     }
-    let now = tx.now();
+    let now = work.now();
     let customer_id = standing.member.customer_id.clone();
-    let open = store::list_open(tx, &customer_id, program.program_id.as_str()).await?;
+    let open = store::list_open(work.tx(), &customer_id, program.program_id.as_str()).await?;
     for mut stored in open {
         if !stored.hold.has_timed_out(now) {
             continue;
@@ -207,17 +212,17 @@ pub(super) async fn let_go_timed_out(
         };
         let reason = "hold timed out".to_owned();
         let change = release(
-            tx,
+            work,
             program,
             standing,
             &mut stored,
             Release { ending, reason },
         )
         .await?;
-        write::write(state, tx, lock, change).await?;
-        store::update(tx, &customer_id, &stored.hold).await?;
-        events::hold_changed(tx, lock.next(), &stored);
-        standing = read(tx, &stored).await?;
+        write::write(state, work, lock, change).await?;
+        store::update(work.direct(), &customer_id, &stored.hold).await?;
+        events::hold_changed(work.tx(), lock.next(), &stored);
+        standing = read(work, &stored).await?;
     }
     Ok(standing)
 }
@@ -261,13 +266,15 @@ struct Release {
 
 /// Decides to let a hold go, which is changed to what it is afterwards.
 async fn release<'a>(
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     program: &'a Program,
     standing: Standing,
     stored: &mut StoredHold,
     release: Release,
 ) -> Result<Change<'a>, Error> {
-    let lots = lots::list_open(tx, &stored.customer_id, &stored.program_id, "").await?;
+    let lots = work
+        .open_lots(&stored.customer_id, &stored.program_id)
+        .await?;
     let hold: Hold = stored.hold.clone();
     let (plan, hold) = holds::release(standing.holding(), lots, hold, release.ending);
     stored.hold = hold;
@@ -283,26 +290,25 @@ async fn release<'a>(
     })
 }
 
-async fn get(tx: &mut Tx, account: &Account, hold_id: String) -> Result<StoredHold, Error> {
+async fn get(work: &mut Work<'_>, account: &Account, hold_id: String) -> Result<StoredHold, Error> {
     let Account {
         program_id,
         customer_id,
         ..
     } = account;
-    let found = store::find(tx, customer_id, program_id.as_str(), &hold_id).await?;
+    let found = store::find(work.tx(), customer_id, program_id.as_str(), &hold_id).await?;
     found.ok_or(Error::HoldNotFound(hold_id))
 }
 
 /// The member as the postings so far have left it.
-async fn read(tx: &mut Tx, of: &StoredHold) -> Result<Standing, Error> {
-    let now = tx.now();
-    let read = members::list_standings(tx, &of.customer_id, &of.program_id, now).await?;
+async fn read(work: &mut Work<'_>, of: &StoredHold) -> Result<Standing, Error> {
+    let read = work.standings(&of.customer_id, &of.program_id).await?;
     Ok(read.into_iter().next().expect("the member is locked"))
 }
 
 /// Announces a changed hold; returns the customer's revision with that.
-async fn announce(tx: &mut Tx, lock: &mut Lock, stored: &StoredHold) -> Result<i64, Error> {
-    events::hold_changed(tx, lock.next(), stored);
-    members::settle(tx, lock).await?;
-    Ok(lock.revision)
+fn announce(work: &mut Work<'_>, lock: &mut Lock, stored: &StoredHold) -> i64 {
+    events::hold_changed(work.tx(), lock.next(), stored);
+    work.settle(lock);
+    lock.revision
 }

@@ -1,6 +1,5 @@
-//! Reversals by lines.
+//! The lines of earnings, and reversals by them.
 
-use common::db::Tx;
 use common::ids::CustomerId;
 
 use super::Asked;
@@ -9,10 +8,29 @@ use crate::domain::lots::Lot;
 use crate::domain::reversal::{self, Before};
 use crate::error::Error;
 use crate::store::earning_lines;
+use crate::store::postings::PostingRow;
+use crate::work::Work;
+
+/// Writes the lines of an earning, if it has any.
+pub(super) async fn insert(
+    work: &mut Work<'_>,
+    posting: &PostingRow,
+    lines: &[Line],
+) -> Result<(), Error> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let PostingRow {
+        customer_id,
+        posting_id,
+        ..
+    } = posting;
+    Ok(earning_lines::insert(work.direct(), customer_id, posting_id, lines).await?)
+}
 
 /// The points to take back now, and the lines as they are afterwards, where the earning is taken back by lines.
 pub(super) async fn due(
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     (customer_id, posting_id): (&CustomerId, &str),
     (asked, lot, before): (Asked, &Lot, Before),
 ) -> Result<(i64, Vec<Line>), Error> {
@@ -20,7 +38,7 @@ pub(super) async fn due(
         Asked::Extent(extent) => return Ok((reversal::due(extent, lot, before)?, Vec::new())),
         Asked::Lines(returns) => returns,
     };
-    let mut lines = earning_lines::list(tx, customer_id, posting_id).await?;
+    let mut lines = earning_lines::list(work.tx(), customer_id, posting_id).await?;
     lines::give_back(&mut lines, &returns)?;
     match reversal::due(lines::extent(&lines), lot, before) {
         // Lines too light for a point of their own are returned all the same: later ones make up for them.

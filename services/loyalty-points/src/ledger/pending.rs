@@ -1,7 +1,5 @@
 //! Points that wait for an event: activated when it has come, cancelled when it does not.
 
-use common::db::Tx;
-
 use super::{
     Account, Asked, Change, Origin, Posted, Reversal, Source, commit, open, plan_reversal, standing,
 };
@@ -13,8 +11,9 @@ use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
 use crate::store::members::Standing;
 use crate::store::pending::{self as store, Earning, OfSource};
-use crate::store::postings::{self, SourceKey};
+use crate::store::postings::SourceKey;
 use crate::store::reversals;
+use crate::work::Work;
 
 /// What has become of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub enum Outcome {
 }
 
 /// A request to settle points that wait.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SettlePending {
     /// Whose.
     pub account: Account,
@@ -52,12 +51,12 @@ pub struct Settled {
 /// Settles the points of a source that still wait; at least one earning.
 pub async fn settle(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     settle: SettlePending,
     outcome: Outcome,
 ) -> Result<Vec<Settled>, Error> {
     let account = &settle.account;
-    let (program, mut lock, first) = open(state, tx, account).await?;
+    let (program, mut lock, first) = open(state, work, account).await?;
     let of = OfSource {
         customer_id: &account.customer_id,
         program_id: program.program_id.as_str(),
@@ -65,9 +64,10 @@ pub async fn settle(
         source_ref: &settle.source.source_ref,
         posting_id: &settle.posting_id,
     };
+    work.flush().await?;
     let (mut waiting, mut refused) = (Vec::new(), None);
-    for earning in store::list(tx, of).await? {
-        match check(tx, of, &earning).await? {
+    for earning in store::list(work.tx(), of).await? {
+        match check(work, of, &earning).await? {
             None => waiting.push(earning),
             Some(refusal) => refused = Some(refusal),
         }
@@ -82,16 +82,18 @@ pub async fn settle(
     for earning in waiting {
         let standing = match first.take() {
             Some(standing) => standing,
-            None => standing(state, tx, &mut lock, &program, account).await?,
+            None => standing(state, work, &mut lock, &program, account).await?,
         };
         let decided = match outcome {
-            Outcome::Activate => activate(tx, &program, standing, (&settle, &earning)).await?,
-            Outcome::Cancel => cancel(tx, &program, standing, (&settle, &earning)).await?,
+            Outcome::Activate => activate(work, &program, standing, (&settle, &earning)).await?,
+            Outcome::Cancel => cancel(work, &program, standing, (&settle, &earning)).await?,
         };
         let (change, lot) = decided;
-        let posted = commit(state, tx, &mut lock, change).await?;
+        let posted = commit(state, work, &mut lock, change).await?;
         if let Some(at) = lot.cancelled_at {
-            store::cancel(tx, &account.customer_id, &lot.lot_id, at).await?;
+            // Its points must have been taken back by then.
+            work.flush().await?;
+            store::cancel(work.direct(), &account.customer_id, &lot.lot_id, at).await?;
         }
         settled.push(Settled {
             posted,
@@ -103,21 +105,24 @@ pub async fn settle(
 }
 
 /// Why an earning cannot be settled, if it cannot.
-async fn check(tx: &mut Tx, of: OfSource<'_>, earning: &Earning) -> Result<Option<Error>, Error> {
-    let earlier = reversals::get(tx, of.customer_id, &earning.posting_id).await?;
+async fn check(
+    work: &mut Work<'_>,
+    of: OfSource<'_>,
+    earning: &Earning,
+) -> Result<Option<Error>, Error> {
+    let earlier = reversals::get(work.tx(), of.customer_id, &earning.posting_id).await?;
     // Adjustments take only what can be spent: nothing of a lot that waits.
     let left = earning.lot.original - earlier.points;
-    let Err(refused) = decide::check(&earning.lot, left, tx.now()) else {
+    let Err(refused) = decide::check(&earning.lot, left, work.now()) else {
         return Ok(None);
     };
-    let rule = rule(earning);
     let key = SourceKey {
-        program_id: of.program_id,
-        source_type: of.source_type,
-        source_ref: of.source_ref,
-        rule: &rule,
+        program_id: of.program_id.to_owned(),
+        source_type: of.source_type.to_owned(),
+        source_ref: of.source_ref.to_owned(),
+        rule: rule(earning),
     };
-    let settled_by = postings::find_by_source(tx, key).await?;
+    let settled_by = work.find_source(&key).await?;
     Ok(Some(match (refused, settled_by) {
         (Refused::Activated, Some(by)) => Error::AlreadyActivated(by),
         (Refused::Activated, None) => Error::NotPending(earning.posting_id.clone()),
@@ -128,14 +133,16 @@ async fn check(tx: &mut Tx, of: OfSource<'_>, earning: &Earning) -> Result<Optio
 }
 
 async fn activate<'a>(
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     program: &'a Program,
     standing: Standing,
     (settle, earning): (&SettlePending, &Earning),
 ) -> Result<(Change<'a>, Lot), Error> {
-    let (mut lot, now) = (earning.lot.clone(), tx.now());
+    let (mut lot, now) = (earning.lot.clone(), work.now());
     let plan = decide::activate(standing.holding(), &mut lot, (program.expiry_of(now), now));
-    store::activate(tx, &settle.account.customer_id, &lot).await?;
+    let customer_id = &settle.account.customer_id;
+    store::activate(work.direct(), customer_id, &lot).await?;
+    work.forget(customer_id).await?;
     let origin = Origin {
         source: Some(settle.source.clone()),
         rule: rule(earning),
@@ -152,7 +159,7 @@ async fn activate<'a>(
 }
 
 async fn cancel<'a>(
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     program: &'a Program,
     standing: Standing,
     (settle, earning): (&SettlePending, &Earning),
@@ -163,8 +170,8 @@ async fn cancel<'a>(
         policy: Policy::AllowDebt,
         reason: settle.reason.clone(),
     };
-    let mut change = plan_reversal(tx, program, standing, reversal).await?;
-    let lot = decide::cancel(&mut change.plan, &earning.lot.lot_id, tx.now());
+    let mut change = plan_reversal(work, program, standing, reversal).await?;
+    let lot = decide::cancel(&mut change.plan, &earning.lot.lot_id, work.now());
     change.origin.rule = rule(earning);
     Ok((change, lot))
 }

@@ -1,7 +1,5 @@
 //! Refunds: what a redemption or capture took returns to its lots.
 
-use common::db::Tx;
-
 use super::{Asked, Change, Origin, ReverseTransaction};
 use crate::State;
 use crate::domain::program::Program;
@@ -10,22 +8,29 @@ use crate::error::Error;
 use crate::store::members::Standing;
 use crate::store::postings::{self, PostingRow};
 use crate::store::{refunds, reversals};
+use crate::work::Work;
 
 /// The posting if it is one that spent points.
 pub(super) async fn find_spending(
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     standing: &Standing,
     posting_id: &str,
 ) -> Result<Option<PostingRow>, Error> {
     let member = &standing.member;
-    let found = postings::find(tx, &member.customer_id, &member.program_id, posting_id).await?;
+    let found = postings::find(
+        work.tx(),
+        &member.customer_id,
+        &member.program_id,
+        posting_id,
+    )
+    .await?;
     Ok(found.filter(|posting| matches!(posting.kind.as_str(), "redeem" | "capture")))
 }
 
 /// Decides a refund.
 pub(super) async fn plan<'a>(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     (program, standing): (&'a Program, Standing),
     spending: PostingRow,
     request: ReverseTransaction,
@@ -44,18 +49,18 @@ pub(super) async fn plan<'a>(
             return Err(Error::LineNotFound(line_id));
         }
     };
-    let spent = refunds::list_spent(tx, &customer_id, &posting_id).await?;
+    let spent = refunds::list_spent(work.tx(), &customer_id, &posting_id).await?;
     if refund::left_of(&spent) == 0 {
-        let earlier = reversals::get(tx, &customer_id, &posting_id).await?;
+        let earlier = reversals::get(work.tx(), &customer_id, &posting_id).await?;
         return Err(Error::AlreadyReversed(earlier.latest.unwrap_or_default()));
     }
     let lot_ids: Vec<_> = spent.iter().map(|spent| spent.lot_id.as_str()).collect();
-    let lots = refunds::list_lots(tx, &customer_id, &program_id, &lot_ids).await?;
+    let lots = refunds::list_lots(work.tx(), &customer_id, &program_id, &lot_ids).await?;
     let points = refund::due(extent, &spent)?;
     let parts = refund::parts(spent, points);
     let ids = || state.platform.ids.uuid();
     let holding = standing.holding();
-    let (plan, refunded) = refund::refund(holding, lots, &parts, (request.late, ids), tx.now())?;
+    let (plan, refunded) = refund::refund(holding, lots, &parts, (request.late, ids), work.now())?;
     let origin = Origin {
         reason: request.reason,
         reverses: Some(posting_id),

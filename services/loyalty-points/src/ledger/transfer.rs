@@ -1,6 +1,5 @@
 //! Transfers: points given to another member of the program.
 
-use common::db::Tx;
 use common::ids::CustomerId;
 
 use super::{Account, Change, Origin, Posted, Source, commit, standing};
@@ -8,8 +7,8 @@ use crate::State;
 use crate::domain::Points;
 use crate::domain::transfer as decide;
 use crate::error::Error;
-use crate::store::lots;
-use crate::store::members::{self, Lock};
+use crate::store::members::Lock;
+use crate::work::{Needs, Work};
 
 /// Source type of points received.
 const TRANSFER: &str = "transfer";
@@ -17,7 +16,7 @@ const TRANSFER: &str = "transfer";
 const RECEIVED_RULE: &str = "received";
 
 /// A request to give points.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TransferPoints {
     /// Who gives.
     pub account: Account,
@@ -41,7 +40,7 @@ pub struct Transferred {
 /// Gives points to another member.
 pub async fn transfer(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     transfer: TransferPoints,
 ) -> Result<Transferred, Error> {
     let TransferPoints {
@@ -55,14 +54,22 @@ pub async fn transfer(
         customer_id: to,
         at_least: String::new(),
     };
-    let program = state.programs.get(tx, &from.program_id).await?;
-    let (mut from_lock, mut to_lock) = lock_both(tx, &from, &to).await?;
-    let sender = standing(state, tx, &mut from_lock, &program, &from).await?;
-    let recipient = standing(state, tx, &mut to_lock, &program, &to).await?;
+    let program = state.programs.get(work.tx(), &from.program_id).await?;
+    // Both at once, in the order of their ids: transfers in opposite directions wait for each other rather than
+    // for ever.
+    let needs = Needs {
+        customers: vec![from.customer_id.clone(), to.customer_id.clone()],
+        sources: Vec::new(),
+    };
+    work.read(&needs).await?;
+    let mut from_lock = lock(work, &from).await?;
+    let mut to_lock = lock(work, &to).await?;
+    let sender = standing(state, work, &mut from_lock, &program, &from).await?;
+    let recipient = standing(state, work, &mut to_lock, &program, &to).await?;
 
-    let now = tx.now();
+    let now = work.now();
     let program_id = program.program_id.as_str();
-    let lots = lots::list_open(tx, &from.customer_id, program_id, "").await?;
+    let lots = work.open_lots(&from.customer_id, program_id).await?;
     let sent = decide::send(sender.holding(), lots, points, now)?;
     let arriving = decide::arriving(&sent, || state.platform.ids.uuid());
     let received = decide::receive(recipient.holding(), arriving, now)?;
@@ -76,7 +83,7 @@ pub async fn transfer(
             ..Origin::default()
         },
     };
-    let sent = commit(state, tx, &mut from_lock, change).await?;
+    let sent = commit(state, work, &mut from_lock, change).await?;
     let change = Change {
         program: &program,
         standing: recipient,
@@ -92,23 +99,11 @@ pub async fn transfer(
             ..Origin::default()
         },
     };
-    let received = commit(state, tx, &mut to_lock, change).await?;
+    let received = commit(state, work, &mut to_lock, change).await?;
     Ok(Transferred { sent, received })
 }
 
-/// Locks two customers in the order of their ids, so that transfers in opposite directions wait for each other
-/// rather than for ever. The locks come in the order asked for.
-async fn lock_both(tx: &mut Tx, a: &Account, b: &Account) -> Result<(Lock, Lock), Error> {
-    if a.customer_id < b.customer_id {
-        let first = lock(tx, a).await?;
-        Ok((first, lock(tx, b).await?))
-    } else {
-        let first = lock(tx, b).await?;
-        Ok((lock(tx, a).await?, first))
-    }
-}
-
-async fn lock(tx: &mut Tx, account: &Account) -> Result<Lock, Error> {
-    let lock = members::lock(tx, &account.customer_id).await?;
+async fn lock(work: &mut Work<'_>, account: &Account) -> Result<Lock, Error> {
+    let lock = work.lock(&account.customer_id).await?;
     lock.ok_or_else(|| account.not_found())
 }

@@ -1,6 +1,5 @@
 //! Writes a decided change: postings with entries, lots, the member with the tier, events.
 
-use common::db::Tx;
 use common::ids::CustomerId;
 use common::time::Timestamp;
 
@@ -11,11 +10,11 @@ use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
 use crate::domain::tiers::{Instant, Qualification};
 use crate::error::Error;
 use crate::events;
-use crate::store::entries::{self, EntryRow, NewEntries};
-use crate::store::lots::{self, NewLot};
+use crate::store::entries::{EntryRow, NewEntry};
 use crate::store::members::{self, Lock};
-use crate::store::postings::{self, PostingRow, SourceKey};
+use crate::store::postings::PostingRow;
 use crate::tiers::{self, Cause, Decision};
+use crate::work::Work;
 
 /// What something is posted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +66,7 @@ pub struct Written {
 /// Writes a change under the customer's lock.
 pub(super) async fn write(
     state: &State,
-    tx: &mut Tx,
+    work: &mut Work<'_>,
     lock: &mut Lock,
     change: Change<'_>,
 ) -> Result<Written, Error> {
@@ -102,46 +101,44 @@ pub(super) async fn write(
                 points: before.points + expiry.points(),
                 ..before
             };
-            ledger.append(tx, expiry, Origin::default(), after).await?;
-            ledger.append(tx, &plan.posting, origin, plan.after).await?
+            ledger
+                .append(work, expiry, Origin::default(), after)
+                .await?;
+            ledger
+                .append(work, &plan.posting, origin, plan.after)
+                .await?
         }
         (Some(expiry), Kind::Earn | Kind::Release | Kind::Refund) => {
             let after = Holding {
                 points: plan.after.points - expiry.points(),
                 ..plan.after
             };
-            let posted = ledger.append(tx, &plan.posting, origin, after).await?;
+            let posted = ledger.append(work, &plan.posting, origin, after).await?;
             ledger
-                .append(tx, expiry, Origin::default(), plan.after)
+                .append(work, expiry, Origin::default(), plan.after)
                 .await?;
             posted
         }
-        (None, _) => ledger.append(tx, &plan.posting, origin, plan.after).await?,
+        (None, _) => {
+            ledger
+                .append(work, &plan.posting, origin, plan.after)
+                .await?
+        }
     };
 
-    let customer_id = &posting.customer_id;
     for lot in &plan.created {
-        let program_id = &posting.program_id;
-        let posting_id = &posting.posting_id;
-        lots::insert(
-            tx,
-            NewLot {
-                customer_id,
-                program_id,
-                posting_id,
-                lot,
-            },
-        )
-        .await?;
+        work.add_lot(&posting, lot.clone()).await?;
     }
-    for lot in &plan.changed {
-        lots::update(tx, customer_id, lot).await?;
+    for lot in plan.changed {
+        work.put_lot(&posting, lot).await?;
     }
 
     let policy = &program.tier_policy;
-    let now = tx.now();
+    let now = work.now();
     let (qualification, cause) = if matches!(plan.posting.kind, Kind::Reverse | Kind::Cancel) {
-        let read = members::list_standings(tx, customer_id, &posting.program_id, now).await?;
+        work.flush().await?;
+        let of = [&posting.customer_id];
+        let read = members::list_standings(work.tx(), &of, &posting.program_id, now).await?;
         let read = read.first().expect("the member is locked");
         (read.qualification(), Cause::Reversal)
     } else {
@@ -153,11 +150,12 @@ pub(super) async fn write(
         let with = |known: Qualification, lot: &Lot| known.with(lot.qualifying, lot.earned_at, at);
         (plan.created.iter().fold(known, with), Cause::Usual)
     };
+    standing.qualifies_by(qualification);
     standing.points = plan.after.points;
     standing.held = plan.after.held;
     standing.debt = plan.after.debt;
     tiers::requalify(
-        tx,
+        work.direct(),
         lock,
         &mut standing,
         Decision {
@@ -167,8 +165,8 @@ pub(super) async fn write(
         },
     )
     .await?;
-    members::update(tx, &standing).await?;
-    tiers::announce(state, tx, lock, &standing);
+    work.put_standing(&standing).await?;
+    tiers::announce(state, work.tx(), lock, &standing);
     Ok(Written {
         posting,
         entries: posted_entries,
@@ -190,12 +188,12 @@ impl Ledger<'_> {
     /// Appends a posting with its entries and announces it.
     async fn append(
         &mut self,
-        tx: &mut Tx,
+        work: &mut Work<'_>,
         posting: &Posting,
         origin: Origin,
         after: Holding,
     ) -> Result<(PostingRow, Vec<EntryRow>), Error> {
-        let posted_at = tx.now();
+        let posted_at = work.now();
         let (source_type, source_ref) = origin
             .source
             .map(|source| (source.source_type, source.source_ref))
@@ -219,31 +217,16 @@ impl Ledger<'_> {
             actor: origin.actor,
             approver: origin.approver,
         };
-        if !postings::insert(tx, &row).await? {
-            self.lock.revision -= 1;
-            return Err(self.already_posted(tx, &row).await?);
-        }
         let rows = rows(posting, posted_at);
-        let new = NewEntries {
-            customer_id: &row.customer_id,
-            program_id: self.program_id,
-            posting_id: &row.posting_id,
-            entries: &rows,
+        let entry = |entry: &EntryRow| NewEntry {
+            customer_id: row.customer_id.to_string(),
+            program_id: row.program_id.clone(),
+            posting_id: row.posting_id.clone(),
+            entry: entry.clone(),
         };
-        entries::insert(tx, new).await?;
-        events::points_posted(tx, &row, &rows, after);
+        work.post(&row, rows.iter().map(entry)).await?;
+        events::points_posted(work.tx(), &row, &rows, after);
         Ok((row, rows))
-    }
-
-    async fn already_posted(&self, tx: &mut Tx, row: &PostingRow) -> Result<Error, Error> {
-        let key = SourceKey {
-            program_id: &row.program_id,
-            source_type: row.source_type.as_deref().unwrap_or_default(),
-            source_ref: row.source_ref.as_deref().unwrap_or_default(),
-            rule: row.rule.as_deref().unwrap_or_default(),
-        };
-        let posted = postings::find_by_source(tx, key).await?;
-        Ok(Error::SourceAlreadyPosted(posted.unwrap_or_default()))
     }
 }
 

@@ -61,9 +61,6 @@ pub async fn insert(
                    value ->> 'quantity'
             FROM json_each($3)",
     };
-    if lines.is_empty() {
-        return Ok(());
-    }
     let text = INSERT.text(tx.dialect());
     Ok(on!(tx, |conn| sqlx::query(text)
         .bind(customer_id)
@@ -119,9 +116,6 @@ pub async fn update(
                 AND earning_lines.posting_id = $2
                 AND earning_lines.line_id = line.value ->> 'line_id'",
     };
-    if lines.is_empty() {
-        return Ok(());
-    }
     let text = UPDATE.text(tx.dialect());
     Ok(on!(tx, |conn| sqlx::query(text)
         .bind(customer_id)

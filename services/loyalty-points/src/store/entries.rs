@@ -23,43 +23,45 @@ pub struct EntryRow {
     pub effective_at: i64,
 }
 
-/// Where lines belong.
-pub struct NewEntries<'a> {
+/// A line with the posting it belongs to.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewEntry {
     /// The member's customer.
-    pub customer_id: &'a CustomerId,
+    pub customer_id: String,
     /// The program.
-    pub program_id: &'a str,
-    /// Their posting.
-    pub posting_id: &'a str,
-    /// The lines.
-    pub entries: &'a [EntryRow],
+    pub program_id: String,
+    /// Its posting.
+    pub posting_id: String,
+    /// The line.
+    #[serde(flatten)]
+    pub entry: EntryRow,
 }
 
-/// Appends the lines of a posting, all in one statement.
-pub async fn insert(tx: &mut Tx, new: NewEntries<'_>) -> Result<(), common::Error> {
+/// Appends lines of postings.
+pub async fn insert(tx: &mut Tx, new: &[NewEntry]) -> Result<(), common::Error> {
     const INSERT: Sql = Sql {
         postgres: "
             INSERT INTO entries
                 (customer_id, program_id, posting_id, line, account, lot_id, hold_id, points,
                  effective_at)
-            SELECT $1, $2, $3, line, account, lot_id, hold_id, points, effective_at
-            FROM json_to_recordset(CAST($4 AS json))
-                AS entry (line BIGINT, account TEXT, lot_id TEXT, hold_id TEXT, points BIGINT,
+            SELECT customer_id, program_id, posting_id, line, account, lot_id, hold_id, points,
+                   effective_at
+            FROM json_to_recordset(CAST($1 AS json))
+                AS entry (customer_id TEXT, program_id TEXT, posting_id TEXT, line BIGINT,
+                          account TEXT, lot_id TEXT, hold_id TEXT, points BIGINT,
                           effective_at BIGINT)",
         sqlite: "
             INSERT INTO entries
                 (customer_id, program_id, posting_id, line, account, lot_id, hold_id, points,
                  effective_at)
-            SELECT $1, $2, $3, value ->> 'line', value ->> 'account', value ->> 'lot_id',
-                   value ->> 'hold_id', value ->> 'points', value ->> 'effective_at'
-            FROM json_each($4)",
+            SELECT value ->> 'customer_id', value ->> 'program_id', value ->> 'posting_id',
+                   value ->> 'line', value ->> 'account', value ->> 'lot_id', value ->> 'hold_id',
+                   value ->> 'points', value ->> 'effective_at'
+            FROM json_each($1)",
     };
     let text = INSERT.text(tx.dialect());
     Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(new.customer_id)
-        .bind(new.program_id)
-        .bind(new.posting_id)
-        .bind(common::db::json_list(new.entries))
+        .bind(common::db::json_list(new))
         .execute(conn)
         .await
         .map(drop))?)

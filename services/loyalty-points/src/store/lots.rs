@@ -1,9 +1,10 @@
 //! Lots.
 
-use common::db::{Access, Tx};
+use common::db::{Access, Sql, Tx, json_list};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
+use serde::Serialize;
 
 use crate::domain::lots::Lot;
 
@@ -73,6 +74,45 @@ pub async fn list_open(
         .fetch_all(conn)
         .await)?;
     Ok(rows.into_iter().map(Lot::from).collect())
+}
+
+/// A lot with whose it is.
+#[derive(sqlx::FromRow)]
+struct OwnedRow {
+    customer_id: CustomerId,
+    program_id: String,
+    #[sqlx(flatten)]
+    lot: LotRow,
+}
+
+/// The lots of customers that have points left or held, each with the customer and the program, in any order.
+/// Unlimited, as a decision needs all of them.
+pub async fn list_open_of(
+    db: &mut impl Access,
+    customer_ids: &[&CustomerId],
+) -> Result<Vec<(CustomerId, String, Lot)>, common::Error> {
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
+                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at
+            FROM lots
+            WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+                AND (remaining > 0 OR held > 0)",
+        sqlite: "
+            SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
+                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at
+            FROM lots
+            WHERE customer_id IN (SELECT value FROM json_each($1))
+                AND (remaining > 0 OR held > 0)",
+    };
+    let ids: Vec<_> = customer_ids.iter().map(|id| id.as_str()).collect();
+    let text = SELECT.text(db.dialect());
+    let rows = on!(db, |conn| sqlx::query_as::<_, OwnedRow>(text)
+        .bind(json_list(&ids))
+        .fetch_all(conn)
+        .await)?;
+    let owned = |row: OwnedRow| (row.customer_id, row.program_id, row.lot.into());
+    Ok(rows.into_iter().map(owned).collect())
 }
 
 /// Id of the lot that an earning made.
@@ -170,49 +210,128 @@ pub struct NewLot<'a> {
     pub lot: &'a Lot,
 }
 
-/// Writes a new lot.
-pub async fn insert(tx: &mut Tx, new: NewLot<'_>) -> Result<(), common::Error> {
-    const INSERT: &str = "
-        INSERT INTO lots
-            (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed, expired,
-             reversed, qualifying, earned_at, activates_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-    let lot = new.lot;
-    Ok(on!(tx, |conn| sqlx::query(INSERT)
-        .bind(new.customer_id)
-        .bind(&lot.lot_id)
-        .bind(new.program_id)
-        .bind(new.posting_id)
-        .bind(lot.original)
-        .bind(lot.remaining)
-        .bind(lot.held)
-        .bind(lot.consumed)
-        .bind(lot.expired)
-        .bind(lot.reversed)
-        .bind(lot.qualifying)
-        .bind(lot.earned_at)
-        .bind(lot.activates_at)
-        .bind(lot.expires_at)
+/// Writes new lots.
+pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error> {
+    const INSERT: Sql = Sql {
+        postgres: "
+            INSERT INTO lots
+                (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
+                 expired, reversed, qualifying, earned_at, activates_at, expires_at)
+            SELECT customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
+                   expired, reversed, qualifying, earned_at, activates_at, expires_at
+            FROM json_to_recordset(CAST($1 AS json))
+                AS lot (customer_id TEXT, lot_id TEXT, program_id TEXT, posting_id TEXT,
+                        original BIGINT, remaining BIGINT, held BIGINT, consumed BIGINT,
+                        expired BIGINT, reversed BIGINT, qualifying BIGINT, earned_at BIGINT,
+                        activates_at BIGINT, expires_at BIGINT)",
+        sqlite: "
+            INSERT INTO lots
+                (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
+                 expired, reversed, qualifying, earned_at, activates_at, expires_at)
+            SELECT value ->> 'customer_id', value ->> 'lot_id', value ->> 'program_id',
+                   value ->> 'posting_id', value ->> 'original', value ->> 'remaining',
+                   value ->> 'held', value ->> 'consumed', value ->> 'expired',
+                   value ->> 'reversed', value ->> 'qualifying', value ->> 'earned_at',
+                   value ->> 'activates_at', value ->> 'expires_at'
+            FROM json_each($1)",
+    };
+    #[derive(Serialize)]
+    struct Row<'a> {
+        customer_id: &'a str,
+        lot_id: &'a str,
+        program_id: &'a str,
+        posting_id: &'a str,
+        original: i64,
+        remaining: i64,
+        held: i64,
+        consumed: i64,
+        expired: i64,
+        reversed: i64,
+        qualifying: i64,
+        earned_at: i64,
+        activates_at: Option<i64>,
+        expires_at: Option<i64>,
+    }
+    let rows: Vec<_> = new
+        .iter()
+        .map(|new| Row {
+            customer_id: new.customer_id.as_str(),
+            lot_id: &new.lot.lot_id,
+            program_id: new.program_id,
+            posting_id: new.posting_id,
+            original: new.lot.original,
+            remaining: new.lot.remaining,
+            held: new.lot.held,
+            consumed: new.lot.consumed,
+            expired: new.lot.expired,
+            reversed: new.lot.reversed,
+            qualifying: new.lot.qualifying,
+            earned_at: new.lot.earned_at.micros(),
+            activates_at: new.lot.activates_at.map(Timestamp::micros),
+            expires_at: new.lot.expires_at.map(Timestamp::micros),
+        })
+        .collect();
+    let text = INSERT.text(tx.dialect());
+    Ok(on!(tx, |conn| sqlx::query(text)
+        .bind(json_list(&rows))
         .execute(conn)
         .await
         .map(drop))?)
 }
 
-/// Writes the amounts of a lot.
-pub async fn update(tx: &mut Tx, customer_id: &CustomerId, lot: &Lot) -> Result<(), common::Error> {
-    const UPDATE: &str = "
-        UPDATE lots
-        SET remaining = $3, held = $4, consumed = $5, expired = $6, reversed = $7, qualifying = $8
-        WHERE customer_id = $1 AND lot_id = $2";
-    Ok(on!(tx, |conn| sqlx::query(UPDATE)
-        .bind(customer_id)
-        .bind(&lot.lot_id)
-        .bind(lot.remaining)
-        .bind(lot.held)
-        .bind(lot.consumed)
-        .bind(lot.expired)
-        .bind(lot.reversed)
-        .bind(lot.qualifying)
+/// Writes the amounts of lots.
+pub async fn update(tx: &mut Tx, changed: &[(&CustomerId, &Lot)]) -> Result<(), common::Error> {
+    const UPDATE: Sql = Sql {
+        postgres: "
+            UPDATE lots AS l
+            SET remaining = new.remaining,
+                held = new.held,
+                consumed = new.consumed,
+                expired = new.expired,
+                reversed = new.reversed,
+                qualifying = new.qualifying
+            FROM json_to_recordset(CAST($1 AS json))
+                AS new (customer_id TEXT, lot_id TEXT, remaining BIGINT, held BIGINT, consumed BIGINT,
+                        expired BIGINT, reversed BIGINT, qualifying BIGINT)
+            WHERE l.customer_id = new.customer_id AND l.lot_id = new.lot_id",
+        sqlite: "
+            UPDATE lots AS l
+            SET remaining = new.value ->> 'remaining',
+                held = new.value ->> 'held',
+                consumed = new.value ->> 'consumed',
+                expired = new.value ->> 'expired',
+                reversed = new.value ->> 'reversed',
+                qualifying = new.value ->> 'qualifying'
+            FROM json_each($1) AS new
+            WHERE l.customer_id = new.value ->> 'customer_id' AND l.lot_id = new.value ->> 'lot_id'",
+    };
+    #[derive(Serialize)]
+    struct Row<'a> {
+        customer_id: &'a str,
+        lot_id: &'a str,
+        remaining: i64,
+        held: i64,
+        consumed: i64,
+        expired: i64,
+        reversed: i64,
+        qualifying: i64,
+    }
+    let rows: Vec<_> = changed
+        .iter()
+        .map(|(customer_id, lot)| Row {
+            customer_id: customer_id.as_str(),
+            lot_id: &lot.lot_id,
+            remaining: lot.remaining,
+            held: lot.held,
+            consumed: lot.consumed,
+            expired: lot.expired,
+            reversed: lot.reversed,
+            qualifying: lot.qualifying,
+        })
+        .collect();
+    let text = UPDATE.text(tx.dialect());
+    Ok(on!(tx, |conn| sqlx::query(text)
+        .bind(json_list(&rows))
         .execute(conn)
         .await
         .map(drop))?)

@@ -1,9 +1,10 @@
 //! Customers as far as points go, and their memberships.
 
-use common::db::{Access, Sql, Tx};
+use common::db::{Access, Sql, Tx, json_list};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
+use serde::Serialize;
 
 use super::tier_overrides::OpenColumns;
 use crate::domain::plan::Holding;
@@ -80,10 +81,17 @@ impl Standing {
             upcoming: self.upcoming,
         }
     }
+
+    /// Notes what counts for the tier after a change.
+    pub fn qualifies_by(&mut self, qualification: Qualification) {
+        self.qualified = qualification.points;
+        self.oldest = qualification.oldest;
+        self.upcoming = qualification.upcoming;
+    }
 }
 
 /// A customer whose row this transaction has locked. Hands out the revisions of the changes it makes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Lock {
     /// The customer.
     pub customer_id: CustomerId,
@@ -91,7 +99,6 @@ pub struct Lock {
     pub revision: i64,
     /// Whether the customer was deleted.
     pub deleted: bool,
-    stored: i64,
 }
 
 impl Lock {
@@ -102,40 +109,78 @@ impl Lock {
     }
 }
 
-/// Locks a customer, if known. Whatever is read afterwards in this transaction stays true until it ends.
-///
-/// Raises the stored revision by one at once, since nearly every lock leads to one change; `settle` puts
-/// right what turns out otherwise.
-pub async fn lock(tx: &mut Tx, customer_id: &CustomerId) -> Result<Option<Lock>, common::Error> {
-    const UPDATE: &str = "
-        UPDATE customers
-        SET revision = revision + 1
-        WHERE customer_id = $1
-        RETURNING revision, deleted_at IS NOT NULL";
-    let row = on!(tx, |conn| sqlx::query_as::<_, (i64, bool)>(UPDATE)
-        .bind(customer_id)
-        .fetch_optional(conn)
-        .await)?;
-    Ok(row.map(|(stored, deleted)| Lock {
-        customer_id: customer_id.clone(),
-        revision: stored - 1,
+/// Locks those of some customers who are known, in the order of their ids. Whatever is read of them afterwards
+/// in this transaction stays true until it ends.
+pub async fn lock(tx: &mut Tx, customer_ids: &[&CustomerId]) -> Result<Vec<Lock>, common::Error> {
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT customer_id, revision, deleted_at IS NOT NULL
+            FROM customers
+            WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+            ORDER BY customer_id
+            FOR NO KEY UPDATE",
+        // The transaction is the only one that writes.
+        sqlite: "
+            SELECT customer_id, revision, deleted_at IS NOT NULL
+            FROM customers
+            WHERE customer_id IN (SELECT value FROM json_each($1))
+            ORDER BY customer_id",
+    };
+    let text = SELECT.text(tx.dialect());
+    let rows = on!(tx, |conn| sqlx::query_as::<_, (CustomerId, i64, bool)>(
+        text
+    )
+    .bind(ids(customer_ids))
+    .fetch_all(conn)
+    .await)?;
+    let lock = |(customer_id, revision, deleted)| Lock {
+        customer_id,
+        revision,
         deleted,
-        stored,
-    }))
+    };
+    Ok(rows.into_iter().map(lock).collect())
 }
 
-/// Makes the stored revision the one of the latest change.
-pub async fn settle(tx: &mut Tx, lock: &Lock) -> Result<(), common::Error> {
-    const UPDATE: &str = "UPDATE customers SET revision = $2 WHERE customer_id = $1";
-    if lock.revision == lock.stored {
-        return Ok(());
+/// Writes the customers' revisions.
+pub async fn update_revisions(
+    tx: &mut Tx,
+    revisions: &[(&CustomerId, i64)],
+) -> Result<(), common::Error> {
+    const UPDATE: Sql = Sql {
+        postgres: "
+            UPDATE customers AS c
+            SET revision = changed.revision
+            FROM json_to_recordset(CAST($1 AS json)) AS changed (customer_id TEXT, revision BIGINT)
+            WHERE c.customer_id = changed.customer_id",
+        sqlite: "
+            UPDATE customers AS c
+            SET revision = changed.value ->> 'revision'
+            FROM json_each($1) AS changed
+            WHERE c.customer_id = changed.value ->> 'customer_id'",
+    };
+    #[derive(Serialize)]
+    struct Row<'a> {
+        customer_id: &'a str,
+        revision: i64,
     }
-    Ok(on!(tx, |conn| sqlx::query(UPDATE)
-        .bind(&lock.customer_id)
-        .bind(lock.revision)
+    let rows: Vec<_> = revisions
+        .iter()
+        .map(|(customer_id, revision)| Row {
+            customer_id: customer_id.as_str(),
+            revision: *revision,
+        })
+        .collect();
+    let text = UPDATE.text(tx.dialect());
+    Ok(on!(tx, |conn| sqlx::query(text)
+        .bind(json_list(&rows))
         .execute(conn)
         .await
         .map(drop))?)
+}
+
+fn ids(customer_ids: &[&CustomerId]) -> String {
+    let ids: Vec<_> = customer_ids.iter().map(|id| id.as_str()).collect();
+    json_list(&ids)
 }
 
 /// Makes a customer known; false if it is.
@@ -152,39 +197,66 @@ pub async fn insert_customer(tx: &mut Tx, customer_id: &CustomerId) -> Result<bo
     Ok(inserted == 1)
 }
 
-/// A customer's memberships in all programs or in one (`program_id` not empty), by program.
+/// Customers' memberships in all programs or in one (`program_id` not empty), by customer and program.
 pub async fn list_standings(
     db: &mut impl Access,
-    customer_id: &CustomerId,
+    customer_ids: &[&CustomerId],
     program_id: &str,
     as_of: Timestamp,
 ) -> Result<Vec<Standing>, common::Error> {
-    const SELECT: &str = "
-        SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
-               m.tier_since, m.tier_points, m.tier_valid_until,
-               o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
-               o.reason AS override_reason, o.created_at AS override_created_at,
-               o.expires_at AS override_expires_at,
-               CAST(COALESCE(SUM(l.qualifying) FILTER (WHERE l.earned_at <= $2), 0) AS BIGINT) AS qualified,
-               MIN(l.earned_at) FILTER (WHERE l.earned_at <= $2) AS oldest,
-               MIN(l.earned_at) FILTER (WHERE l.earned_at > $2) AS upcoming
-        FROM members m
-        JOIN programs p ON p.program_id = m.program_id
-        LEFT JOIN lots l
-            ON l.customer_id = m.customer_id
-            AND l.program_id = m.program_id
-            AND l.earned_at > $2 - p.tier_window_micros
-            AND l.qualifying > 0
-        LEFT JOIN tier_overrides o
-            ON o.customer_id = m.customer_id
-            AND o.program_id = m.program_id
-            AND o.ended_at IS NULL
-        WHERE m.customer_id = $1
-            AND ($3 = '' OR m.program_id = $3)
-        GROUP BY m.customer_id, m.program_id, o.customer_id, o.revision
-        ORDER BY m.program_id";
-    Ok(on!(db, |conn| sqlx::query_as::<_, Standing>(SELECT)
-        .bind(customer_id)
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
+                   m.tier_since, m.tier_points, m.tier_valid_until,
+                   o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
+                   o.reason AS override_reason, o.created_at AS override_created_at,
+                   o.expires_at AS override_expires_at,
+                   CAST(COALESCE(SUM(l.qualifying) FILTER (WHERE l.earned_at <= $2), 0) AS BIGINT) AS qualified,
+                   MIN(l.earned_at) FILTER (WHERE l.earned_at <= $2) AS oldest,
+                   MIN(l.earned_at) FILTER (WHERE l.earned_at > $2) AS upcoming
+            FROM members m
+            JOIN programs p ON p.program_id = m.program_id
+            LEFT JOIN lots l
+                ON l.customer_id = m.customer_id
+                AND l.program_id = m.program_id
+                AND l.earned_at > $2 - p.tier_window_micros
+                AND l.qualifying > 0
+            LEFT JOIN tier_overrides o
+                ON o.customer_id = m.customer_id
+                AND o.program_id = m.program_id
+                AND o.ended_at IS NULL
+            WHERE m.customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+                AND ($3 = '' OR m.program_id = $3)
+            GROUP BY m.customer_id, m.program_id, o.customer_id, o.revision
+            ORDER BY m.customer_id, m.program_id",
+        sqlite: "
+            SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
+                   m.tier_since, m.tier_points, m.tier_valid_until,
+                   o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
+                   o.reason AS override_reason, o.created_at AS override_created_at,
+                   o.expires_at AS override_expires_at,
+                   CAST(COALESCE(SUM(l.qualifying) FILTER (WHERE l.earned_at <= $2), 0) AS BIGINT) AS qualified,
+                   MIN(l.earned_at) FILTER (WHERE l.earned_at <= $2) AS oldest,
+                   MIN(l.earned_at) FILTER (WHERE l.earned_at > $2) AS upcoming
+            FROM members m
+            JOIN programs p ON p.program_id = m.program_id
+            LEFT JOIN lots l
+                ON l.customer_id = m.customer_id
+                AND l.program_id = m.program_id
+                AND l.earned_at > $2 - p.tier_window_micros
+                AND l.qualifying > 0
+            LEFT JOIN tier_overrides o
+                ON o.customer_id = m.customer_id
+                AND o.program_id = m.program_id
+                AND o.ended_at IS NULL
+            WHERE m.customer_id IN (SELECT value FROM json_each($1))
+                AND ($3 = '' OR m.program_id = $3)
+            GROUP BY m.customer_id, m.program_id, o.customer_id, o.revision
+            ORDER BY m.customer_id, m.program_id",
+    };
+    let text = SELECT.text(db.dialect());
+    Ok(on!(db, |conn| sqlx::query_as::<_, Standing>(text)
+        .bind(ids(customer_ids))
         .bind(as_of)
         .bind(program_id)
         .fetch_all(conn)
@@ -262,28 +334,64 @@ pub async fn insert(tx: &mut Tx, member: &Member, tier: &str) -> Result<bool, co
     Ok(inserted == 1)
 }
 
-/// Writes what a member holds and the tier.
-pub async fn update(tx: &mut Tx, standing: &Standing) -> Result<(), common::Error> {
-    const UPDATE: &str = "
-        UPDATE members
-        SET points = $3,
-            debt = $4,
-            tier = $5,
-            tier_since = $6,
-            tier_points = $7,
-            tier_valid_until = $8,
-            held = $9
-        WHERE customer_id = $1 AND program_id = $2";
-    Ok(on!(tx, |conn| sqlx::query(UPDATE)
-        .bind(&standing.member.customer_id)
-        .bind(&standing.member.program_id)
-        .bind(standing.points)
-        .bind(standing.debt)
-        .bind(&standing.tier)
-        .bind(standing.tier_since)
-        .bind(standing.tier_points)
-        .bind(standing.tier_valid_until)
-        .bind(standing.held)
+/// Writes what members hold and their tiers.
+pub async fn update(tx: &mut Tx, standings: &[&Standing]) -> Result<(), common::Error> {
+    const UPDATE: Sql = Sql {
+        postgres: "
+            UPDATE members AS m
+            SET points = new.points,
+                held = new.held,
+                debt = new.debt,
+                tier = new.tier,
+                tier_since = new.tier_since,
+                tier_points = new.tier_points,
+                tier_valid_until = new.tier_valid_until
+            FROM json_to_recordset(CAST($1 AS json))
+                AS new (customer_id TEXT, program_id TEXT, points BIGINT, held BIGINT, debt BIGINT,
+                        tier TEXT, tier_since BIGINT, tier_points BIGINT, tier_valid_until BIGINT)
+            WHERE m.customer_id = new.customer_id AND m.program_id = new.program_id",
+        sqlite: "
+            UPDATE members AS m
+            SET points = new.value ->> 'points',
+                held = new.value ->> 'held',
+                debt = new.value ->> 'debt',
+                tier = new.value ->> 'tier',
+                tier_since = new.value ->> 'tier_since',
+                tier_points = new.value ->> 'tier_points',
+                tier_valid_until = new.value ->> 'tier_valid_until'
+            FROM json_each($1) AS new
+            WHERE m.customer_id = new.value ->> 'customer_id'
+                AND m.program_id = new.value ->> 'program_id'",
+    };
+    #[derive(Serialize)]
+    struct Row<'a> {
+        customer_id: &'a str,
+        program_id: &'a str,
+        points: i64,
+        held: i64,
+        debt: i64,
+        tier: &'a str,
+        tier_since: i64,
+        tier_points: i64,
+        tier_valid_until: Option<i64>,
+    }
+    let rows: Vec<_> = standings
+        .iter()
+        .map(|standing| Row {
+            customer_id: standing.member.customer_id.as_str(),
+            program_id: &standing.member.program_id,
+            points: standing.points,
+            held: standing.held,
+            debt: standing.debt,
+            tier: &standing.tier,
+            tier_since: standing.tier_since.micros(),
+            tier_points: standing.tier_points,
+            tier_valid_until: standing.tier_valid_until.map(Timestamp::micros),
+        })
+        .collect();
+    let text = UPDATE.text(tx.dialect());
+    Ok(on!(tx, |conn| sqlx::query(text)
+        .bind(json_list(&rows))
         .execute(conn)
         .await
         .map(drop))?)

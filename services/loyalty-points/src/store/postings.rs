@@ -1,9 +1,10 @@
 //! Postings: append-only.
 
-use common::db::{Access, Tx};
+use common::db::{Access, Sql, Tx, json_list};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
+use serde::Serialize;
 
 /// A posting as stored, without its entries.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -44,67 +45,155 @@ pub struct PostingRow {
     pub approver: Option<String>,
 }
 
-/// Appends a posting; false if its source was posted by this rule before.
-pub async fn insert(tx: &mut Tx, posting: &PostingRow) -> Result<bool, common::Error> {
-    const INSERT: &str = "
-        INSERT INTO postings
-            (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-             rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, actor, approver)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-        ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING";
-    let inserted = on!(tx, |conn| sqlx::query(INSERT)
-        .bind(&posting.customer_id)
-        .bind(&posting.posting_id)
-        .bind(&posting.program_id)
-        .bind(posting.revision)
-        .bind(&posting.kind)
-        .bind(posting.points)
-        .bind(&posting.source_type)
-        .bind(&posting.source_ref)
-        .bind(&posting.rule)
-        .bind(&posting.reason_code)
-        .bind(&posting.reason)
-        .bind(&posting.reverses)
-        .bind(&posting.counterparty)
-        .bind(posting.occurred_at)
-        .bind(posting.posted_at)
-        .bind(&posting.actor)
-        .bind(&posting.approver)
+impl PostingRow {
+    /// The permanent key, of a posting that has a source.
+    pub fn source_key(&self) -> Option<SourceKey> {
+        Some(SourceKey {
+            program_id: self.program_id.clone(),
+            source_type: self.source_type.clone()?,
+            source_ref: self.source_ref.clone()?,
+            rule: self.rule.clone()?,
+        })
+    }
+}
+
+/// Appends postings; false, and nothing may be kept, if the source of one was posted by its rule before.
+pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common::Error> {
+    const INSERT: Sql = Sql {
+        postgres: "
+            INSERT INTO postings
+                (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
+                 rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+                 actor, approver)
+            SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
+                   rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+                   actor, approver
+            FROM json_to_recordset(CAST($1 AS json))
+                AS posting (customer_id TEXT, posting_id TEXT, program_id TEXT, revision BIGINT,
+                            kind TEXT, points BIGINT, source_type TEXT, source_ref TEXT, rule TEXT,
+                            reason_code TEXT, reason TEXT, reverses TEXT, counterparty TEXT,
+                            occurred_at BIGINT, posted_at BIGINT, actor TEXT, approver TEXT)
+            ORDER BY program_id, source_type, source_ref, rule
+            ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
+        sqlite: "
+            INSERT INTO postings
+                (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
+                 rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+                 actor, approver)
+            SELECT value ->> 'customer_id', value ->> 'posting_id', value ->> 'program_id',
+                   value ->> 'revision', value ->> 'kind', value ->> 'points',
+                   value ->> 'source_type', value ->> 'source_ref', value ->> 'rule',
+                   value ->> 'reason_code', value ->> 'reason', value ->> 'reverses',
+                   value ->> 'counterparty', value ->> 'occurred_at', value ->> 'posted_at',
+                   value ->> 'actor', value ->> 'approver'
+            FROM json_each($1)
+            WHERE TRUE
+            ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
+    };
+    #[derive(Serialize)]
+    struct Row<'a> {
+        customer_id: &'a str,
+        posting_id: &'a str,
+        program_id: &'a str,
+        revision: i64,
+        kind: &'a str,
+        points: i64,
+        source_type: Option<&'a str>,
+        source_ref: Option<&'a str>,
+        rule: Option<&'a str>,
+        reason_code: Option<&'a str>,
+        reason: &'a str,
+        reverses: Option<&'a str>,
+        counterparty: Option<&'a str>,
+        occurred_at: i64,
+        posted_at: i64,
+        actor: Option<&'a str>,
+        approver: Option<&'a str>,
+    }
+    let rows: Vec<_> = postings
+        .iter()
+        .map(|posting| Row {
+            customer_id: posting.customer_id.as_str(),
+            posting_id: &posting.posting_id,
+            program_id: &posting.program_id,
+            revision: posting.revision,
+            kind: &posting.kind,
+            points: posting.points,
+            source_type: posting.source_type.as_deref(),
+            source_ref: posting.source_ref.as_deref(),
+            rule: posting.rule.as_deref(),
+            reason_code: posting.reason_code.as_deref(),
+            reason: &posting.reason,
+            reverses: posting.reverses.as_deref(),
+            counterparty: posting.counterparty.as_ref().map(CustomerId::as_str),
+            occurred_at: posting.occurred_at.micros(),
+            posted_at: posting.posted_at.micros(),
+            actor: posting.actor.as_deref(),
+            approver: posting.approver.as_deref(),
+        })
+        .collect();
+    let text = INSERT.text(tx.dialect());
+    let inserted = on!(tx, |conn| sqlx::query(text)
+        .bind(json_list(&rows))
         .execute(conn)
         .await
         .map(|done| done.rows_affected()))?;
-    Ok(inserted == 1)
+    Ok(inserted == postings.len() as u64)
 }
 
 /// The permanent key of a posting that has a source.
-#[derive(Debug, Clone, Copy)]
-pub struct SourceKey<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct SourceKey {
     /// The program.
-    pub program_id: &'a str,
+    pub program_id: String,
     /// Kind of the source.
-    pub source_type: &'a str,
+    pub source_type: String,
     /// The source.
-    pub source_ref: &'a str,
+    pub source_ref: String,
     /// The rule.
-    pub rule: &'a str,
+    pub rule: String,
 }
 
-/// Id of the posting with a key, of any customer.
-pub async fn find_by_source(
+/// Ids of the postings with some keys, of any customers.
+pub async fn list_by_source(
     db: &mut impl Access,
-    key: SourceKey<'_>,
-) -> Result<Option<String>, common::Error> {
-    const SELECT: &str = "
-        SELECT posting_id
-        FROM postings
-        WHERE program_id = $1 AND source_type = $2 AND source_ref = $3 AND rule = $4";
-    Ok(on!(db, |conn| sqlx::query_scalar::<_, String>(SELECT)
-        .bind(key.program_id)
-        .bind(key.source_type)
-        .bind(key.source_ref)
-        .bind(key.rule)
-        .fetch_optional(conn)
-        .await)?)
+    keys: &[SourceKey],
+) -> Result<Vec<(SourceKey, String)>, common::Error> {
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT p.program_id, p.source_type, p.source_ref, p.rule, p.posting_id
+            FROM json_to_recordset(CAST($1 AS json))
+                AS wanted (program_id TEXT, source_type TEXT, source_ref TEXT, rule TEXT)
+            JOIN postings p
+                ON p.program_id = wanted.program_id
+                AND p.source_type = wanted.source_type
+                AND p.source_ref = wanted.source_ref
+                AND p.rule = wanted.rule",
+        sqlite: "
+            SELECT p.program_id, p.source_type, p.source_ref, p.rule, p.posting_id
+            FROM json_each($1) AS wanted
+            JOIN postings p
+                ON p.program_id = wanted.value ->> 'program_id'
+                AND p.source_type = wanted.value ->> 'source_type'
+                AND p.source_ref = wanted.value ->> 'source_ref'
+                AND p.rule = wanted.value ->> 'rule'",
+    };
+    type Row = (String, String, String, String, String);
+    let text = SELECT.text(db.dialect());
+    let rows = on!(db, |conn| sqlx::query_as::<_, Row>(text)
+        .bind(json_list(keys))
+        .fetch_all(conn)
+        .await)?;
+    let found = |(program_id, source_type, source_ref, rule, posting_id)| {
+        let key = SourceKey {
+            program_id,
+            source_type,
+            source_ref,
+            rule,
+        };
+        (key, posting_id)
+    };
+    Ok(rows.into_iter().map(found).collect())
 }
 
 /// A member's posting, if there is one with that id.

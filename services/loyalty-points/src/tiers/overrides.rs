@@ -132,10 +132,10 @@ async fn open(state: &State, tx: &mut Tx, account: &Account) -> Result<Open, Err
         program_id: account.program_id.clone(),
         customer_id: customer_id.clone(),
     };
-    let lock = members::lock(tx, customer_id).await?;
+    let lock = members::lock(tx, &[customer_id]).await?.pop();
     let mut lock = lock.ok_or_else(not_found)?;
     let (program_id, now) = (account.program_id.as_str(), tx.now());
-    let standings = members::list_standings(tx, customer_id, program_id, now).await?;
+    let standings = members::list_standings(tx, &[customer_id], program_id, now).await?;
     let mut standing = standings.into_iter().next().ok_or_else(not_found)?;
     if standing.member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
@@ -177,8 +177,9 @@ impl Open {
         let qualification = self.standing.qualification();
         let held = given::held(&self.program.tier_policy, qualification, winning.as_ref());
         self.standing.tier_valid_until = held.valid_until;
-        members::update(tx, &self.standing).await?;
-        members::settle(tx, &self.lock).await?;
+        members::update(tx, &[&self.standing]).await?;
+        let revision = (&self.lock.customer_id, self.lock.revision);
+        members::update_revisions(tx, &[revision]).await?;
         announce(state, tx, &self.lock, &self.standing);
         Ok(Changed {
             program: self.program,

@@ -1,0 +1,340 @@
+//! What one transaction does to members' ledgers: read at once, decided in memory, written at once.
+//!
+//! A posting alone and many that are committed together take the same path. What is read of a customer under the
+//! lock is kept; what is decided changes the copy and is noted; [`Work::flush`] writes all of it, one statement for
+//! each table. Tables that are not kept here are used through [`Work::tx`] as ever.
+//!
+//! Invariant: reads through here see what was noted before, written or not. Whoever reads kept tables past this
+//! (postings, entries, lots, members) flushes first, and whoever writes them past this has the customer forgotten.
+
+mod flush;
+mod undo;
+
+use std::collections::{BTreeMap, HashMap};
+
+use common::db::Tx;
+use common::ids::CustomerId;
+use common::time::Timestamp;
+
+use crate::domain::lots::Lot;
+use crate::error::Error;
+use crate::store::entries::NewEntry;
+use crate::store::lots;
+use crate::store::members::{self, Lock, Standing};
+use crate::store::postings::{self, PostingRow, SourceKey};
+use undo::Change;
+
+/// The work of one transaction.
+pub struct Work<'t> {
+    tx: &'t mut Tx,
+    now: Timestamp,
+    customers: BTreeMap<CustomerId, Kept>,
+    sources: HashMap<SourceKey, Option<String>>,
+    postings: Vec<PostingRow>,
+    entries: Vec<NewEntry>,
+    changes: Vec<Change>,
+    direct: bool,
+}
+
+/// What is kept of a customer.
+#[derive(Default)]
+struct Kept {
+    /// Absent: nobody knows such a customer.
+    lock: Option<Lock>,
+    stored_revision: i64,
+    standings: Option<Vec<Row<Standing>>>,
+    lots: Option<BTreeMap<String, OpenLot>>,
+}
+
+struct OpenLot {
+    program_id: String,
+    row: Row<Lot>,
+}
+
+/// A row, and what of it the database does not know.
+#[derive(Clone)]
+struct Row<T> {
+    value: T,
+    state: RowState,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum RowState {
+    Stored,
+    Changed,
+    /// To be inserted; for a lot with its posting.
+    New(String),
+}
+
+/// What some mutations will read.
+#[derive(Debug, Clone, Default)]
+pub struct Needs {
+    /// Customers whose ledgers they post to.
+    pub customers: Vec<CustomerId>,
+    /// Sources that they post for.
+    pub sources: Vec<SourceKey>,
+}
+
+impl<'t> Work<'t> {
+    /// Nothing is read yet.
+    pub fn new(tx: &'t mut Tx) -> Self {
+        let now = tx.now();
+        Self {
+            tx,
+            now,
+            customers: BTreeMap::new(),
+            sources: HashMap::new(),
+            postings: Vec::new(),
+            entries: Vec::new(),
+            changes: Vec::new(),
+            direct: false,
+        }
+    }
+
+    /// The present instant: not before the customers were locked, so that what others posted while this waited
+    /// lies in the past.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The transaction: for tables that are not kept here, and for events.
+    pub fn tx(&mut self) -> &mut Tx {
+        self.tx
+    }
+
+    /// The transaction, for writing past this. That cannot be undone alone.
+    pub fn direct(&mut self) -> &mut Tx {
+        self.direct = true;
+        self.tx
+    }
+
+    /// Locks the customers, in the order of their ids, and reads all that the decisions need.
+    pub async fn read(&mut self, needs: &Needs) -> Result<(), common::Error> {
+        let wanted = needs.customers.iter();
+        let mut wanted: Vec<_> = wanted
+            .filter(|id| !self.customers.contains_key(id))
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        if !wanted.is_empty() {
+            for id in &wanted {
+                self.customers.insert((*id).clone(), Kept::default());
+            }
+            for lock in members::lock(self.tx, &wanted).await? {
+                let kept = self.customers.entry(lock.customer_id.clone()).or_default();
+                kept.stored_revision = lock.revision;
+                kept.lock = Some(lock);
+            }
+            self.now = self.tx.now();
+            self.read_standings(&wanted).await?;
+            self.read_lots(&wanted).await?;
+        }
+        let unknown = needs
+            .sources
+            .iter()
+            .filter(|key| !self.sources.contains_key(key));
+        let unknown: Vec<_> = unknown.cloned().collect();
+        if !unknown.is_empty() {
+            let posted = postings::list_by_source(self.tx, &unknown).await?;
+            self.sources
+                .extend(unknown.into_iter().map(|key| (key, None)));
+            self.sources
+                .extend(posted.into_iter().map(|(key, id)| (key, Some(id))));
+        }
+        Ok(())
+    }
+
+    /// A customer's lock, if the customer is known.
+    pub async fn lock(&mut self, customer_id: &CustomerId) -> Result<Option<Lock>, common::Error> {
+        if !self.customers.contains_key(customer_id) {
+            let locked = members::lock(self.tx, &[customer_id]).await?.pop();
+            self.now = self.tx.now();
+            let kept = Kept {
+                stored_revision: locked.as_ref().map_or(0, |lock| lock.revision),
+                lock: locked,
+                ..Kept::default()
+            };
+            self.customers.insert(customer_id.clone(), kept);
+        }
+        Ok(self.customers[customer_id].lock.clone())
+    }
+
+    /// Notes the revision of a customer's latest change.
+    pub fn settle(&mut self, lock: &Lock) {
+        let kept = self.kept(&lock.customer_id);
+        let before = kept.lock.replace(lock.clone());
+        self.changes
+            .push(Change::Lock(lock.customer_id.clone(), before));
+    }
+
+    /// A locked customer's memberships in all programs or in one (`program_id` not empty), by program.
+    pub async fn standings(
+        &mut self,
+        customer_id: &CustomerId,
+        program_id: &str,
+    ) -> Result<Vec<Standing>, common::Error> {
+        if self.kept(customer_id).standings.is_none() {
+            self.read_standings(&[customer_id]).await?;
+        }
+        let rows = self.kept(customer_id).standings.iter().flatten();
+        let wanted =
+            rows.filter(|row| program_id.is_empty() || row.value.member.program_id == program_id);
+        Ok(wanted.map(|row| row.value.clone()).collect())
+    }
+
+    /// Notes what a member holds, and the tier.
+    pub async fn put_standing(&mut self, standing: &Standing) -> Result<(), common::Error> {
+        let customer_id = &standing.member.customer_id;
+        if self.kept(customer_id).standings.is_none() {
+            self.read_standings(&[customer_id]).await?;
+        }
+        let program_id = &standing.member.program_id;
+        let rows = self.kept(customer_id).standings.iter_mut().flatten();
+        let mut same = rows.filter(|row| row.value.member.program_id == *program_id);
+        if let Some(row) = same.next() {
+            let changed = Row {
+                value: standing.clone(),
+                state: RowState::Changed,
+            };
+            let before = std::mem::replace(row, changed);
+            self.changes.push(Change::Standing(Box::new(before)));
+        }
+        Ok(())
+    }
+
+    /// A locked member's lots with points left or held, by their ids.
+    pub async fn open_lots(
+        &mut self,
+        customer_id: &CustomerId,
+        program_id: &str,
+    ) -> Result<Vec<Lot>, common::Error> {
+        if self.kept(customer_id).lots.is_none() {
+            self.read_lots(&[customer_id]).await?;
+        }
+        let lots = self.kept(customer_id).lots.iter().flatten();
+        let open = lots.map(|(_, lot)| lot).filter(|lot| {
+            let Lot {
+                remaining, held, ..
+            } = lot.row.value;
+            lot.program_id == program_id && (remaining > 0 || held > 0)
+        });
+        Ok(open.map(|lot| lot.row.value.clone()).collect())
+    }
+
+    /// Notes a lot that a posting makes.
+    pub async fn add_lot(&mut self, posting: &PostingRow, lot: Lot) -> Result<(), common::Error> {
+        let state = RowState::New(posting.posting_id.clone());
+        self.put(posting, Row { value: lot, state }).await
+    }
+
+    /// Notes the amounts of a lot of the member that was posted to.
+    pub async fn put_lot(&mut self, posting: &PostingRow, lot: Lot) -> Result<(), common::Error> {
+        let kept = self.kept(&posting.customer_id).lots.as_ref();
+        let before = kept.and_then(|lots| lots.get(&lot.lot_id));
+        let state = match before.map(|lot| &lot.row.state) {
+            Some(RowState::New(posting_id)) => RowState::New(posting_id.clone()),
+            _ => RowState::Changed,
+        };
+        self.put(posting, Row { value: lot, state }).await
+    }
+
+    /// The posting of a source, if there is one.
+    pub async fn find_source(&mut self, key: &SourceKey) -> Result<Option<String>, common::Error> {
+        if !self.sources.contains_key(key) {
+            let needs = Needs {
+                customers: Vec::new(),
+                sources: vec![key.clone()],
+            };
+            self.read(&needs).await?;
+        }
+        Ok(self.sources[key].clone())
+    }
+
+    /// Notes a posting with its lines, unless its source was posted before by the same rule.
+    pub async fn post(
+        &mut self,
+        posting: &PostingRow,
+        entries: impl Iterator<Item = NewEntry>,
+    ) -> Result<(), Error> {
+        if let Some(key) = posting.source_key() {
+            if let Some(posted) = self.find_source(&key).await? {
+                return Err(Error::SourceAlreadyPosted(posted));
+            }
+            let id = posting.posting_id.clone();
+            self.sources.insert(key.clone(), Some(id));
+            self.changes.push(Change::Source(key));
+        }
+        self.postings.push(posting.clone());
+        self.entries.extend(entries);
+        Ok(())
+    }
+
+    /// Reads a customer anew from now on, after something was written past this.
+    pub async fn forget(&mut self, customer_id: &CustomerId) -> Result<(), common::Error> {
+        self.flush().await?;
+        let kept = self.kept(customer_id);
+        kept.standings = None;
+        kept.lots = None;
+        Ok(())
+    }
+
+    /// The transaction, for writing what is kept of a customer past this: it is read anew afterwards.
+    pub async fn past(&mut self, customer_id: &CustomerId) -> Result<&mut Tx, common::Error> {
+        self.flush().await?;
+        self.customers.remove(customer_id);
+        Ok(self.direct())
+    }
+
+    fn kept(&mut self, customer_id: &CustomerId) -> &mut Kept {
+        self.customers
+            .get_mut(customer_id)
+            .expect("a customer is locked before anything else")
+    }
+
+    async fn put(&mut self, posting: &PostingRow, row: Row<Lot>) -> Result<(), common::Error> {
+        let customer_id = &posting.customer_id;
+        if self.kept(customer_id).lots.is_none() {
+            self.read_lots(&[customer_id]).await?;
+        }
+        let lot_id = row.value.lot_id.clone();
+        let lot = OpenLot {
+            program_id: posting.program_id.clone(),
+            row,
+        };
+        let lots = self.kept(customer_id).lots.get_or_insert_default();
+        let before = lots.insert(lot_id.clone(), lot);
+        let change = Change::Lot(customer_id.clone(), lot_id, before);
+        self.changes.push(change);
+        Ok(())
+    }
+
+    async fn read_standings(&mut self, customer_ids: &[&CustomerId]) -> Result<(), common::Error> {
+        let read = members::list_standings(self.tx, customer_ids, "", self.now).await?;
+        for id in customer_ids {
+            self.kept(id).standings = Some(Vec::new());
+        }
+        for value in read {
+            let kept = self.kept(&value.member.customer_id);
+            let state = RowState::Stored;
+            kept.standings
+                .get_or_insert_default()
+                .push(Row { value, state });
+        }
+        Ok(())
+    }
+
+    async fn read_lots(&mut self, customer_ids: &[&CustomerId]) -> Result<(), common::Error> {
+        let read = lots::list_open_of(self.tx, customer_ids).await?;
+        for id in customer_ids {
+            self.kept(id).lots = Some(BTreeMap::new());
+        }
+        for (customer_id, program_id, value) in read {
+            let state = RowState::Stored;
+            let lot_id = value.lot_id.clone();
+            let row = Row { value, state };
+            let lots = self.kept(&customer_id).lots.get_or_insert_default();
+            lots.insert(lot_id, OpenLot { program_id, row });
+        }
+        Ok(())
+    }
+}
