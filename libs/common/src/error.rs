@@ -85,6 +85,26 @@ impl Refusal {
     }
 }
 
+/// What of an error programs read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ErrorInfo {
+    /// `UPPER_SNAKE`; empty where the status has none.
+    pub reason: String,
+    /// Values by their names.
+    pub metadata: HashMap<String, String>,
+}
+
+impl ErrorInfo {
+    /// Reads the details of a status.
+    pub fn of(status: &Status) -> Self {
+        let info = status.get_details_error_info();
+        info.map_or_else(Self::default, |info| Self {
+            reason: info.reason,
+            metadata: info.metadata,
+        })
+    }
+}
+
 /// A text as far as it fits into a status.
 fn cut(mut text: String) -> String {
     if text.len() > TEXT_BYTES_MAX {

@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
+use tonic::{Code, Status};
+
+use crate::error::Refusal;
+
 tokio::task_local! {
     static IDENTITY: Identity;
 }
@@ -51,6 +55,22 @@ impl Identity {
             Scopes::Only(scopes) => scopes.contains(scope),
         }
     }
+}
+
+/// Refuses the current caller unless it may do what `scope` stands for.
+pub fn require(scope: &str) -> Result<(), Status> {
+    if current().may(scope) {
+        Ok(())
+    } else {
+        Err(missing(scope))
+    }
+}
+
+/// The refusal of a caller who lacks a scope.
+pub(crate) fn missing(scope: &str) -> Status {
+    let message = format!("scope {scope} is required");
+    let refusal = Refusal::new(Code::PermissionDenied, "MISSING_SCOPE", message);
+    refusal.with("scope", scope).into_status()
 }
 
 /// The caller of the current call; outside of calls `anonymous`, who may do nothing.

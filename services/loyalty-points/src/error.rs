@@ -155,6 +155,13 @@ pub enum Error {
     Platform(#[from] common::Error),
 }
 
+impl Error {
+    /// Whether the request is refused for what it is, rather than failed for what happened to it.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Platform(error) if !matches!(error, common::Error::Invalid(_)))
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         Self::Platform(error.into())

@@ -33,7 +33,17 @@ pub struct Work<'t> {
     postings: Vec<PostingRow>,
     entries: Vec<NewEntry>,
     changes: Vec<Change>,
+    care: Care,
     direct: bool,
+}
+
+/// How work can be undone in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// In memory, as long as nothing was written past it.
+    Quick,
+    /// Always, at the price of writing at each mark.
+    Thorough,
 }
 
 /// What is kept of a customer.
@@ -75,9 +85,24 @@ pub struct Needs {
     pub sources: Vec<SourceKey>,
 }
 
+impl Needs {
+    /// One customer's ledger.
+    pub fn of(customer_id: &CustomerId) -> Self {
+        Self {
+            customers: vec![customer_id.clone()],
+            sources: Vec::new(),
+        }
+    }
+}
+
 impl<'t> Work<'t> {
     /// Nothing is read yet.
     pub fn new(tx: &'t mut Tx) -> Self {
+        Self::with(tx, Care::Quick)
+    }
+
+    /// Nothing is read yet.
+    pub fn with(tx: &'t mut Tx, care: Care) -> Self {
         let now = tx.now();
         Self {
             tx,
@@ -87,6 +112,7 @@ impl<'t> Work<'t> {
             postings: Vec::new(),
             entries: Vec::new(),
             changes: Vec::new(),
+            care,
             direct: false,
         }
     }

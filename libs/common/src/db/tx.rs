@@ -96,7 +96,7 @@ impl Tx {
         self.afterwards.push(work.boxed());
     }
 
-    /// How far events and work for after the commit have come, for [`Self::forget_since`].
+    /// How far events and work for after the commit have come.
     pub fn gathered(&self) -> Gathered {
         Gathered {
             events: self.events.len(),
@@ -126,20 +126,28 @@ impl Tx {
         Ok(())
     }
 
-    /// Marks a point to which [`Self::undo_to_mark`] returns.
-    pub(crate) async fn mark(&mut self) -> Result<(), Error> {
+    /// Marks a point to which [`Self::undo_to`] returns. It hides those before until it is released.
+    pub async fn mark(&mut self) -> Result<Gathered, Error> {
         crate::on!(self, |conn| sqlx::query("SAVEPOINT mark")
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(self.gathered())
+    }
+
+    /// Undoes everything since the latest mark, events included.
+    pub async fn undo_to(&mut self, mark: Gathered) -> Result<(), Error> {
+        self.forget_since(mark);
+        crate::on!(self, |conn| sqlx::query("ROLLBACK TO SAVEPOINT mark")
             .execute(conn)
             .await
             .map(drop))?;
         Ok(())
     }
 
-    /// Undoes everything since [`Self::mark`], events included.
-    pub(crate) async fn undo_to_mark(&mut self) -> Result<(), Error> {
-        self.events.clear();
-        self.afterwards.clear();
-        crate::on!(self, |conn| sqlx::query("ROLLBACK TO SAVEPOINT mark")
+    /// Lets the latest mark go: what was done since stays.
+    pub async fn release_mark(&mut self) -> Result<(), Error> {
+        crate::on!(self, |conn| sqlx::query("RELEASE SAVEPOINT mark")
             .execute(conn)
             .await
             .map(drop))?;

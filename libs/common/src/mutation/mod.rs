@@ -17,7 +17,7 @@ use prost::{Message, Name};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Response, Status};
 
-use crate::db::Tx;
+use crate::db::{Gathered, Tx};
 use crate::error::Error;
 use crate::platform::Platform;
 use fingerprint::Fingerprint;
@@ -57,6 +57,7 @@ pub enum Begun<T> {
 /// A mutation under way.
 pub struct Mutation {
     tx: Tx,
+    mark: Option<Gathered>,
     method: &'static str,
     request_id: Option<String>,
 }
@@ -68,15 +69,17 @@ impl Platform {
         let Some((request_id, fingerprint)) = call.key else {
             return Ok(Begun::Fresh(Mutation {
                 tx,
+                mark: None,
                 method: call.method,
                 request_id: None,
             }));
         };
         let reserved = store::reserve(&mut tx, call.method, &request_id, &fingerprint).await?;
         if reserved {
-            tx.mark().await?;
+            let mark = Some(tx.mark().await?);
             let mutation = Mutation {
                 tx,
+                mark,
                 method: call.method,
                 request_id: Some(request_id),
             };
@@ -110,8 +113,8 @@ impl Mutation {
         {
             return Err(status.clone());
         }
-        if outcome.is_err() {
-            self.tx.undo_to_mark().await?;
+        if let Some(mark) = self.mark.filter(|_| outcome.is_err()) {
+            self.tx.undo_to(mark).await?;
         }
         if let Some(request_id) = &self.request_id {
             let answer = store::Answer::of(outcome.as_ref());

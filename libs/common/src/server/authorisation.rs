@@ -21,19 +21,9 @@ pub(super) async fn layer(request: Request, next: Next) -> Response {
 fn denial(method: &api::Method) -> Option<Status> {
     let Some(scope) = method.scope else {
         // A method that forgot its scope is closed for everybody.
-        return Some(missing("none is declared"));
+        return Some(identity::missing("none is declared"));
     };
-    (!identity::current().may(scope)).then(|| missing(scope))
-}
-
-fn missing(scope: &str) -> Status {
-    Refusal::new(
-        Code::PermissionDenied,
-        "MISSING_SCOPE",
-        format!("scope {scope} is required"),
-    )
-    .with("scope", scope)
-    .into_status()
+    identity::require(scope).err()
 }
 
 /// The answer to a method that this server does not have.

@@ -8,9 +8,8 @@ use common::validate::Violations;
 use super::{Answer, parse, post, present};
 use crate::State;
 use crate::domain::Points;
-use crate::ledger::Account;
 use crate::ledger::adjust::{self, AdjustPoints, Amount};
-use crate::work::Work;
+use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
 const APPROVER_MAX: usize = 255;
@@ -27,8 +26,12 @@ pub async fn adjust(
 impl Posting for AdjustPoints {
     type Answer = pb::AdjustPointsResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.account.customer_id)
     }
 
     async fn decide(

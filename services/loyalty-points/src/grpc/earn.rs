@@ -7,7 +7,7 @@ use common::validate::Violations;
 use super::{Answer, lines, parse, post, present};
 use crate::State;
 use crate::domain::Points;
-use crate::ledger::{self, Account, Activates, EarnPoints};
+use crate::ledger::{self, Activates, EarnPoints};
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
@@ -20,8 +20,8 @@ pub async fn earn(state: &State, request: pb::EarnPointsRequest) -> Answer<pb::E
 impl Posting for EarnPoints {
     type Answer = pb::EarnPointsResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
     }
 
     fn needs(&self) -> Needs {

@@ -6,9 +6,8 @@ use common::validate::Violations;
 
 use super::{Answer, parse, post, present};
 use crate::State;
-use crate::ledger::Account;
 use crate::ledger::extensions::{self, ExtendExpiry, Extended};
-use crate::work::Work;
+use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
 pub async fn extend(
@@ -23,8 +22,12 @@ pub async fn extend(
 impl Posting for ExtendExpiry {
     type Answer = pb::ExtendExpiryResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.account.customer_id)
     }
 
     async fn decide(

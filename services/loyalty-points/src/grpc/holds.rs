@@ -11,9 +11,8 @@ use super::parse::{self, RawPage};
 use super::{Answer, post, present, raw_of};
 use crate::State;
 use crate::domain::Points;
-use crate::ledger::Account;
 use crate::ledger::holds::{self, AuthorizeHold, CaptureHold, Held, VoidHold};
-use crate::work::Work;
+use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
 const TIMEOUT_DEFAULT: TimeDelta = TimeDelta::days(7);
@@ -32,8 +31,12 @@ pub async fn authorize(
 impl Posting for AuthorizeHold {
     type Answer = pb::AuthorizeHoldResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.account.customer_id)
     }
 
     async fn decide(
@@ -64,8 +67,12 @@ pub async fn capture(
 impl Posting for CaptureHold {
     type Answer = pb::CaptureHoldResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.account.customer_id)
     }
 
     async fn decide(
@@ -94,8 +101,12 @@ pub async fn void(state: &State, request: pb::VoidHoldRequest) -> Answer<pb::Voi
 impl Posting for VoidHold {
     type Answer = pb::VoidHoldResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.account.customer_id)
     }
 
     async fn decide(

@@ -3,6 +3,7 @@
 mod adjust;
 pub mod audit;
 mod balances;
+mod batch;
 mod dry_run;
 mod earn;
 mod extend;
@@ -245,6 +246,13 @@ impl LoyaltyService for Grpc {
         extend::extend(&self.state, request.into_inner()).await
     }
 
+    async fn batch_post(
+        &self,
+        request: Request<pb::BatchPostRequest>,
+    ) -> Answer<pb::BatchPostResponse> {
+        batch::batch(&self.state, request.into_inner()).await
+    }
+
     async fn authorize_hold(
         &self,
         request: Request<pb::AuthorizeHoldRequest>,
@@ -462,7 +470,7 @@ impl LoyaltyService for Grpc {
 
 /// Posts once the ledger is as new as the caller asks for.
 async fn post<P: Posting>(state: &State, order: Order, posting: P) -> Answer<P::Answer> {
-    state.platform.at_least(&posting.account().at_least).await?;
+    state.platform.at_least(posting.at_least()).await?;
     state.writer.post(state, order, posting).await
 }
 

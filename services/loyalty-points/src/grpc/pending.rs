@@ -8,9 +8,9 @@ use super::present::LotOf;
 use super::{Answer, parse, post, present};
 use crate::State;
 use crate::domain::lots::Allocation;
+use crate::ledger::Source;
 use crate::ledger::pending::{self, Outcome, SettlePending, Settled};
-use crate::ledger::{Account, Source};
-use crate::work::Work;
+use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
 /// The event has come.
@@ -42,8 +42,12 @@ pub async fn cancel(
 impl Posting for Activate {
     type Answer = pb::ActivatePendingResponse;
 
-    fn account(&self) -> &Account {
-        &self.0.account
+    fn at_least(&self) -> &str {
+        &self.0.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.0.account.customer_id)
     }
 
     async fn decide(
@@ -66,8 +70,12 @@ impl Posting for Activate {
 impl Posting for Cancel {
     type Answer = pb::CancelPendingResponse;
 
-    fn account(&self) -> &Account {
-        &self.0.account
+    fn at_least(&self) -> &str {
+        &self.0.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.0.account.customer_id)
     }
 
     async fn decide(

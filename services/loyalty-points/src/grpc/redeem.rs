@@ -7,8 +7,8 @@ use common::validate::Violations;
 use super::{Answer, parse, post, present};
 use crate::State;
 use crate::domain::Points;
-use crate::ledger::{self, Account, RedeemPoints};
-use crate::work::Work;
+use crate::ledger::{self, RedeemPoints};
+use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
 pub async fn redeem(
@@ -23,8 +23,12 @@ pub async fn redeem(
 impl Posting for RedeemPoints {
     type Answer = pb::RedeemPointsResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.account.customer_id)
     }
 
     async fn decide(

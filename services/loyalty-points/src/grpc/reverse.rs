@@ -11,8 +11,8 @@ use crate::State;
 use crate::domain::Points;
 use crate::domain::refund::Late;
 use crate::domain::reversal::{Extent, Policy};
-use crate::ledger::{self, Account, Asked, ReverseTransaction};
-use crate::work::Work;
+use crate::ledger::{self, Asked, ReverseTransaction};
+use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
 const GRACE_DAYS_MAX: i32 = 3_650;
@@ -29,8 +29,12 @@ pub async fn reverse(
 impl Posting for ReverseTransaction {
     type Answer = pb::ReverseTransactionResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::of(&self.account.customer_id)
     }
 
     async fn decide(

@@ -9,7 +9,6 @@ use super::present::LotOf;
 use super::{Answer, parse, post, present};
 use crate::State;
 use crate::domain::Points;
-use crate::ledger::Account;
 use crate::ledger::transfer::{self, TransferPoints, Transferred};
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
@@ -26,8 +25,8 @@ pub async fn transfer(
 impl Posting for TransferPoints {
     type Answer = pb::TransferPointsResponse;
 
-    fn account(&self) -> &Account {
-        &self.account
+    fn at_least(&self) -> &str {
+        &self.account.at_least
     }
 
     fn needs(&self) -> Needs {

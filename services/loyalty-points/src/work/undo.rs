@@ -3,7 +3,7 @@
 use common::db::Gathered;
 use common::ids::CustomerId;
 
-use super::{OpenLot, Row, Work};
+use super::{Care, OpenLot, Row, Work};
 use crate::store::members::{Lock, Standing};
 use crate::store::postings::SourceKey;
 
@@ -15,31 +15,70 @@ pub(super) enum Change {
     Source(SourceKey),
 }
 
-/// A point to which [`Work::undo_to`] returns.
+/// A point to which [`Work::undo_to`] returns. They may nest.
 pub struct Mark {
     changes: usize,
     postings: usize,
     entries: usize,
     gathered: Gathered,
+    direct_before: bool,
 }
 
 impl Work<'_> {
-    /// Where a mutation begins.
-    pub fn mark(&mut self) -> Mark {
-        self.direct = false;
-        Mark {
+    /// Where one of several mutations begins.
+    pub async fn mark(&mut self) -> Result<Mark, common::Error> {
+        let gathered = match self.care {
+            Care::Quick => self.tx.gathered(),
+            Care::Thorough => {
+                self.flush().await?;
+                self.tx.mark().await?
+            }
+        };
+        let direct_before = std::mem::take(&mut self.direct);
+        Ok(Mark {
+            direct_before,
             changes: self.changes.len(),
             postings: self.postings.len(),
             entries: self.entries.len(),
-            gathered: self.tx.gathered(),
+            gathered,
+        })
+    }
+
+    /// It went well.
+    pub async fn keep(&mut self, mark: Mark) -> Result<(), common::Error> {
+        self.direct |= mark.direct_before;
+        match self.care {
+            Care::Quick => Ok(()),
+            Care::Thorough => {
+                self.flush().await?;
+                self.tx.release_mark().await
+            }
         }
     }
 
-    /// Undoes what was noted since, events included; false if it wrote something already.
-    pub fn undo_to(&mut self, mark: &Mark) -> bool {
-        if self.direct {
-            return false;
+    /// Undoes everything since, events included. False if that takes more care: something was written past this.
+    pub async fn undo_to(&mut self, mark: Mark) -> Result<bool, common::Error> {
+        match self.care {
+            Care::Quick if self.direct => Ok(false),
+            Care::Quick => {
+                self.undo_in_memory(&mark);
+                self.direct = mark.direct_before;
+                Ok(true)
+            }
+            Care::Thorough => {
+                self.postings.clear();
+                self.entries.clear();
+                self.changes.clear();
+                self.customers.clear();
+                self.sources.clear();
+                self.tx.undo_to(mark.gathered).await?;
+                self.tx.release_mark().await?;
+                Ok(true)
+            }
         }
+    }
+
+    fn undo_in_memory(&mut self, mark: &Mark) {
         while self.changes.len() > mark.changes {
             match self.changes.pop() {
                 Some(Change::Lock(customer_id, before)) => self.kept(&customer_id).lock = before,
@@ -58,7 +97,6 @@ impl Work<'_> {
         self.postings.truncate(mark.postings);
         self.entries.truncate(mark.entries);
         self.tx.forget_since(mark.gathered);
-        true
     }
 
     fn restore(&mut self, before: Row<Standing>) {

@@ -8,7 +8,7 @@ use tonic::Status;
 use super::posting::Job;
 use crate::State;
 use crate::error::Error;
-use crate::work::{Needs, Work};
+use crate::work::{Care, Needs, Work};
 
 /// How often a posting alone is tried when others get in its way.
 const ATTEMPTS: u32 = 5;
@@ -17,8 +17,6 @@ const ATTEMPTS: u32 = 5;
 enum Failure {
     /// One of several postings stands in the others' way, or another transaction got in between.
     Apart,
-    /// A posting alone was refused after it had written something: only the answer is to be kept.
-    Refused,
     /// It failed.
     Failed(Error),
 }
@@ -52,7 +50,7 @@ impl From<sqlx::Error> for Failure {
 /// Commits postings and tells their callers.
 pub(super) async fn work_off(state: &State, mut jobs: Vec<Box<dyn Job>>) {
     metrics::batch("postings", jobs.len() as u64);
-    match commit(state, &mut jobs).await {
+    match commit(state, &mut jobs, Care::Quick).await {
         Ok(()) => {}
         Err(Failure::Failed(error)) if !is_of_one(&error) => fail(&mut jobs, error),
         Err(_) => {
@@ -78,16 +76,8 @@ fn is_of_one(error: &Error) -> bool {
 async fn alone(state: &State, job: &mut Box<dyn Job>) {
     let jobs = std::slice::from_mut(job);
     for _ in 0..ATTEMPTS {
-        let failure = match commit(state, jobs).await {
+        let failure = match commit(state, jobs, Care::Thorough).await {
             Ok(()) => return,
-            Err(Failure::Refused) => {
-                let mut answers = Answers::default();
-                jobs[0].note(&mut answers);
-                match keep(state, &answers).await {
-                    Ok(()) => return,
-                    Err(failure) => failure,
-                }
-            }
             Err(failure) => failure,
         };
         if let Failure::Failed(error) = failure {
@@ -105,12 +95,11 @@ fn fail(jobs: &mut [Box<dyn Job>], error: Error) {
 }
 
 /// Decides all, writes all, commits once.
-async fn commit(state: &State, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+async fn commit(state: &State, jobs: &mut [Box<dyn Job>], care: Care) -> Result<(), Failure> {
     let mut tx = state.platform.tx().await?;
     let calls: Vec<_> = jobs.iter().map(|job| job.call()).collect();
     let mut answers = Answers::read(&mut tx, &calls).await?;
-    let mut work = Work::new(&mut tx);
-    let is_alone = jobs.len() == 1;
+    let mut work = Work::with(&mut tx, care);
     let mut needs = Needs::default();
     for job in jobs.iter_mut() {
         if !job.replay(&answers) {
@@ -124,13 +113,11 @@ async fn commit(state: &State, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure>
         if job.replay(&answers) {
             continue;
         }
-        let mark = work.mark();
-        if !job.decide(state, &mut work).await? && !work.undo_to(&mark) {
-            return Err(if is_alone {
-                Failure::Refused
-            } else {
-                Failure::Apart
-            });
+        let mark = work.mark().await?;
+        if job.decide(state, &mut work).await? {
+            work.keep(mark).await?;
+        } else if !work.undo_to(mark).await? {
+            return Err(Failure::Apart);
         }
         job.note(&mut answers);
     }
@@ -139,17 +126,6 @@ async fn commit(state: &State, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure>
         return Err(Failure::Apart);
     }
     // Whether a commit that fails took place is not known: nobody tries that again but the caller.
-    tx.commit()
-        .await
-        .map_err(|error| Failure::Failed(error.into()))
-}
-
-/// Keeps the answer to a posting that was refused, whose transaction is gone.
-async fn keep(state: &State, answers: &Answers) -> Result<(), Failure> {
-    let mut tx = state.platform.tx().await?;
-    if !answers.write(&mut tx).await? {
-        return Err(Failure::Apart);
-    }
     tx.commit()
         .await
         .map_err(|error| Failure::Failed(error.into()))

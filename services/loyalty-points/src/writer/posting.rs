@@ -1,5 +1,6 @@
 //! What is posted, and a caller who waits for it.
 
+use common::identity::{self, Identity};
 use common::mutation::{Answers, Call};
 use futures::future::{BoxFuture, FutureExt as _};
 use prost::Message;
@@ -9,7 +10,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::State;
 use crate::error::Error;
-use crate::ledger::{Account, Posted};
+use crate::ledger::Posted;
 use crate::work::{Needs, Work};
 
 /// A mutation of members' ledgers.
@@ -17,16 +18,11 @@ pub trait Posting: Clone + Send + Sync + 'static {
     /// What its caller is told.
     type Answer: Message + Default + 'static;
 
-    /// Whose ledger it posts to first.
-    fn account(&self) -> &Account;
+    /// Token of what it is to be decided on at least.
+    fn at_least(&self) -> &str;
 
     /// What it will read, as far as that is known beforehand.
-    fn needs(&self) -> Needs {
-        Needs {
-            customers: vec![self.account().customer_id.clone()],
-            sources: Vec::new(),
-        }
-    }
+    fn needs(&self) -> Needs;
 
     /// Decides it and notes what it does. May be called again where a batch is taken apart.
     fn decide(
@@ -105,6 +101,7 @@ pub(super) struct Waiting<P: Posting> {
     posting: P,
     needs: Needs,
     span: Span,
+    identity: Identity,
     outcome: Option<Answered<P::Answer>>,
     is_lasting: bool,
     caller: oneshot::Sender<Answered<P::Answer>>,
@@ -118,6 +115,7 @@ impl<P: Posting> Waiting<P> {
             needs: posting.needs(),
             posting,
             span: Span::current(),
+            identity: identity::current(),
             outcome: None,
             is_lasting: false,
             caller,
@@ -150,9 +148,10 @@ impl<P: Posting> Job for Waiting<P> {
         work: &'a mut Work<'_>,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         let posting = self.posting.clone();
-        let decided = posting
-            .decide(state, work, Run::Real)
-            .instrument(self.span.clone());
+        let decided = posting.decide(state, work, Run::Real);
+        // Whoever's task the batch is worked off in.
+        let decided = identity::scope(self.identity.clone(), decided);
+        let decided = decided.instrument(self.span.clone());
         async move {
             let outcome = match decided.await {
                 Err(

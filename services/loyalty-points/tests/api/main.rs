@@ -3,6 +3,7 @@
 mod adjustments;
 mod approvals;
 mod audit;
+mod batch_post;
 mod batches;
 mod disorder;
 mod extensions;
