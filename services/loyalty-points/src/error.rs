@@ -5,8 +5,10 @@ use common::ids::CustomerId;
 use common::time::Timestamp;
 use tonic::{Code, Status};
 
+use crate::domain::adjust::Unapproved;
 use crate::domain::extension;
 use crate::domain::holds;
+use crate::domain::lines;
 use crate::domain::plan::Refused;
 use crate::domain::program::ProgramId;
 use crate::domain::reversal;
@@ -40,6 +42,23 @@ pub enum Error {
     /// The source has earned by this rule before.
     #[error("this source was already posted as transaction {0}")]
     SourceAlreadyPosted(String),
+    /// The member has no such earning.
+    #[error("the member has no earning of {source_type} {source_ref}")]
+    PendingNotFound {
+        /// Kind of the source.
+        source_type: String,
+        /// The source.
+        source_ref: String,
+    },
+    /// The earning does not wait for an event.
+    #[error("the points of transaction {0} do not wait for an event")]
+    NotPending(String),
+    /// The event was announced before.
+    #[error("the points were already activated by transaction {0}")]
+    AlreadyActivated(String),
+    /// The event was called off before.
+    #[error("the points were already cancelled by transaction {0}")]
+    AlreadyCancelled(String),
     /// The earning was reversed before.
     #[error("transaction was already reversed by {0}")]
     AlreadyReversed(String),
@@ -57,6 +76,20 @@ pub enum Error {
     ReversalNotCovered {
         /// So much.
         reversible: i64,
+    },
+    /// The earning has no such line.
+    #[error("line {0} not found")]
+    LineNotFound(String),
+    /// All of the line was returned before.
+    #[error("all of line {0} was already returned")]
+    LineAlreadyReversed(String),
+    /// Less of the line is left.
+    #[error("only {left} of line {line_id} are left to return")]
+    LineExceeded {
+        /// The line.
+        line_id: String,
+        /// So much.
+        left: i64,
     },
     /// The posting is no earning.
     #[error("transaction {0} is not an earning")]
@@ -109,6 +142,15 @@ pub enum Error {
         /// So much.
         held: i64,
     },
+    /// So large an adjustment needs a second person.
+    #[error("an adjustment of more than {limit} points needs an approver")]
+    ApprovalRequired {
+        /// From more points than this.
+        limit: i64,
+    },
+    /// The approver is the caller.
+    #[error("the approver must be somebody else than the caller")]
+    SelfApproval,
     /// Fewer points can be spent than asked for.
     #[error("only {available} points can be spent")]
     InsufficientPoints {
@@ -157,12 +199,31 @@ impl From<Refused> for Error {
     }
 }
 
+impl From<Unapproved> for Error {
+    fn from(unapproved: Unapproved) -> Self {
+        match unapproved {
+            Unapproved::Missing { limit } => Self::ApprovalRequired { limit },
+            Unapproved::BySelf => Self::SelfApproval,
+        }
+    }
+}
+
 impl From<reversal::Refused> for Error {
     fn from(refused: reversal::Refused) -> Self {
         match refused {
             reversal::Refused::Nothing => Self::NothingToReverse,
             reversal::Refused::Exceeded { reversible } => Self::ReversalExceeded { reversible },
             reversal::Refused::NotCovered { reversible } => Self::ReversalNotCovered { reversible },
+        }
+    }
+}
+
+impl From<lines::Refused> for Error {
+    fn from(refused: lines::Refused) -> Self {
+        match refused {
+            lines::Refused::Unknown { line_id } => Self::LineNotFound(line_id),
+            lines::Refused::Already { line_id } => Self::LineAlreadyReversed(line_id),
+            lines::Refused::Exceeded { line_id, left } => Self::LineExceeded { line_id, left },
         }
     }
 }
@@ -216,6 +277,21 @@ impl From<Error> for Status {
             Error::SourceAlreadyPosted(id) => {
                 refuse(Code::AlreadyExists, "SOURCE_ALREADY_POSTED").with("transaction_id", id)
             }
+            Error::PendingNotFound {
+                source_type,
+                source_ref,
+            } => refuse(Code::NotFound, "PENDING_NOT_FOUND")
+                .with("source_type", source_type)
+                .with("source_ref", source_ref),
+            Error::NotPending(id) => {
+                refuse(Code::FailedPrecondition, "NOT_PENDING").with("transaction_id", id)
+            }
+            Error::AlreadyActivated(id) => {
+                refuse(Code::FailedPrecondition, "ALREADY_ACTIVATED").with("transaction_id", id)
+            }
+            Error::AlreadyCancelled(id) => {
+                refuse(Code::FailedPrecondition, "ALREADY_CANCELLED").with("transaction_id", id)
+            }
             Error::AlreadyReversed(id) => {
                 refuse(Code::FailedPrecondition, "ALREADY_REVERSED").with("transaction_id", id)
             }
@@ -229,6 +305,15 @@ impl From<Error> for Status {
             Error::ReversalNotCovered { reversible } => {
                 refuse(Code::FailedPrecondition, "REVERSAL_NOT_COVERED")
                     .with("reversible", reversible)
+            }
+            Error::LineNotFound(id) => refuse(Code::NotFound, "LINE_NOT_FOUND").with("line_id", id),
+            Error::LineAlreadyReversed(id) => {
+                refuse(Code::FailedPrecondition, "LINE_ALREADY_REVERSED").with("line_id", id)
+            }
+            Error::LineExceeded { line_id, left } => {
+                refuse(Code::FailedPrecondition, "LINE_EXCEEDED")
+                    .with("line_id", line_id)
+                    .with("left", left)
             }
             Error::LotNotFound(id) => refuse(Code::NotFound, "LOT_NOT_FOUND").with("lot_id", id),
             Error::LotExpired => refuse(Code::FailedPrecondition, "LOT_EXPIRED"),
@@ -259,6 +344,10 @@ impl From<Error> for Status {
             Error::InsufficientPoints { available } => {
                 refuse(Code::FailedPrecondition, "INSUFFICIENT_POINTS").with("available", available)
             }
+            Error::ApprovalRequired { limit } => {
+                refuse(Code::FailedPrecondition, "APPROVAL_REQUIRED").with("limit", limit)
+            }
+            Error::SelfApproval => refuse(Code::FailedPrecondition, "SELF_APPROVAL"),
             Error::PointsLimit => refuse(Code::OutOfRange, "POINTS_LIMIT"),
             Error::NotSealed(id) => {
                 refuse(Code::FailedPrecondition, "NOT_SEALED").with("transaction_id", id)

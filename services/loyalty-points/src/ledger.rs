@@ -3,6 +3,8 @@
 pub mod adjust;
 pub mod extensions;
 pub mod holds;
+mod lines;
+pub mod pending;
 pub mod purchases;
 pub mod reads;
 mod refunds;
@@ -21,12 +23,14 @@ use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
 use crate::domain::decision::Decision;
+use crate::domain::lines::{Line, Return};
 use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
 use crate::domain::program::{Program, ProgramId};
 use crate::domain::refund::Late;
-use crate::domain::reversal::{self, Before, Extent, Part, Policy};
+use crate::domain::reversal::{Before, Extent, Part, Policy};
 use crate::error::Error;
+use crate::store::earning_lines;
 use crate::store::lots;
 use crate::store::members::{Lock, Standing};
 use crate::store::postings::{self, PostingRow, SourceKey};
@@ -84,10 +88,23 @@ pub struct EarnPoints {
     pub reason: String,
     /// When; absent means now.
     pub occurred_at: Option<Timestamp>,
-    /// Spendable from; absent means at once.
-    pub activates_at: Option<Timestamp>,
+    /// Spendable from when on.
+    pub activates: Activates,
     /// Spendable until; absent means what the program says.
     pub expires_at: Option<Timestamp>,
+    /// What it was earned with, line by line; may be empty.
+    pub lines: Vec<Line>,
+}
+
+/// From when on what is earned can be spent.
+#[derive(Debug, Clone, Copy)]
+pub enum Activates {
+    /// From when it was earned.
+    AtOnce,
+    /// From this instant.
+    At(Timestamp),
+    /// Once an event has come.
+    OnEvent,
 }
 
 impl EarnPoints {
@@ -121,13 +138,22 @@ pub struct ReverseTransaction {
     /// The earning.
     pub posting_id: String,
     /// How much of it.
-    pub extent: Extent,
+    pub asked: Asked,
     /// Where from.
     pub policy: Policy,
     /// What becomes of refunded points whose lots have expired.
     pub late: Late,
     /// Why.
     pub reason: String,
+}
+
+/// How much of a posting is to be taken back.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// So much.
+    Extent(Extent),
+    /// What belongs to these lines of an earning; at least one.
+    Lines(Vec<Return>),
 }
 
 /// An earning or redemption that was taken back.
@@ -139,6 +165,8 @@ pub struct Reversed {
     pub restored: Vec<Allocation>,
     /// Points among those that expired at once.
     pub expired: i64,
+    /// The lines of the earning as they are now, where it was taken back by lines.
+    pub lines: Vec<Line>,
 }
 
 /// Posts an earning.
@@ -146,9 +174,15 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
     let (program, mut lock, standing) = open(state, work, &earn.account).await?;
     let now = work.now();
     let earned_at = earn.occurred_at.unwrap_or(now);
-    let activates_at = earn.activates_at.map_or(earned_at, |at| at.max(earned_at));
-    let expires_at = earn.expires_at.or_else(|| program.expiry_of(activates_at));
-    if expires_at.is_some_and(|expires_at| expires_at <= activates_at) {
+    let activates_at = match earn.activates {
+        Activates::AtOnce => Some(earned_at),
+        Activates::At(at) => Some(at.max(earned_at)),
+        Activates::OnEvent => None,
+    };
+    let by_program = activates_at.and_then(|activates_at| program.expiry_of(activates_at));
+    let expires_at = earn.expires_at.or(by_program);
+    let first = activates_at.unwrap_or(earned_at);
+    if expires_at.is_some_and(|expires_at| expires_at <= first) {
         let mut violations = Violations::new();
         violations.add("expires_at", "must be after the points become spendable");
         return Err(common::Error::Invalid(violations).into());
@@ -168,18 +202,15 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
         reason: earn.reason,
         ..Origin::default()
     };
-    commit(
-        state,
-        work,
-        &mut lock,
-        Change {
-            program: &program,
-            standing,
-            plan,
-            origin,
-        },
-    )
-    .await
+    let change = Change {
+        program: &program,
+        standing,
+        plan,
+        origin,
+    };
+    let posted = commit(state, work, &mut lock, change).await?;
+    lines::insert(work, &posted.written.posting, &earn.lines).await?;
+    Ok(posted)
 }
 
 /// Spends points.
@@ -230,20 +261,29 @@ pub async fn reverse(
             posted,
             restored: refund.restored,
             expired: refund.expired,
+            lines: Vec::new(),
         });
     }
+    let by_lines = matches!(reverse.asked, Asked::Lines(_));
+    let earned = reverse.posting_id.clone();
     let change = Reversal {
         posting_id: reverse.posting_id,
-        extent: reverse.extent,
+        asked: reverse.asked,
         policy: reverse.policy,
         reason: reverse.reason,
     };
     let change = plan_reversal(work, &program, standing, change).await?;
     let posted = commit(state, work, &mut lock, change).await?;
+    let lines = if by_lines {
+        earning_lines::list(work.tx(), &posted.written.posting.customer_id, &earned).await?
+    } else {
+        Vec::new()
+    };
     Ok(Reversed {
         posted,
         restored: Vec::new(),
         expired: 0,
+        lines,
     })
 }
 
@@ -328,7 +368,7 @@ async fn balance(
 
 struct Reversal {
     posting_id: String,
-    extent: Extent,
+    asked: Asked,
     policy: Policy,
     reason: String,
 }
@@ -346,7 +386,7 @@ async fn plan_reversal<'a>(
     work.flush().await?;
     let Reversal {
         posting_id,
-        extent,
+        asked,
         policy,
         reason,
     } = reversal;
@@ -374,9 +414,10 @@ async fn plan_reversal<'a>(
     if let Some(latest) = earlier.latest.filter(|_| before.left_of(lot) == 0) {
         return Err(Error::AlreadyReversed(latest));
     }
+    let due = lines::due(work, (customer_id, &posting_id), (asked, lot, before)).await?;
     let part = Part {
-        points: reversal::due(extent, lot, before)?,
         lot_id,
+        points: due.points,
         before,
         policy,
     };
@@ -389,7 +430,7 @@ async fn plan_reversal<'a>(
         times => format!("reversal/{rule}/{}", times + 1),
     };
     let decision = Decision::Reversal {
-        asked: extent.into(),
+        asked: due.extent.into(),
         policy: policy.into(),
         earned: lot.original,
         reversed: before.reversed,
@@ -402,7 +443,10 @@ async fn plan_reversal<'a>(
             program_id,
             transaction_id: &source_ref,
         };
-        purchases::returned(work, key, extent, taken).await?;
+        purchases::returned(work, key, due.extent, taken).await?;
+    }
+    if !due.lines.is_empty() {
+        earning_lines::update(work.direct(), customer_id, &posting_id, &due.lines).await?;
     }
     let origin = Origin {
         source: Some(Source {

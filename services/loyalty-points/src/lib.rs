@@ -14,8 +14,15 @@
 //! points are written off in passing, when points of the member are next spent or taken back, or by a sweep in the
 //! background, which also tells ahead of time of points that will expire.
 //!
+//! A lot may wait for an event instead of an instant: it is pending until it is *activated*, which begins its
+//! validity, or *cancelled*, which takes it back. Pending points, whatever they wait for, count for the tier from when
+//! they were earned and repay debt at once; taken back, they count no longer and the debt returns.
+//!
 //! A *hold* sets points of lots aside, to be captured or let go. It times out by the clock too: what readers
 //! see is what it is at that instant, and the postings follow before the next decision about the member.
+//!
+//! An earning may come with *lines*, as purchases do, and be taken back by them: exactly, in whatever order and parts.
+//! An adjustment above the program's limit needs an approver other than the caller, named in the posting.
 //!
 //! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
 //! the clock; `RecalculateTiers` only makes known what readers would find.

@@ -6,6 +6,7 @@ use common::db::Tx;
 use common::money::Money;
 use common::time::Timestamp;
 
+use crate::domain::lines::Line;
 use crate::error::Error;
 use crate::ledger::purchases::{self, Purchase};
 use crate::work::{Needs, Work};
@@ -95,13 +96,34 @@ fn parse(recorded: customer::Transaction) -> Result<Purchase, ApplyError> {
         .occurred_at
         .as_ref()
         .ok_or("occurred_at is missing".to_owned());
+    let lines = lines(&recorded.lines).map_err(malformed)?;
     Ok(Purchase {
+        lines,
         occurred_at: occurred_at
             .and_then(Timestamp::try_from)
             .map_err(malformed)?,
         total: Money::try_from(recorded.total).map_err(malformed)?,
         transaction_id: recorded.transaction_id,
     })
+}
+
+/// The lines by which a purchase can be returned, known by their places from 1 on. Those of amount 0 earn nothing.
+fn lines(recorded: &[customer::TransactionLine]) -> Result<Vec<Line>, String> {
+    let mut lines = Vec::with_capacity(recorded.len());
+    for (place, line) in (1..).zip(recorded) {
+        let amount = Money::try_from(line.amount.clone())
+            .map_err(|error| format!("line {place}: {error}"))?;
+        if amount.micros > 0 {
+            lines.push(Line {
+                line_id: i32::to_string(&place),
+                weight: amount.micros,
+                quantity: line.quantity.max(1),
+                returned_weight: 0,
+                returned_quantity: 0,
+            });
+        }
+    }
+    Ok(lines)
 }
 
 impl From<Error> for ApplyError {

@@ -56,6 +56,8 @@ fn kind(text: &str) -> Option<Kind> {
         "adjust" => Kind::Adjust,
         "transfer" => Kind::Transfer,
         "refund" => Kind::Refund,
+        "activate" => Kind::Activate,
+        "cancel" => Kind::Cancel,
         _ => return None,
     })
 }

@@ -27,6 +27,8 @@ pub fn bytes(sequence: i64, posting: &PostingRow, entries: &[EntryRow]) -> Vec<u
         occurred_at,
         posted_at,
         decision,
+        actor,
+        approver,
     } = posting;
     let canonical = Canonical::posting()
         .number("sequence", sequence)
@@ -48,7 +50,9 @@ pub fn bytes(sequence: i64, posting: &PostingRow, entries: &[EntryRow]) -> Vec<u
             "counterparty",
             counterparty.as_ref().map(CustomerId::as_str),
         )
-        .text_if_any("decision", decision.as_deref());
+        .text_if_any("decision", decision.as_deref())
+        .text_if_any("actor", actor.as_deref())
+        .text_if_any("approver", approver.as_deref());
     let append = |canonical: Canonical, row| canonical.value("entry", &entry(row));
     entries.iter().fold(canonical, append).into_bytes()
 }

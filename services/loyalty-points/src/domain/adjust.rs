@@ -6,6 +6,37 @@ use super::Points;
 use super::lots::Lot;
 use super::plan::{self, Account, Earn, Holding, Kind, Plan, Refused};
 
+/// Who adjusts, and who else approves of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Hands<'a> {
+    /// Who asks for it.
+    pub actor: &'a str,
+    /// Who approves of it.
+    pub approver: Option<&'a str>,
+}
+
+/// Why hands do not suffice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unapproved {
+    /// More than so many points need an approver.
+    Missing {
+        /// So many.
+        limit: i64,
+    },
+    /// The approver is who asks for it.
+    BySelf,
+}
+
+/// Refuses an adjustment of more points than `limit`, unless that is 0, without a second person. Nobody ever approves
+/// of their own.
+pub fn approve(points: Points, limit: i64, hands: Hands<'_>) -> Result<(), Unapproved> {
+    match hands.approver {
+        Some(approver) if approver == hands.actor => Err(Unapproved::BySelf),
+        None if limit > 0 && points.get() > limit => Err(Unapproved::Missing { limit }),
+        _ => Ok(()),
+    }
+}
+
 /// Gives points: a lot like that of an earning, from which debt is repaid first.
 pub fn credit(holding: Holding, given: Earn, now: Timestamp) -> Result<Plan, Refused> {
     let mut plan = plan::earn(holding, given, now)?;
@@ -62,9 +93,29 @@ mod tests {
             lot_id: "given".to_owned(),
             points: Points::parse(points).unwrap(),
             earned_at: at(1),
-            activates_at: at(1),
+            activates_at: Some(at(1)),
             expires_at: None,
         }
+    }
+
+    #[test]
+    fn more_than_the_limit_needs_somebody_else() {
+        let approved = |points, limit, approver| {
+            let hands = Hands {
+                actor: "ann",
+                approver,
+            };
+            approve(Points::parse(points).unwrap(), limit, hands)
+        };
+        assert_eq!(approved(100, 100, None), Ok(()));
+        assert_eq!(
+            approved(101, 100, None),
+            Err(Unapproved::Missing { limit: 100 })
+        );
+        assert_eq!(approved(101, 100, Some("bob")), Ok(()));
+        assert_eq!(approved(101, 100, Some("ann")), Err(Unapproved::BySelf));
+        assert_eq!(approved(1, 100, Some("ann")), Err(Unapproved::BySelf));
+        assert_eq!(approved(1_000_000, 0, None), Ok(()));
     }
 
     #[test]

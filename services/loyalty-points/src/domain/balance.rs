@@ -42,7 +42,7 @@ impl Balance {
                     }
                 }
                 State::Pending => pending += lot.remaining,
-                State::Exhausted | State::Expired | State::Reversed => {}
+                State::Exhausted | State::Expired | State::Reversed | State::Cancelled => {}
             }
         }
         let next_expiries = expiries.into_iter().take(NEXT_EXPIRIES_MAX).collect();
@@ -74,7 +74,7 @@ mod tests {
                 ..lot("b", 6)
             },
             Lot {
-                activates_at: at(8),
+                activates_at: Some(at(8)),
                 ..lot("c", 7)
             },
         ];

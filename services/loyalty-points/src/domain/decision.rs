@@ -184,7 +184,11 @@ mod tests {
 
     #[test]
     fn a_purchase_is_rounded_down_to_whole_units() {
-        assert_eq!(purchase(5_999_999).points(), Some(7), "6 points, a quarter more, rounded down");
+        assert_eq!(
+            purchase(5_999_999).points(),
+            Some(7),
+            "6 points, a quarter more, rounded down"
+        );
         assert_eq!(purchase(1_999_999).points(), Some(0));
         assert!(purchase(i64::MAX).points().is_some());
     }

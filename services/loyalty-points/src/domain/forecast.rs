@@ -136,7 +136,7 @@ mod tests {
                 .map(|(remaining, held, from, lasts)| Lot {
                     remaining,
                     held,
-                    activates_at: at(from),
+                    activates_at: Some(at(from)),
                     expires_at: (lasts < 50).then(|| at(from + lasts)),
                     ..lot("a", remaining + held)
                 })

@@ -25,10 +25,12 @@ pub struct Lot {
     pub qualifying: i64,
     /// When it was earned.
     pub earned_at: Timestamp,
-    /// From when on it can be spent.
-    pub activates_at: Timestamp,
+    /// From when on it can be spent; absent while it waits for an event.
+    pub activates_at: Option<Timestamp>,
     /// From when on it no longer can.
     pub expires_at: Option<Timestamp>,
+    /// When the event was found not to come.
+    pub cancelled_at: Option<Timestamp>,
 }
 
 /// What can be done with a lot at an instant.
@@ -44,6 +46,8 @@ pub enum State {
     Expired,
     /// Taken back whole.
     Reversed,
+    /// Taken back because the event that it waited for does not come.
+    Cancelled,
 }
 
 /// Points taken from one lot.
@@ -65,7 +69,10 @@ impl Lot {
         }
         if self.has_expired(as_of) {
             State::Expired
-        } else if as_of < self.activates_at {
+        } else if self
+            .activates_at
+            .is_none_or(|activates_at| as_of < activates_at)
+        {
             State::Pending
         } else {
             State::Active
@@ -73,7 +80,9 @@ impl Lot {
     }
 
     fn final_state(&self) -> State {
-        if self.reversed == self.original {
+        if self.cancelled_at.is_some() {
+            State::Cancelled
+        } else if self.reversed == self.original {
             State::Reversed
         } else if self.expired > 0 {
             State::Expired
@@ -148,7 +157,7 @@ mod tests {
     #[test]
     fn a_lot_is_spendable_from_activation_until_just_before_expiry() {
         let lot = Lot {
-            activates_at: at(2),
+            activates_at: Some(at(2)),
             expires_at: Some(at(5)),
             ..lot("a", 10)
         };
@@ -157,6 +166,17 @@ mod tests {
             states,
             [State::Pending, State::Active, State::Active, State::Expired]
         );
+    }
+
+    #[test]
+    fn a_lot_that_waits_for_an_event_is_pending_until_it_expires() {
+        let lot = Lot {
+            activates_at: None,
+            expires_at: Some(at(5)),
+            ..lot("a", 10)
+        };
+        let states = [1, 4, 5].map(|day| lot.state(at(day)));
+        assert_eq!(states, [State::Pending, State::Pending, State::Expired]);
     }
 
     #[test]

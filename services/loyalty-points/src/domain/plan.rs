@@ -34,6 +34,10 @@ pub enum Kind {
     Transfer,
     /// A redemption given back.
     Refund,
+    /// Points that waited for an event become spendable.
+    Activate,
+    /// Points that waited for an event taken back, as it does not come.
+    Cancel,
 }
 
 /// An account that entries move points between.
@@ -107,8 +111,8 @@ impl Posting {
             | Account::Expired
             | Account::Clearing => false,
         };
-        // A hold lets go when it times out, however late that is noticed.
-        if earned || self.kind == Kind::Release {
+        // An activation earns nothing anew. A hold lets go when it times out, however late that is noticed.
+        if (earned && self.kind != Kind::Activate) || self.kind == Kind::Release {
             self.occurred_at.min(posted_at)
         } else {
             posted_at
@@ -165,13 +169,14 @@ pub struct Earn {
     pub points: Points,
     /// When they were earned.
     pub earned_at: Timestamp,
-    /// From when on they can be spent.
-    pub activates_at: Timestamp,
+    /// From when on they can be spent; absent while they wait for an event.
+    pub activates_at: Option<Timestamp>,
     /// From when on they no longer can.
     pub expires_at: Option<Timestamp>,
 }
 
-/// Makes a lot; debt is repaid from it first, unless it had expired before it was posted.
+/// Makes a lot; debt is repaid from it first, unless it had expired before it was posted. Points that cannot be
+/// spent yet repay debt too: should they be taken back, the debt returns.
 pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refused> {
     let points = earn.points.get();
     if holding.points + holding.held + points > POINTS_PER_MEMBER_MAX {
@@ -189,6 +194,7 @@ pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refuse
         earned_at: earn.earned_at,
         activates_at: earn.activates_at,
         expires_at: earn.expires_at,
+        cancelled_at: None,
     };
     let mut entries = vec![
         entry(Account::Issuance, -points),
@@ -427,8 +433,9 @@ pub mod fixtures {
             reversed: 0,
             qualifying: points,
             earned_at: at(0),
-            activates_at: at(0),
+            activates_at: Some(at(0)),
             expires_at: None,
+            cancelled_at: None,
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Program {
     pub policies: PolicyVersions,
     /// How many days before points expire their member is told, the nearest first; none: never.
     pub expiry_notice_days: Vec<i64>,
+    /// Adjustments of more points than this need a second person; 0: none do.
+    pub adjustment_approval_limit: i64,
     /// When it was created.
     pub created_at: Timestamp,
 }

@@ -42,6 +42,13 @@ pub struct Fact<'a> {
     pub lines: &'a [Line<'a>],
 }
 
+impl Fact<'_> {
+    /// Whether an earning is taken back by it.
+    fn takes_back(&self) -> bool {
+        matches!(self.kind, Kind::Reverse | Kind::Cancel)
+    }
+}
+
 /// What has become of a lot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LotFacts {
@@ -223,12 +230,12 @@ impl Ledger {
                     self.lose(fact, line, repays.is_some())?
                 }
                 Account::Held => self.hold(fact, line)?,
-                Account::Debt if fact.kind == Kind::Reverse && points < 0 => {
+                Account::Debt if fact.takes_back() && points < 0 => {
                     self.debt -= points;
                     Some(What::Owed)
                 }
                 Account::Debt => return Err("debt changes without a lot".to_owned()),
-                Account::Expired if fact.kind == Kind::Reverse => {
+                Account::Expired if fact.takes_back() => {
                     let lot = self.reversed(fact)?;
                     lot.expired += points;
                     lot.reversed -= points;
@@ -253,7 +260,7 @@ impl Ledger {
                 points: points.abs(),
             });
         }
-        if fact.kind == Kind::Reverse {
+        if fact.takes_back() {
             let lot = self.reversed(fact)?;
             let left = lot.original - lot.taken_back - lot.adjusted;
             lot.qualifying = if issued == left {
@@ -296,7 +303,7 @@ impl Ledger {
         };
         lot.remaining += points;
         match fact.kind {
-            Kind::Release => Ok(None),
+            Kind::Release | Kind::Activate => Ok(None),
             Kind::Refund => {
                 lot.consumed -= points;
                 Ok(Some(What::Returned))
@@ -327,9 +334,9 @@ impl Ledger {
             Kind::Transfer => (&mut lot.consumed, What::Sent),
             Kind::Refund => (&mut lot.consumed, What::Moved),
             Kind::Expire => (&mut lot.expired, What::Expired),
-            Kind::Reverse if is_own => (&mut lot.reversed, What::TakenBack),
-            Kind::Reverse => (&mut lot.consumed, What::Recovered),
-            Kind::Hold => return Ok(None),
+            Kind::Reverse | Kind::Cancel if is_own => (&mut lot.reversed, What::TakenBack),
+            Kind::Reverse | Kind::Cancel => (&mut lot.consumed, What::Recovered),
+            Kind::Hold | Kind::Activate => return Ok(None),
             Kind::Adjust => {
                 lot.adjusted += points;
                 (&mut lot.reversed, What::Taken)

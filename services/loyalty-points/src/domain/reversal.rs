@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(within(40).unwrap().after, holding(0));
         assert_eq!(within(41), Err(Refused::NotCovered { reversible: 40 }));
         let pending = Lot {
-            activates_at: at(5),
+            activates_at: Some(at(5)),
             ..lot("a", 100)
         };
         let only_pending = |day| {

@@ -97,7 +97,7 @@ mod tests {
     fn lots_arrive_with_the_instants_they_left_with() {
         let soon = Lot {
             earned_at: at(1),
-            activates_at: at(2),
+            activates_at: Some(at(2)),
             expires_at: Some(at(9)),
             ..lot("soon", 10)
         };
@@ -113,7 +113,7 @@ mod tests {
         let times = (arriving[0].earned_at, arriving[0].activates_at);
         assert_eq!(
             (times, arriving[0].expires_at),
-            ((at(1), at(2)), Some(at(9)))
+            ((at(1), Some(at(2))), Some(at(9)))
         );
         assert_eq!(arriving[1].expires_at, None);
         let received = receive(holding(0, 12), arriving, at(3)).unwrap();

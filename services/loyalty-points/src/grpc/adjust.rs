@@ -2,6 +2,7 @@
 
 use api::loyalty::v1 as pb;
 use common::Error;
+use common::identity;
 use common::validate::Violations;
 
 use super::{Answer, parse, post, present};
@@ -10,6 +11,8 @@ use crate::domain::Points;
 use crate::ledger::adjust::{self, AdjustPoints, Amount};
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
+
+const APPROVER_MAX: usize = 255;
 
 pub async fn adjust(
     state: &State,
@@ -65,16 +68,30 @@ impl TryFrom<pb::AdjustPointsRequest> for AdjustPoints {
         if expires_at.is_some() && request.points < 0 {
             v.add("expires_at", "must be absent where points are taken");
         }
-        let parsed = (account, amount, reason_code, reason);
-        let (account, amount, reason_code, reason) = v.all(parsed)?;
+        let approver = approver(&mut v, request.approver);
+        let parsed = (account, amount, reason_code, reason, approver);
+        let (account, amount, reason_code, reason, approver) = v.all(parsed)?;
         Ok(Self {
             account,
             amount,
             reason_code,
             reason,
             expires_at,
+            actor: identity::current().subject.to_string(),
+            approver,
         })
     }
+}
+
+/// Nobody, or somebody whose name cannot be mistaken for another one because of blanks around it.
+#[expect(clippy::option_option, reason = "the outer one says whether it parsed")]
+fn approver(v: &mut Violations, raw: String) -> Option<Option<String>> {
+    if raw.trim() != raw {
+        v.add("approver", "must not begin or end with blanks");
+        return None;
+    }
+    let parsed = parse::text(v, "approver", raw, 0..=APPROVER_MAX)?;
+    Some(Some(parsed).filter(|approver| !approver.is_empty()))
 }
 
 fn amount(points: i64) -> Result<Amount, String> {
@@ -93,5 +110,29 @@ fn parse_reason_code(raw: &str) -> Result<String, &'static str> {
         Ok(raw.to_owned())
     } else {
         Err("must be 1 to 63 characters of A-Z 0-9 _ and start with a letter")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::identity::Identity;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_adjusts_is_who_calls() {
+        let request = pb::AdjustPointsRequest {
+            customer_id: "c1".to_owned(),
+            points: 5,
+            reason_code: "GOODWILL".to_owned(),
+            approver: "bob".to_owned(),
+            ..Default::default()
+        };
+        let parse = async { AdjustPoints::try_from(request).unwrap() };
+        let parsed = identity::scope(Identity::new("ann", []), parse).await;
+        assert_eq!(
+            (parsed.actor.as_str(), parsed.approver.as_deref()),
+            ("ann", Some("bob"))
+        );
     }
 }

@@ -120,7 +120,7 @@ impl Posting for Batch {
                 Err(error) if !error.is_refusal() => return Err(error),
                 Err(refused) => {
                     undo(work.undo_to(mark).await?)?;
-                    let refused = refusal(refused.into());
+                    let refused = refusal(&refused.into());
                     if self.mode == Mode::Linked {
                         undo(work.undo_to(whole).await?)?;
                         return Ok(all_refused(count, index, &refused));
@@ -177,8 +177,8 @@ fn all_refused(
     answer((0..count).map(outcome).collect())
 }
 
-fn refusal(status: Status) -> pb::BatchPostRefusal {
-    let ErrorInfo { reason, metadata } = ErrorInfo::of(&status);
+fn refusal(status: &Status) -> pb::BatchPostRefusal {
+    let ErrorInfo { reason, metadata } = ErrorInfo::of(status);
     pb::BatchPostRefusal {
         code: status.code().into(),
         reason,

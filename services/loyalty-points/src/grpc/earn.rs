@@ -4,10 +4,10 @@ use api::loyalty::v1 as pb;
 use common::Error;
 use common::validate::Violations;
 
-use super::{Answer, parse, post, present};
+use super::{Answer, lines, parse, post, present};
 use crate::State;
 use crate::domain::Points;
-use crate::ledger::{self, EarnPoints};
+use crate::ledger::{self, Activates, EarnPoints};
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
@@ -65,15 +65,26 @@ impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
         {
             v.add("activates_at", "must not be before occurred_at");
         }
-        let (account, points, source, reason) = v.all((account, points, source, reason))?;
+        let activates = match activates_at {
+            Some(_) if request.activates_on_event => {
+                v.add("activates_at", "must be absent with activates_on_event");
+                None
+            }
+            None if request.activates_on_event => Some(Activates::OnEvent),
+            at => Some(at.map_or(Activates::AtOnce, Activates::At)),
+        };
+        let lines = lines::earned(&mut v, request.lines);
+        let parsed = (account, points, source, reason, activates, lines);
+        let (account, points, source, reason, activates, lines) = v.all(parsed)?;
         Ok(Self {
             account,
             points,
             source,
             reason,
             occurred_at,
-            activates_at,
+            activates,
             expires_at,
+            lines,
         })
     }
 }

@@ -8,7 +8,9 @@ mod dry_run;
 mod earn;
 mod extend;
 mod holds;
+mod lines;
 mod parse;
+mod pending;
 mod policies;
 pub mod present;
 mod recalculation;
@@ -214,6 +216,20 @@ impl LoyaltyService for Grpc {
         request: Request<pb::ReverseTransactionRequest>,
     ) -> Answer<pb::ReverseTransactionResponse> {
         reverse::reverse(&self.state, request.into_inner()).await
+    }
+
+    async fn activate_pending(
+        &self,
+        request: Request<pb::ActivatePendingRequest>,
+    ) -> Answer<pb::ActivatePendingResponse> {
+        pending::activate(&self.state, request.into_inner()).await
+    }
+
+    async fn cancel_pending(
+        &self,
+        request: Request<pb::CancelPendingRequest>,
+    ) -> Answer<pb::CancelPendingResponse> {
+        pending::cancel(&self.state, request.into_inner()).await
     }
 
     async fn adjust_points(

@@ -8,10 +8,10 @@ use common::page::PageRequest;
 use common::time::Timestamp;
 use common::validate::Violations;
 
-use crate::domain::Points;
 use crate::domain::expiry::{NOTICE_DAYS_MAX, NOTICES_MAX};
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::{PolicyVersion, PolicyVersions};
+use crate::domain::{POINTS_PER_POSTING_MAX, Points};
 use crate::ledger::reads::Of;
 use crate::ledger::{Account, PURCHASE, Source};
 use crate::members::Enroll;
@@ -188,6 +188,12 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
     let expiry_notice_days = expiry_notice_days(&mut v, &raw.expiry_notice_days);
     let raw_policy = raw.tier_policy.unwrap_or_default();
     let tier_policy = policies::tier_policy(&mut v, "program.tier_policy", raw_policy);
+    if !(0..=POINTS_PER_POSTING_MAX).contains(&raw.adjustment_approval_limit) {
+        v.add(
+            "program.adjustment_approval_limit",
+            format!("must be 0 (none) to {POINTS_PER_POSTING_MAX}"),
+        );
+    }
     let parsed = (
         program_id,
         display_name,
@@ -212,6 +218,7 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
         validity_days: raw.validity_days.into(),
         policies: PolicyVersions::new(vec![first]).map_err(Error::Internal)?,
         expiry_notice_days,
+        adjustment_approval_limit: raw.adjustment_approval_limit,
         created_at: now,
     })
 }

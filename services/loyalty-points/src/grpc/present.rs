@@ -6,6 +6,7 @@ use common::ids::CustomerId;
 use common::platform::Platform;
 use common::time::Timestamp;
 
+use super::lines;
 use crate::domain::balance::Balance;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
@@ -39,6 +40,7 @@ pub fn program(program: &Program, now: Timestamp) -> pb::Program {
             .iter()
             .map(|days| small(*days))
             .collect(),
+        adjustment_approval_limit: program.adjustment_approval_limit,
         created_at: Some(program.created_at.into()),
     }
 }
@@ -96,6 +98,8 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         "adjust" => pb::TransactionKind::Adjust,
         "transfer" => pb::TransactionKind::Transfer,
         "refund" => pb::TransactionKind::Refund,
+        "activate" => pb::TransactionKind::Activate,
+        "cancel" => pb::TransactionKind::Cancel,
         _ => pb::TransactionKind::Unspecified,
     };
     let counterparty = posting.counterparty.as_ref().map(CustomerId::to_string);
@@ -116,6 +120,8 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         revision: posting.revision,
         reason_code: posting.reason_code.clone().unwrap_or_default(),
         counterparty_customer_id: counterparty.unwrap_or_default(),
+        actor: posting.actor.clone().unwrap_or_default(),
+        approver: posting.approver.clone().unwrap_or_default(),
     }
 }
 
@@ -153,6 +159,7 @@ pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
         State::Exhausted => pb::LotState::Exhausted,
         State::Expired => pb::LotState::Expired,
         State::Reversed => pb::LotState::Reversed,
+        State::Cancelled => pb::LotState::Cancelled,
     };
     pb::Lot {
         lot_id: lot.lot_id.clone(),
@@ -166,9 +173,10 @@ pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
         expired: lot.expired,
         reversed: lot.reversed,
         earned_at: Some(lot.earned_at.into()),
-        activates_at: Some(lot.activates_at.into()),
+        activates_at: lot.activates_at.map(Into::into),
         expires_at: lot.expires_at.map(Into::into),
         held: lot.held,
+        cancelled_at: lot.cancelled_at.map(Into::into),
     }
 }
 
@@ -210,6 +218,7 @@ pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransacti
         posted,
         restored,
         expired,
+        lines: of_earning,
     } = reversed;
     pb::ReverseTransactionResponse {
         restored: allocations(restored),
@@ -222,6 +231,7 @@ pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransacti
         recovered: allocations(posted.written.taken),
         debt_incurred: posted.written.debt_incurred,
         balance: Some(balance(posted.balance)),
+        lines: of_earning.into_iter().map(lines::present).collect(),
     }
 }
 

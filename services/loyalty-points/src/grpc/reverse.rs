@@ -6,12 +6,12 @@ use common::Error;
 use common::money::Money;
 use common::validate::Violations;
 
-use super::{Answer, parse, post, present};
+use super::{Answer, lines, parse, post, present};
 use crate::State;
 use crate::domain::Points;
 use crate::domain::refund::Late;
 use crate::domain::reversal::{Extent, Policy};
-use crate::ledger::{self, ReverseTransaction};
+use crate::ledger::{self, Asked, ReverseTransaction};
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
@@ -62,16 +62,16 @@ impl TryFrom<pb::ReverseTransactionRequest> for ReverseTransaction {
             request.at_least,
         );
         let posting_id = parse::text(&mut v, "transaction_id", request.transaction_id, 1..=64);
-        let extent = extent(&mut v, request.extent);
+        let asked = asked(&mut v, request.extent);
         let policy = policy(&mut v, request.policy);
         let late = late(&mut v, request.refund_policy, request.grace_days);
         let reason = parse::reason(&mut v, request.reason);
-        let parsed = (account, posting_id, extent, policy, late, reason);
-        let (account, posting_id, extent, policy, late, reason) = v.all(parsed)?;
+        let parsed = (account, posting_id, asked, policy, late, reason);
+        let (account, posting_id, asked, policy, late, reason) = v.all(parsed)?;
         Ok(Self {
             account,
             posting_id,
-            extent,
+            asked,
             policy,
             late,
             reason,
@@ -79,14 +79,18 @@ impl TryFrom<pb::ReverseTransactionRequest> for ReverseTransaction {
     }
 }
 
-fn extent(
+fn asked(
     v: &mut Violations,
     raw: Option<pb::reverse_transaction_request::Extent>,
-) -> Option<Extent> {
+) -> Option<Asked> {
     use pb::reverse_transaction_request::Extent as Raw;
     match raw {
-        None => Some(Extent::Whole),
-        Some(Raw::Points(points)) => v.check("points", Points::parse(points)).map(Extent::Points),
+        None => Some(Asked::Extent(Extent::Whole)),
+        Some(Raw::Lines(raw)) => lines::returned(v, raw.lines).map(Asked::Lines),
+        Some(Raw::Points(points)) => {
+            let points = v.check("points", Points::parse(points))?;
+            Some(Asked::Extent(Extent::Points(points)))
+        }
         Some(Raw::Returned(raw)) => {
             let original = v.check("returned.original", Money::try_from(raw.original));
             let returned = v.check("returned.returned", Money::try_from(raw.returned));
@@ -102,10 +106,10 @@ fn extent(
                     "must be in the currency of the original and not more than it",
                 );
             }
-            Some(Extent::Returned {
+            Some(Asked::Extent(Extent::Returned {
                 original: original.micros,
                 returned: returned.micros,
-            })
+            }))
         }
     }
 }

@@ -34,9 +34,9 @@ pub async fn get(
     let told = statement::statement(state, &of, period, &page).await?;
     let movement = |(posting, lines): &Movement| present::transaction(posting, lines);
     Ok(Response::new(pb::GetStatementResponse {
-        opening: Some(standing(told.opening, period.from)),
+        opening: Some(standing(told.opening, told.pending.0, period.from)),
         movements: told.movements.iter().map(movement).collect(),
-        closing: Some(standing(told.closing, period.to)),
+        closing: Some(standing(told.closing, told.pending.1, period.to)),
         movement_count: told.count,
         digest: told.digest,
         next_page_token: told.next_page_token,
@@ -60,11 +60,12 @@ fn period(v: &mut Violations, request: &pb::GetStatementRequest) -> Option<FromT
     Some(FromTo { from, to })
 }
 
-fn standing(standing: Standing, at: Timestamp) -> pb::StatementBalance {
+fn standing(standing: Standing, pending: i64, at: Timestamp) -> pb::StatementBalance {
     pb::StatementBalance {
         points: standing.points,
         held: standing.held,
         debt: standing.debt,
         at: Some(at.into()),
+        pending,
     }
 }

@@ -6,7 +6,7 @@ use common::validate::Violations;
 use super::{Account, Change, Origin, Posted, commit, open};
 use crate::State;
 use crate::domain::Points;
-use crate::domain::adjust as decide;
+use crate::domain::adjust::{self as decide, Hands};
 use crate::domain::plan::Earn;
 use crate::error::Error;
 use crate::work::Work;
@@ -33,6 +33,10 @@ pub struct AdjustPoints {
     pub reason: String,
     /// Until when points that are given can be spent; absent means what the program says.
     pub expires_at: Option<Timestamp>,
+    /// Who asks for it.
+    pub actor: String,
+    /// Who else approves of it.
+    pub approver: Option<String>,
 }
 
 /// Gives or takes points.
@@ -42,6 +46,12 @@ pub async fn adjust(
     adjust: AdjustPoints,
 ) -> Result<Posted, Error> {
     let (program, mut lock, standing) = open(state, work, &adjust.account).await?;
+    let (Amount::Credit(points) | Amount::Debit(points)) = adjust.amount;
+    let hands = Hands {
+        actor: &adjust.actor,
+        approver: adjust.approver.as_deref(),
+    };
+    decide::approve(points, program.adjustment_approval_limit, hands)?;
     let (holding, now) = (standing.holding(), work.now());
     let plan = match adjust.amount {
         Amount::Credit(points) => {
@@ -55,7 +65,7 @@ pub async fn adjust(
                 lot_id: state.platform.ids.uuid(),
                 points,
                 earned_at: now,
-                activates_at: now,
+                activates_at: Some(now),
                 expires_at,
             };
             decide::credit(holding, given, now)?
@@ -73,6 +83,8 @@ pub async fn adjust(
     let origin = Origin {
         reason_code: Some(adjust.reason_code),
         reason: adjust.reason,
+        actor: Some(adjust.actor),
+        approver: adjust.approver,
         ..Origin::default()
     };
     let change = Change {

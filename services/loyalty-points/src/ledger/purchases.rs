@@ -7,9 +7,10 @@ use common::money::Money;
 use common::time::Timestamp;
 
 use super::holds::let_go_timed_out;
-use super::{Change, Origin, PURCHASE, Reversal, Source, plan_reversal, write};
+use super::{Asked, Change, Origin, PURCHASE, Reversal, Source, lines, plan_reversal, write};
 use crate::State;
 use crate::domain::decision::Decision;
+use crate::domain::lines::Line;
 use crate::domain::multiplier::{left, multiplied};
 use crate::domain::plan;
 use crate::domain::program::{Earning, EarningRule, Program, ProgramId};
@@ -35,6 +36,8 @@ pub struct Purchase {
     pub occurred_at: Timestamp,
     /// What was paid.
     pub total: Money,
+    /// What was bought.
+    pub lines: Vec<Line>,
 }
 
 /// The permanent keys of what a purchase may earn or have earned.
@@ -99,7 +102,7 @@ pub async fn recorded(
             lot_id: state.platform.ids.uuid(),
             points,
             earned_at: purchase.occurred_at,
-            activates_at: purchase.occurred_at,
+            activates_at: Some(purchase.occurred_at),
             expires_at: program.expiry_of(purchase.occurred_at),
         };
         let plan = plan::earn(standing.holding(), earning, now)?;
@@ -119,8 +122,9 @@ pub async fn recorded(
             origin,
         };
         match write::write(state, work, &mut lock, change).await {
+            Ok(written) => lines::insert(work, &written.posting, &purchase.lines).await?,
             // Recorded before: it has its points.
-            Ok(_) | Err(Error::SourceAlreadyPosted(_)) => {}
+            Err(Error::SourceAlreadyPosted(_)) => {}
             Err(error) => return Err(error),
         }
     }
@@ -231,7 +235,7 @@ pub async fn voided(
         let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
         let reversal = Reversal {
             posting_id,
-            extent: Extent::Whole,
+            asked: Asked::Extent(Extent::Whole),
             policy: Policy::AllowDebt,
             reason: "purchase voided".to_owned(),
         };

@@ -1,6 +1,6 @@
 //! Refunds: what a redemption or capture took returns to its lots.
 
-use super::{Change, Origin, ReverseTransaction};
+use super::{Asked, Change, Origin, ReverseTransaction};
 use crate::State;
 use crate::domain::decision::{Decision, grace_days};
 use crate::domain::program::Program;
@@ -42,6 +42,14 @@ pub(super) async fn plan<'a>(
         posting_id,
         ..
     } = spending;
+    let extent = match request.asked {
+        Asked::Extent(extent) => extent,
+        Asked::Lines(lines) => {
+            let named = lines.into_iter().next();
+            let line_id = named.map(|named| named.line_id).unwrap_or_default();
+            return Err(Error::LineNotFound(line_id));
+        }
+    };
     let spent = refunds::list_spent(work.tx(), &customer_id, &posting_id).await?;
     if refund::left_of(&spent) == 0 {
         let earlier = reversals::get(work.tx(), &customer_id, &posting_id).await?;
@@ -49,11 +57,11 @@ pub(super) async fn plan<'a>(
     }
     let lot_ids: Vec<_> = spent.iter().map(|spent| spent.lot_id.as_str()).collect();
     let lots = refunds::list_lots(work.tx(), &customer_id, &program_id, &lot_ids).await?;
-    let points = refund::due(request.extent, &spent)?;
+    let points = refund::due(extent, &spent)?;
     let left = refund::left_of(&spent);
     let total = spent.iter().map(|spent| spent.points).sum();
     let decision = Decision::Refund {
-        asked: request.extent.into(),
+        asked: extent.into(),
         grace_days: grace_days(request.late),
         spent: total,
         refunded: total - left,

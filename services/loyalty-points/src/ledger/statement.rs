@@ -42,6 +42,8 @@ pub struct Statement {
     pub movements: Vec<Movement>,
     /// After the period.
     pub closing: Standing,
+    /// Points that could not be spent yet, before and after the period.
+    pub pending: (i64, i64),
     /// Movements on all pages.
     pub count: i64,
     /// SHA-256 over all pages.
@@ -96,11 +98,16 @@ pub async fn statement(
     }
     canonical.standing(closing);
     canonical.number(count);
+    let pending = (
+        statements::get_pending(&mut db, period, from).await?,
+        statements::get_pending(&mut db, period, to).await?,
+    );
     let next_page_token = page.cut(&mut movements, |(posting, _)| posting.revision);
     Ok(Statement {
         opening,
         movements,
         closing,
+        pending,
         count,
         digest: canonical.digest(),
         next_page_token,

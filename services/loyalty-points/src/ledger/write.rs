@@ -42,6 +42,10 @@ pub struct Origin {
     pub counterparty: Option<CustomerId>,
     /// What it is decided on, where its lines do not tell.
     pub decision: Option<decision::Decision>,
+    /// Who adjusts.
+    pub actor: Option<String>,
+    /// Who else approves of it.
+    pub approver: Option<String>,
 }
 
 /// A change that was written.
@@ -91,7 +95,9 @@ pub(super) async fn write(
             | Kind::Hold
             | Kind::Capture
             | Kind::Adjust
-            | Kind::Transfer,
+            | Kind::Transfer
+            | Kind::Activate
+            | Kind::Cancel,
         ) => {
             let after = Holding {
                 points: before.points + expiry.points(),
@@ -131,7 +137,7 @@ pub(super) async fn write(
 
     let noted = (plan.posting.kind, plan.created.as_slice());
     let basis = tiers::basis::after(state, work, &mut standing, noted).await?;
-    let cause = if plan.posting.kind == Kind::Reverse {
+    let cause = if matches!(plan.posting.kind, Kind::Reverse | Kind::Cancel) {
         Cause::Reversal
     } else {
         Cause::Usual
@@ -190,6 +196,8 @@ impl Ledger<'_> {
             occurred_at: posting.occurred_at,
             posted_at,
             decision: origin.decision.as_ref().map(decision::Decision::to_json),
+            actor: origin.actor,
+            approver: origin.approver,
         };
         let rows = rows(posting, posted_at);
         let entry = |entry: &EntryRow| NewEntry {
@@ -228,6 +236,8 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Adjust => "adjust",
         Kind::Transfer => "transfer",
         Kind::Refund => "refund",
+        Kind::Activate => "activate",
+        Kind::Cancel => "cancel",
     }
 }
 

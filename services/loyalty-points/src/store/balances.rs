@@ -45,7 +45,7 @@ pub async fn list_open_lots(
     const SELECT: Sql = Sql {
         postgres: "
             SELECT customer_id, lot_id, original, remaining, held, consumed, expired, reversed,
-                   qualifying, earned_at, activates_at, expires_at
+                   qualifying, earned_at, activates_at, expires_at, cancelled_at
             FROM lots
             WHERE program_id = $1
                 AND customer_id IN (SELECT json_array_elements_text(CAST($2 AS json)))
@@ -53,7 +53,7 @@ pub async fn list_open_lots(
             ORDER BY customer_id, lot_id",
         sqlite: "
             SELECT customer_id, lot_id, original, remaining, held, consumed, expired, reversed,
-                   qualifying, earned_at, activates_at, expires_at
+                   qualifying, earned_at, activates_at, expires_at, cancelled_at
             FROM lots
             WHERE program_id = $1
                 AND customer_id IN (SELECT value FROM json_each($2))

@@ -19,8 +19,9 @@ pub(super) struct LotRow {
     reversed: i64,
     qualifying: i64,
     earned_at: Timestamp,
-    activates_at: Timestamp,
+    activates_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
+    cancelled_at: Option<Timestamp>,
 }
 
 impl From<LotRow> for Lot {
@@ -37,6 +38,7 @@ impl From<LotRow> for Lot {
             earned_at: row.earned_at,
             activates_at: row.activates_at,
             expires_at: row.expires_at,
+            cancelled_at: row.cancelled_at,
         }
     }
 }
@@ -59,7 +61,7 @@ pub async fn list_open(
 ) -> Result<Vec<Lot>, common::Error> {
     const SELECT: &str = "
         SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-               earned_at, activates_at, expires_at
+               earned_at, activates_at, expires_at, cancelled_at
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
@@ -92,13 +94,13 @@ pub async fn list_open_of(
     const SELECT: Sql = Sql {
         postgres: "
             SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-                   reversed, qualifying, earned_at, activates_at, expires_at
+                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at
             FROM lots
             WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
                 AND (remaining > 0 OR held > 0)",
         sqlite: "
             SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-                   reversed, qualifying, earned_at, activates_at, expires_at
+                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at
             FROM lots
             WHERE customer_id IN (SELECT value FROM json_each($1))
                 AND (remaining > 0 OR held > 0)",
@@ -140,7 +142,8 @@ pub async fn list_open_at(
                CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT) AS remaining,
                CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT) AS held,
                CAST(0 AS BIGINT) AS consumed, CAST(0 AS BIGINT) AS expired,
-               CAST(0 AS BIGINT) AS reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at
+               CAST(0 AS BIGINT) AS reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at,
+               l.cancelled_at
         FROM entries e
         JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
         WHERE e.customer_id = $1
@@ -171,7 +174,7 @@ pub async fn list(
 ) -> Result<Vec<(Lot, String)>, common::Error> {
     const SELECT: &str = "
         SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-               earned_at, activates_at, expires_at, posting_id
+               earned_at, activates_at, expires_at, cancelled_at, posting_id
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
@@ -246,7 +249,7 @@ pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error
         reversed: i64,
         qualifying: i64,
         earned_at: i64,
-        activates_at: i64,
+        activates_at: Option<i64>,
         expires_at: Option<i64>,
     }
     let rows: Vec<_> = new
@@ -264,7 +267,7 @@ pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error
             reversed: new.lot.reversed,
             qualifying: new.lot.qualifying,
             earned_at: new.lot.earned_at.micros(),
-            activates_at: new.lot.activates_at.micros(),
+            activates_at: new.lot.activates_at.map(Timestamp::micros),
             expires_at: new.lot.expires_at.map(Timestamp::micros),
         })
         .collect();

@@ -2,6 +2,7 @@
 
 pub mod balances;
 pub mod due;
+pub mod earning_lines;
 pub mod entries;
 pub mod extensions;
 pub mod histories;
@@ -9,6 +10,7 @@ pub mod holds;
 pub mod lots;
 pub mod members;
 pub mod notices;
+pub mod pending;
 pub mod policies;
 pub mod postings;
 pub mod programs;

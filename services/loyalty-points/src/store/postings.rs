@@ -41,6 +41,10 @@ pub struct PostingRow {
     pub posted_at: Timestamp,
     /// What it was decided on, where its lines do not tell: the JSON of a `Decision`.
     pub decision: Option<String>,
+    /// Who adjusted.
+    pub actor: Option<String>,
+    /// Who else approved of it.
+    pub approver: Option<String>,
 }
 
 impl PostingRow {
@@ -62,27 +66,29 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
             INSERT INTO postings
                 (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                  rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
-                 decision)
+                 decision, actor, approver)
             SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-                   rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
+                   rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+                   decision, actor, approver
             FROM json_to_recordset(CAST($1 AS json))
                 AS posting (customer_id TEXT, posting_id TEXT, program_id TEXT, revision BIGINT,
                             kind TEXT, points BIGINT, source_type TEXT, source_ref TEXT, rule TEXT,
                             reason_code TEXT, reason TEXT, reverses TEXT, counterparty TEXT,
-                            occurred_at BIGINT, posted_at BIGINT, decision TEXT)
+                            occurred_at BIGINT, posted_at BIGINT, decision TEXT, actor TEXT,
+                            approver TEXT)
             ORDER BY program_id, source_type, source_ref, rule
             ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
         sqlite: "
             INSERT INTO postings
                 (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                  rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
-                 decision)
+                 decision, actor, approver)
             SELECT value ->> 'customer_id', value ->> 'posting_id', value ->> 'program_id',
                    value ->> 'revision', value ->> 'kind', value ->> 'points',
                    value ->> 'source_type', value ->> 'source_ref', value ->> 'rule',
                    value ->> 'reason_code', value ->> 'reason', value ->> 'reverses',
                    value ->> 'counterparty', value ->> 'occurred_at', value ->> 'posted_at',
-                   value ->> 'decision'
+                   value ->> 'decision', value ->> 'actor', value ->> 'approver'
             FROM json_each($1)
             WHERE TRUE
             ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
@@ -105,6 +111,8 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
         occurred_at: i64,
         posted_at: i64,
         decision: Option<&'a str>,
+        actor: Option<&'a str>,
+        approver: Option<&'a str>,
     }
     let rows: Vec<_> = postings
         .iter()
@@ -125,6 +133,8 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
             occurred_at: posting.occurred_at.micros(),
             posted_at: posting.posted_at.micros(),
             decision: posting.decision.as_deref(),
+            actor: posting.actor.as_deref(),
+            approver: posting.approver.as_deref(),
         })
         .collect();
     let text = INSERT.text(tx.dialect());
@@ -200,7 +210,8 @@ pub async fn find(
 ) -> Result<Option<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+               decision, actor, approver
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND posting_id = $3";
     Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
@@ -221,7 +232,8 @@ pub async fn list(
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+               decision, actor, approver
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND revision < $3
         ORDER BY revision DESC

@@ -8,8 +8,8 @@ use common::time::Timestamp;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::PolicyVersions;
 use crate::domain::tiers::{Period, WINDOW_DAYS_DEFAULT};
-use crate::store::policies;
 use crate::store::notices;
+use crate::store::policies;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -22,6 +22,7 @@ struct ProgramRow {
     unit_micros: i64,
     points_per_unit: i64,
     validity_days: i64,
+    adjustment_approval_limit: i64,
     created_at: Timestamp,
 }
 
@@ -32,7 +33,7 @@ pub async fn find(
 ) -> Result<Option<Program>, common::Error> {
     const SELECT: &str = "
         SELECT program_id, display_name, points_currency, money_currency, unit_micros,
-               points_per_unit, validity_days, created_at
+               points_per_unit, validity_days, adjustment_approval_limit, created_at
         FROM programs
         WHERE program_id = $1";
     let row = on!(db, |conn| sqlx::query_as::<_, ProgramRow>(SELECT)
@@ -72,8 +73,9 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
     const INSERT: &str = "
         INSERT INTO programs
             (program_id, display_name, points_currency, money_currency, unit_micros,
-             points_per_unit, validity_days, tier_window_micros, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             points_per_unit, validity_days, tier_window_micros, adjustment_approval_limit,
+             created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         ON CONFLICT (program_id) DO NOTHING";
     const INSERT_TIER: &str = "
         INSERT INTO tiers (program_id, rank, name, threshold)
@@ -94,6 +96,7 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
         .bind(program.earning_rule.points_per_unit)
         .bind(program.validity_days)
         .bind(window_days * MICROS_PER_DAY)
+        .bind(program.adjustment_approval_limit)
         .bind(program.created_at)
         .execute(conn)
         .await
@@ -137,6 +140,7 @@ fn into_program(
         points_currency: row.points_currency,
         validity_days: row.validity_days,
         expiry_notice_days,
+        adjustment_approval_limit: row.adjustment_approval_limit,
         created_at: row.created_at,
     })
 }

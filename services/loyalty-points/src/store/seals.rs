@@ -151,7 +151,8 @@ pub async fn list_unsealed_between(
     const SELECT: &str = "
         SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
                p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
-               p.counterparty, p.occurred_at, p.posted_at, p.decision
+               p.counterparty, p.occurred_at, p.posted_at, p.decision,
+               p.actor, p.approver
         FROM feed f
         JOIN postings p ON p.customer_id = f.customer_id AND p.revision = f.revision
         WHERE f.position > $1
@@ -175,7 +176,8 @@ pub async fn list_unsealed(
     const SELECT: &str = "
         SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
                p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
-               p.counterparty, p.occurred_at, p.posted_at, p.decision
+               p.counterparty, p.occurred_at, p.posted_at, p.decision,
+               p.actor, p.approver
         FROM postings p
         WHERE NOT EXISTS (
             SELECT 1 FROM seals s
@@ -237,7 +239,8 @@ pub async fn list_postings(
     const SELECT: &str = "
         SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
                p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
-               p.counterparty, p.occurred_at, p.posted_at, p.decision
+               p.counterparty, p.occurred_at, p.posted_at, p.decision,
+               p.actor, p.approver
         FROM seals s
         JOIN postings p ON p.customer_id = s.customer_id AND p.posting_id = s.posting_id
         WHERE s.block = $1

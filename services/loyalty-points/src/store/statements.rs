@@ -57,6 +57,31 @@ pub async fn get_opening(
     Ok((Standing { points, held, debt }, count))
 }
 
+/// Points of lots that cannot be spent yet just before an instant, by the entries written before it.
+pub async fn get_pending(
+    db: &mut impl Access,
+    period: Period<'_>,
+    before: Timestamp,
+) -> Result<i64, common::Error> {
+    const SELECT: &str = "
+        SELECT CAST(COALESCE(SUM(e.points), 0) AS BIGINT)
+        FROM postings p
+        JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
+        JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
+        WHERE p.customer_id = $1
+            AND p.program_id = $2
+            AND p.posted_at < $3
+            AND e.account = 'member'
+            AND (l.activates_at IS NULL OR l.activates_at >= $3)
+            AND (l.expires_at IS NULL OR l.expires_at >= $3)";
+    Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
+        .bind(period.customer_id)
+        .bind(period.program_id)
+        .bind(before)
+        .fetch_one(conn)
+        .await)?)
+}
+
 /// Postings after a revision, the first written first.
 pub async fn list(
     db: &mut impl Access,
@@ -66,7 +91,8 @@ pub async fn list(
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
+               decision, actor, approver
         FROM postings
         WHERE customer_id = $1
             AND program_id = $2

@@ -46,7 +46,8 @@ pub async fn get_held(
                 AND m.state = 'active'
         )
         SELECT CAST(COALESCE(SUM(points) FILTER (WHERE activates_at <= $2), 0) AS BIGINT) AS outstanding,
-               CAST(COALESCE(SUM(points) FILTER (WHERE activates_at > $2), 0) AS BIGINT) AS pending,
+               CAST(COALESCE(SUM(points) FILTER (WHERE activates_at IS NULL OR activates_at > $2), 0) AS BIGINT)
+                   AS pending,
                CAST(COALESCE(SUM(held), 0) AS BIGINT) AS on_hold
         FROM lot_points";
     Ok(on!(db, |conn| sqlx::query_as::<_, Held>(SELECT)
@@ -82,7 +83,8 @@ pub async fn get_held_at(
             FROM lot_points
         )
         SELECT CAST(COALESCE(SUM(points) FILTER (WHERE activates_at <= $2), 0) AS BIGINT) AS outstanding,
-               CAST(COALESCE(SUM(points) FILTER (WHERE activates_at > $2), 0) AS BIGINT) AS pending,
+               CAST(COALESCE(SUM(points) FILTER (WHERE activates_at IS NULL OR activates_at > $2), 0) AS BIGINT)
+                   AS pending,
                CAST(COALESCE(SUM(held), 0) AS BIGINT) AS on_hold
         FROM spendable";
     Ok(on!(db, |conn| sqlx::query_as::<_, Held>(SELECT)

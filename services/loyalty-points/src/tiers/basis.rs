@@ -135,7 +135,7 @@ pub async fn after(
     let now = work.now();
     match (version.policy.summed_over(), kind) {
         (None, _) => {}
-        (Some(_), Kind::Reverse) => {
+        (Some(_), Kind::Reverse | Kind::Cancel) => {
             work.flush().await?;
             let member = &standing.member;
             let of = [&member.customer_id];

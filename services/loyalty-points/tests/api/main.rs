@@ -1,6 +1,7 @@
 //! The loyalty service over gRPC, on both databases, fed by a real change feed.
 
 mod adjustments;
+mod approvals;
 mod audit;
 mod batch_post;
 mod batches;
@@ -14,8 +15,10 @@ mod feed;
 mod heads;
 mod holds;
 mod ledger;
+mod lines;
 mod members;
 mod notices;
+mod pending;
 mod programs;
 mod recalculation;
 mod refunds;

@@ -32,8 +32,7 @@ fn program(program_id: &str) -> pb::Program {
             tiers: vec![tier("Blue", 1, 0), tier("Senator", 2, 50)],
             ..Default::default()
         }),
-        created_at: None,
-        expiry_notice_days: Vec::new(),
+        ..Default::default()
     }
 }
 

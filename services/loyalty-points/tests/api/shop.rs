@@ -75,9 +75,14 @@ impl Shop {
     }
 
     pub async fn bought(&self, customer_id: &str, purchase: Purchase<'_>) {
+        self.recorded(customer_id, purchase.transaction(customer_id))
+            .await;
+    }
+
+    pub async fn recorded(&self, customer_id: &str, transaction: customer::Transaction) {
         let event = customer::TransactionRecorded {
             customer_id: customer_id.to_owned(),
-            transaction: Some(purchase.transaction(customer_id)),
+            transaction: Some(transaction),
         };
         self.customers.emit(customer_id, self.next(), &event).await;
     }
@@ -252,7 +257,7 @@ impl<'a> Purchase<'a> {
         }
     }
 
-    fn transaction(&self, customer_id: &str) -> customer::Transaction {
+    pub fn transaction(&self, customer_id: &str) -> customer::Transaction {
         customer::Transaction {
             transaction_id: self.id.to_owned(),
             customer_id: customer_id.to_owned(),

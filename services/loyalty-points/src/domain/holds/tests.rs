@@ -325,7 +325,7 @@ proptest! {
                         lot_id: format!("lot {n}"),
                         points: points(of),
                         earned_at: now,
-                        activates_at: now,
+                        activates_at: Some(now),
                         expires_at: lasts.map(|days| now + TimeDelta::days(days)),
                     };
                     ledger.write(earn(holding, earning, now).unwrap());

@@ -1,10 +1,11 @@
-//! Random ledgers: whatever is earned, spent, reversed and left to expire, the invariants hold.
+//! Random ledgers: whatever is earned, spent, reversed, activated, cancelled and left to expire, the invariants hold.
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::fixtures::{at, lot, reverse_whole};
 use super::*;
+use crate::domain::pending;
 
 fn held(points: i64, debt: i64) -> Holding {
     Holding {
@@ -23,7 +24,7 @@ fn earning(lot_id: &str, of: i64) -> Earn {
         lot_id: lot_id.to_owned(),
         points: points(of),
         earned_at: at(0),
-        activates_at: at(0),
+        activates_at: Some(at(0)),
         expires_at: None,
     }
 }
@@ -33,7 +34,7 @@ fn overdraft_is_refused_with_what_is_available() {
     let lots = vec![
         lot("a", 5),
         Lot {
-            activates_at: at(9),
+            activates_at: Some(at(9)),
             ..lot("pending", 50)
         },
     ];
@@ -106,7 +107,8 @@ fn nobody_holds_more_than_the_limit() {
 enum Step {
     Earn {
         points: i64,
-        activates_in: i64,
+        /// Absent: on an event.
+        activates_in: Option<i64>,
         lasts: Option<i64>,
         backdated: i64,
     },
@@ -114,6 +116,12 @@ enum Step {
         points: i64,
     },
     Reverse {
+        pick: usize,
+    },
+    Activate {
+        pick: usize,
+    },
+    Cancel {
         pick: usize,
     },
     Wait {
@@ -124,11 +132,13 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let lasts = prop::option::of(1_i64..30);
     prop_oneof![
-        3 => (1_i64..200, 0_i64..10, lasts, 0_i64..20).prop_map(|(points, activates_in, lasts, backdated)| {
+        3 => (1_i64..200, prop::option::weighted(0.7, 0_i64..10), lasts, 0_i64..20).prop_map(|(points, activates_in, lasts, backdated)| {
             Step::Earn { points, activates_in, lasts, backdated }
         }),
         3 => (1_i64..250).prop_map(|points| Step::Redeem { points }),
         1 => (0_usize..20).prop_map(|pick| Step::Reverse { pick }),
+        1 => (0_usize..20).prop_map(|pick| Step::Activate { pick }),
+        1 => (0_usize..20).prop_map(|pick| Step::Cancel { pick }),
         2 => (1_i64..12).prop_map(|days| Step::Wait { days }),
     ]
 }
@@ -150,6 +160,18 @@ impl Ledger {
             .filter(|lot| lot.remaining > 0)
             .cloned()
             .collect()
+    }
+
+    /// The lot if it waits for an event.
+    fn waiting(&self, pick: usize, now: Timestamp) -> Option<Lot> {
+        let lot = self.lots.get(pick)?;
+        let left = if self.reversed.contains(&lot.lot_id) {
+            0
+        } else {
+            lot.original
+        };
+        pending::check(lot, left, now).ok()?;
+        Some(lot.clone())
     }
 
     fn write(&mut self, plan: Plan) {
@@ -213,13 +235,14 @@ proptest! {
                 Step::Wait { days } => now = now + TimeDelta::days(days),
                 Step::Earn { points: of, activates_in, lasts, backdated } => {
                     let earned_at = now - TimeDelta::days(backdated);
-                    let activates_at = earned_at + TimeDelta::days(activates_in);
+                    let activates_at = activates_in.map(|days| earned_at + TimeDelta::days(days));
+                    let first = activates_at.unwrap_or(earned_at);
                     let earn = Earn {
                         lot_id: format!("lot {n}"),
                         points: points(of),
                         earned_at,
                         activates_at,
-                        expires_at: lasts.map(|days| activates_at + TimeDelta::days(days)),
+                        expires_at: lasts.map(|days| first + TimeDelta::days(days)),
                     };
                     ledger.write(super::earn(holding, earn, now).unwrap());
                 }
@@ -245,6 +268,33 @@ proptest! {
                         lots.push(target.clone());
                     }
                     let plan = reverse_whole(holding, lots, &target.lot_id, now);
+                    ledger.reversed.push(target.lot_id);
+                    ledger.write(plan);
+                }
+                Step::Activate { pick } => {
+                    let Some(mut target) = ledger.waiting(pick, now) else { continue };
+                    let available = lots::available(&ledger.lots, now);
+                    let plan = pending::activate(holding, &mut target, (None, now));
+                    prop_assert_eq!((plan.after, plan.posting.points()), (holding, 0));
+                    ledger.write(plan);
+                    let remaining = target.remaining;
+                    ledger.lots[pick] = target;
+                    prop_assert_eq!(lots::available(&ledger.lots, now), available + remaining);
+                }
+                Step::Cancel { pick } => {
+                    let Some(target) = ledger.waiting(pick, now) else { continue };
+                    let mut lots = ledger.open_lots();
+                    if target.remaining == 0 {
+                        lots.push(target.clone());
+                    }
+                    let worth = holding.points - holding.debt;
+                    let mut plan = reverse_whole(holding, lots, &target.lot_id, now);
+                    let written_off = plan.expiry.as_ref().map_or(0, Posting::points);
+                    let cancelled = pending::cancel(&mut plan, &target.lot_id, now);
+                    prop_assert_eq!(cancelled.state(now), State::Cancelled);
+                    prop_assert_eq!(plan.posting.points(), -target.original);
+                    let after = plan.after.points - plan.after.debt;
+                    prop_assert_eq!(after, worth - target.original + written_off);
                     ledger.reversed.push(target.lot_id);
                     ledger.write(plan);
                 }

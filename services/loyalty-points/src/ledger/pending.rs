@@ -1,0 +1,183 @@
+//! Points that wait for an event: activated when it has come, cancelled when it does not.
+
+use super::{
+    Account, Asked, Change, Origin, Posted, Reversal, Source, commit, open, plan_reversal, standing,
+};
+use crate::State;
+use crate::domain::lots::Lot;
+use crate::domain::pending::{self as decide, Refused};
+use crate::domain::program::Program;
+use crate::domain::reversal::{Extent, Policy};
+use crate::error::Error;
+use crate::store::members::Standing;
+use crate::store::pending::{self as store, Earning, OfSource};
+use crate::store::postings::SourceKey;
+use crate::store::reversals;
+use crate::work::Work;
+
+/// What has become of the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has come.
+    Activate,
+    /// It does not.
+    Cancel,
+}
+
+/// A request to settle points that wait.
+#[derive(Debug, Clone)]
+pub struct SettlePending {
+    /// Whose.
+    pub account: Account,
+    /// What they were earned for.
+    pub source: Source,
+    /// Only those of this earning; empty means of all earnings of the source.
+    pub posting_id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// One earning that was settled.
+#[derive(Debug)]
+pub struct Settled {
+    /// The posting.
+    pub posted: Posted,
+    /// The lot as it is now.
+    pub lot: Lot,
+    /// The posting that made the lot.
+    pub earned_by: String,
+}
+
+/// Settles the points of a source that still wait; at least one earning.
+pub async fn settle(
+    state: &State,
+    work: &mut Work<'_>,
+    settle: SettlePending,
+    outcome: Outcome,
+) -> Result<Vec<Settled>, Error> {
+    let account = &settle.account;
+    let (program, mut lock, first) = open(state, work, account).await?;
+    let of = OfSource {
+        customer_id: &account.customer_id,
+        program_id: program.program_id.as_str(),
+        source_type: &settle.source.source_type,
+        source_ref: &settle.source.source_ref,
+        posting_id: &settle.posting_id,
+    };
+    work.flush().await?;
+    let (mut waiting, mut refused) = (Vec::new(), None);
+    for earning in store::list(work.tx(), of).await? {
+        match check(work, of, &earning).await? {
+            None => waiting.push(earning),
+            Some(refusal) => refused = Some(refusal),
+        }
+    }
+    if waiting.is_empty() {
+        return Err(refused.unwrap_or(Error::PendingNotFound {
+            source_type: settle.source.source_type,
+            source_ref: settle.source.source_ref,
+        }));
+    }
+    let (mut settled, mut first) = (Vec::new(), Some(first));
+    for earning in waiting {
+        let standing = match first.take() {
+            Some(standing) => standing,
+            None => standing(state, work, &mut lock, &program, account).await?,
+        };
+        let decided = match outcome {
+            Outcome::Activate => activate(work, &program, standing, (&settle, &earning)).await?,
+            Outcome::Cancel => cancel(work, &program, standing, (&settle, &earning)).await?,
+        };
+        let (change, lot) = decided;
+        let posted = commit(state, work, &mut lock, change).await?;
+        if let Some(at) = lot.cancelled_at {
+            // Its points must have been taken back by then.
+            work.flush().await?;
+            store::cancel(work.direct(), &account.customer_id, &lot.lot_id, at).await?;
+        }
+        settled.push(Settled {
+            posted,
+            lot,
+            earned_by: earning.posting_id,
+        });
+    }
+    Ok(settled)
+}
+
+/// Why an earning cannot be settled, if it cannot.
+async fn check(
+    work: &mut Work<'_>,
+    of: OfSource<'_>,
+    earning: &Earning,
+) -> Result<Option<Error>, Error> {
+    let earlier = reversals::get(work.tx(), of.customer_id, &earning.posting_id).await?;
+    // Adjustments take only what can be spent: nothing of a lot that waits.
+    let left = earning.lot.original - earlier.points;
+    let Err(refused) = decide::check(&earning.lot, left, work.now()) else {
+        return Ok(None);
+    };
+    let key = SourceKey {
+        program_id: of.program_id.to_owned(),
+        source_type: of.source_type.to_owned(),
+        source_ref: of.source_ref.to_owned(),
+        rule: rule(earning),
+    };
+    let settled_by = work.find_source(&key).await?;
+    Ok(Some(match (refused, settled_by) {
+        (Refused::Activated, Some(by)) => Error::AlreadyActivated(by),
+        (Refused::Activated, None) => Error::NotPending(earning.posting_id.clone()),
+        (Refused::Cancelled, by) => Error::AlreadyCancelled(by.unwrap_or_default()),
+        (Refused::Reversed, _) => Error::AlreadyReversed(earlier.latest.unwrap_or_default()),
+        (Refused::Expired, _) => Error::LotExpired,
+    }))
+}
+
+async fn activate<'a>(
+    work: &mut Work<'_>,
+    program: &'a Program,
+    standing: Standing,
+    (settle, earning): (&SettlePending, &Earning),
+) -> Result<(Change<'a>, Lot), Error> {
+    let (mut lot, now) = (earning.lot.clone(), work.now());
+    let plan = decide::activate(standing.holding(), &mut lot, (program.expiry_of(now), now));
+    let customer_id = &settle.account.customer_id;
+    store::activate(work.direct(), customer_id, &lot).await?;
+    work.forget(customer_id).await?;
+    let origin = Origin {
+        source: Some(settle.source.clone()),
+        rule: rule(earning),
+        reason: settle.reason.clone(),
+        ..Origin::default()
+    };
+    let change = Change {
+        program,
+        standing,
+        plan,
+        origin,
+    };
+    Ok((change, lot))
+}
+
+async fn cancel<'a>(
+    work: &mut Work<'_>,
+    program: &'a Program,
+    standing: Standing,
+    (settle, earning): (&SettlePending, &Earning),
+) -> Result<(Change<'a>, Lot), Error> {
+    let reversal = Reversal {
+        posting_id: earning.posting_id.clone(),
+        asked: Asked::Extent(Extent::Whole),
+        policy: Policy::AllowDebt,
+        reason: settle.reason.clone(),
+    };
+    let mut change = plan_reversal(work, program, standing, reversal).await?;
+    let lot = decide::cancel(&mut change.plan, &earning.lot.lot_id, work.now());
+    change.origin.rule = rule(earning);
+    Ok((change, lot))
+}
+
+/// The rule of the posting that settles an earning: the same for both outcomes, so that the permanent key lets only
+/// one of them happen.
+fn rule(earning: &Earning) -> String {
+    format!("pending/{}", earning.rule)
+}
