@@ -456,7 +456,7 @@ async fn plan_reversal<'a>(
         rule,
         reason,
         reverses: Some(posting_id),
-        decision: Some(decision),
+        decision: Some(decision.to_json()),
         ..Origin::default()
     };
     Ok(Change {

@@ -10,11 +10,11 @@ use common::time::Timestamp;
 use super::facts;
 use super::verify::{Kind, Stop, Where, diverged};
 use crate::State;
-use crate::domain::overrides::held;
+use crate::domain::program::ProgramId;
 use crate::domain::replay::{Ledger, PinFacts};
 use crate::store::histories::{self, HoldRow, LotRow, PinRow, Range, TierRow};
-use crate::store::{members, seals, tier_overrides};
-use crate::tiers::basis;
+use crate::store::seals;
+use crate::tiers::reads;
 
 /// Customers compared in one snapshot.
 const CUSTOMERS_AT_ONCE: i64 = 100;
@@ -191,43 +191,61 @@ fn compare_holds(
     Ok(())
 }
 
-/// Decides a tier anew from what counts for it: lots, which were compared before, or purchases. A stored tier stands
-/// for an instant before `tier_valid_until`: one that time or another version has overtaken is not wrong, readers
-/// notice by the clock.
+/// Decides a tier anew from what counts, all of which was compared before. A stored tier stands for an instant before
+/// `tier_valid_until`, and before another version of the policy took over: one that either has overtaken is not
+/// wrong, readers notice.
 async fn compare_tier(
     state: &State,
     db: &mut Snapshot,
     row: &TierRow,
     posted_at: Option<Timestamp>,
 ) -> Result<(), Stop> {
-    let at = Where {
-        customer_id: row.customer_id.clone(),
-        program_id: row.program_id.clone(),
-        ..Where::default()
-    };
-    // A posting of a replica whose clock is ahead counts.
+    let program_id = ProgramId::parse(&row.program_id).map_err(common::Error::Internal)?;
+    let customer_id = CustomerId::parse(&row.customer_id).map_err(common::Error::Internal)?;
+    let program = state
+        .programs
+        .holding(db, &row.program_id, row.tier_policy)
+        .await?;
+    let later = program.policies.all().iter();
+    let later = later.filter(|version| version.version > row.tier_policy);
+    let replaced_at = later.map(|version| version.effective_at).min();
+    // What a replica whose clock is ahead has written counts.
+    let written = posted_at.into_iter().chain(row.changed_at).max();
     let mut as_of = state
         .platform
         .now()
-        .max(posted_at.unwrap_or(Timestamp::EPOCH));
-    if let Some(until) = row.tier_valid_until.filter(|until| *until <= as_of) {
-        as_of = until - TimeDelta::microseconds(1);
+        .max(written.unwrap_or(Timestamp::EPOCH));
+    let overtaken = row.tier_valid_until.into_iter().chain(replaced_at).min();
+    if let Some(overtaken) = overtaken.filter(|overtaken| *overtaken <= as_of) {
+        as_of = overtaken - TimeDelta::microseconds(1);
     }
-    let customer_id = CustomerId::parse(&row.customer_id).map_err(common::Error::Internal)?;
-    let member = [&customer_id];
-    let standings = members::list_standings(db, &member, &row.program_id, as_of).await?;
-    let Some(standing) = standings.first() else {
+    if written.is_some_and(|written| written > as_of) {
+        // Replaced at the very instant at which it was decided.
+        return Ok(());
+    }
+    let Some(held) = reads::held_at(state, db, &program_id, &customer_id, as_of).await? else {
         return Ok(());
     };
-    let basis = basis::of(state, db, standing, as_of).await?;
-    let given = tier_overrides::find_at(db, &customer_id, &row.program_id, as_of).await?;
-    let held = held(basis.policy(), basis.earned, given.as_ref());
-    let description = if row.tier_points != basis.earned.amount {
-        let (stored, counted) = (row.tier_points, basis.earned.amount);
-        format!("{stored} is stored to count for the tier, {counted} does")
+    let earliest = |until: Option<Timestamp>| until.into_iter().chain(replaced_at).min();
+    let (amount, version) = (held.basis.earned.amount, held.basis.version.version);
+    let description = if row.tier_policy != version {
+        let stored = row.tier_policy;
+        format!("it is stored as decided by version {stored} of the policy, {version} holds")
+    } else if row.tier_points != amount {
+        format!("{} qualifying is stored, {amount} counts", row.tier_points)
     } else if row.tier != held.tier {
         format!("{} is stored, the policy says {}", row.tier, held.tier)
-    } else if row.tier_valid_until != held.valid_until {
+    } else if row
+        .earned_tier
+        .as_ref()
+        .is_some_and(|earned| earned != held.basis.earned_tier())
+    {
+        format!(
+            "{:?} is stored as earned, the policy says {}",
+            row.earned_tier,
+            held.basis.earned_tier()
+        )
+    } else if earliest(row.tier_valid_until) != earliest(held.valid_until) {
         "it is stored to stand until another instant than the policy says".to_owned()
     } else if row.changed_to.as_ref() != Some(&row.tier) {
         format!(
@@ -238,6 +256,11 @@ async fn compare_tier(
         "it is stored to be since another instant than its last change".to_owned()
     } else {
         return Ok(());
+    };
+    let at = Where {
+        customer_id: row.customer_id.clone(),
+        program_id: row.program_id.clone(),
+        ..Where::default()
     };
     Err(diverged(Kind::Tier, at, description))
 }

@@ -23,8 +23,10 @@ pub enum Decision {
         points_per_unit: i64,
         /// The tier that the member had when it happened.
         tier: String,
-        /// What that tier makes of a point, in basis points.
+        /// What that makes of the points, in basis points.
         multiplier: i64,
+        /// By which version of the tier policy.
+        policy_version: i64,
     },
     /// An earning is taken back.
     Reversal {
@@ -123,16 +125,8 @@ impl Decision {
     /// The points that it comes to; `None` if it comes to nothing sensible.
     pub fn points(&self) -> Option<i64> {
         match self {
-            Self::Purchase {
-                total_micros,
-                unit_micros,
-                points_per_unit,
-                multiplier,
-                ..
-            } => {
-                let base = total_micros.checked_div_euclid(*unit_micros)?;
-                let base = i128::from(base) * i128::from(*points_per_unit);
-                let points = base.checked_mul(i128::from(*multiplier))?;
+            Self::Purchase { multiplier, .. } => {
+                let points = i128::from(self.base_points()?) * i128::from(*multiplier);
                 i64::try_from(points / i128::from(ONE_IN_BASIS_POINTS)).ok()
             }
             Self::Reversal {
@@ -149,6 +143,23 @@ impl Decision {
                 ..
             } => asked.of(*spent, *refunded, spent - refunded),
         }
+    }
+}
+
+impl Decision {
+    /// The points of a purchase by the base rule alone, in whole units; `None` if this is no purchase.
+    pub fn base_points(&self) -> Option<i64> {
+        let Self::Purchase {
+            total_micros,
+            unit_micros,
+            points_per_unit,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let units = total_micros.checked_div_euclid(*unit_micros)?;
+        units.checked_mul(*points_per_unit)
     }
 }
 
@@ -177,20 +188,20 @@ mod tests {
             total_micros,
             unit_micros: 2_000_000,
             points_per_unit: 3,
-            tier: "Silver".to_owned(),
-            multiplier: 12_500,
+            tier: "Gold".to_owned(),
+            multiplier: 15_000,
+            policy_version: 2,
         }
     }
 
     #[test]
-    fn a_purchase_is_rounded_down_to_whole_units() {
+    fn a_purchase_is_rounded_down_to_whole_units_and_again_when_multiplied() {
+        assert_eq!(purchase(5_999_999).base_points(), Some(6));
+        assert_eq!(purchase(3_000_000).points(), Some(4));
         assert_eq!(
-            purchase(5_999_999).points(),
-            Some(7),
-            "6 points, a quarter more, rounded down"
+            purchase(i64::MAX).base_points(),
+            Some(i64::MAX / 2_000_000 * 3)
         );
-        assert_eq!(purchase(1_999_999).points(), Some(0));
-        assert!(purchase(i64::MAX).points().is_some());
     }
 
     #[test]
@@ -218,7 +229,7 @@ mod tests {
             spent: 10,
             refunded: 1,
         };
-        let stored = r#"{"by":"purchase","currency":"USD","total_micros":1,"unit_micros":2000000,"points_per_unit":3,"tier":"Silver","multiplier":12500}"#;
+        let stored = r#"{"by":"purchase","currency":"USD","total_micros":1,"unit_micros":2000000,"points_per_unit":3,"tier":"Gold","multiplier":15000,"policy_version":2}"#;
         assert_eq!(purchase(1).to_json(), stored);
         for decision in [refund, purchase(1)] {
             assert_eq!(Decision::from_json(&decision.to_json()), Some(decision));

@@ -58,12 +58,12 @@ pub struct Program {
     pub earning_rule: EarningRule,
     /// Days for which points can be spent; 0 means for ever.
     pub validity_days: i64,
-    /// Its tier policies.
-    pub policies: PolicyVersions,
     /// How many days before points expire their member is told, the nearest first; none: never.
     pub expiry_notice_days: Vec<i64>,
     /// Adjustments of more points than this need a second person; 0: none do.
     pub adjustment_approval_limit: i64,
+    /// Its tier policies.
+    pub policies: PolicyVersions,
     /// When it was created.
     pub created_at: Timestamp,
 }

@@ -216,9 +216,9 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
         points_currency,
         earning_rule,
         validity_days: raw.validity_days.into(),
-        policies: PolicyVersions::new(vec![first]).map_err(Error::Internal)?,
         expiry_notice_days,
         adjustment_approval_limit: raw.adjustment_approval_limit,
+        policies: PolicyVersions::new(vec![first]).map_err(Error::Internal)?,
         created_at: now,
     })
 }

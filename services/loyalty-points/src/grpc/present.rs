@@ -34,13 +34,13 @@ pub fn program(program: &Program, now: Timestamp) -> pb::Program {
             points_per_unit: program.earning_rule.points_per_unit,
         }),
         validity_days: small(program.validity_days),
-        tier_policy: Some(policies::present(program.policy_at(now))),
         expiry_notice_days: program
             .expiry_notice_days
             .iter()
             .map(|days| small(*days))
             .collect(),
         adjustment_approval_limit: program.adjustment_approval_limit,
+        tier_policy: Some(policies::present(program.policy_at(now))),
         created_at: Some(program.created_at.into()),
     }
 }

@@ -39,6 +39,7 @@ fn basis(basis: Basis) -> Option<Told> {
 }
 
 fn recorded(decision: Decision, points: i64) -> Told {
+    let base_points = decision.base_points().unwrap_or_default();
     match decision {
         Decision::Purchase {
             currency,
@@ -47,6 +48,7 @@ fn recorded(decision: Decision, points: i64) -> Told {
             points_per_unit,
             tier,
             multiplier,
+            policy_version,
         } => {
             let money = |micros| {
                 Some(Money {
@@ -62,10 +64,12 @@ fn recorded(decision: Decision, points: i64) -> Told {
                 }),
                 whole_units: total_micros.div_euclid(unit_micros),
                 dropped: money(total_micros.rem_euclid(unit_micros)),
-                points,
-                points_max: POINTS_PER_POSTING_MAX,
+                base_points,
                 tier,
                 multiplier_basis_points: i32::try_from(multiplier).unwrap_or(i32::MAX),
+                tier_policy_version: policy_version,
+                points,
+                points_max: POINTS_PER_POSTING_MAX,
             })
         }
         Decision::Reversal {

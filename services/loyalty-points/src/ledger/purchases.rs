@@ -88,8 +88,8 @@ pub async fn recorded(
         if base == Earning::OtherCurrency || standing.member.is_closed() {
             continue;
         }
-        let (earning, factor) = counted(state, work, &standing, &program, (purchase, base)).await?;
-        let points = match earning {
+        let counted = counted(state, work, &standing, &program, (purchase, base)).await?;
+        let points = match counted.earning {
             Earning::Points(points) => points,
             Earning::Nothing | Earning::OtherCurrency => {
                 recount(state, work, &mut lock, standing, Cause::Usual).await?;
@@ -112,7 +112,7 @@ pub async fn recorded(
                 source_ref: purchase.transaction_id.clone(),
             }),
             rule: BASE_RULE.to_owned(),
-            decision: Some(decision(&program.earning_rule, &purchase.total, factor)),
+            decision: Some(decision(&program.earning_rule, &purchase.total, counted).to_json()),
             ..Origin::default()
         };
         let change = Change {
@@ -132,6 +132,14 @@ pub async fn recorded(
     Ok(())
 }
 
+/// What a purchase earns, and in which tier.
+struct Counted {
+    earning: Earning,
+    tier: String,
+    multiplier: i64,
+    policy_version: i64,
+}
+
 /// Notes a purchase, if anything was paid, with what it earns in the tier that the member had when it happened. One
 /// that was noted before stays as it is.
 async fn counted(
@@ -140,14 +148,19 @@ async fn counted(
     standing: &Standing,
     program: &Program,
     (purchase, base): (&Purchase, Earning),
-) -> Result<(Earning, Factor), Error> {
+) -> Result<Counted, Error> {
     let base_points = match base {
         Earning::Points(points) => points.get(),
         Earning::Nothing | Earning::OtherCurrency => 0,
         Earning::TooMuch => return Err(Error::PointsLimit),
     };
     if purchase.total.micros <= 0 {
-        return Ok((Earning::Nothing, Factor::default()));
+        return Ok(Counted {
+            earning: Earning::Nothing,
+            tier: standing.tier.clone(),
+            multiplier: ONE_IN_BASIS_POINTS,
+            policy_version: standing.policy_version,
+        });
     }
     let (customer_id, occurred_at) = (&standing.member.customer_id, purchase.occurred_at);
     let program_id = &program.program_id;
@@ -176,14 +189,12 @@ async fn counted(
         multiplier,
         policy_version: version.version,
     });
-    Ok((multiplied(base, multiplier), Factor { tier, multiplier }))
-}
-
-/// What a tier makes of a point.
-#[derive(Debug, Default)]
-struct Factor {
-    tier: String,
-    multiplier: i64,
+    Ok(Counted {
+        earning: multiplied(base, multiplier),
+        tier,
+        multiplier,
+        policy_version: version.version,
+    })
 }
 
 /// Decides the tier anew where it may go by purchases and nothing was posted.
@@ -274,14 +285,15 @@ pub(super) async fn returned(
 }
 
 /// What the points of a purchase are decided on.
-fn decision(rule: &EarningRule, total: &Money, factor: Factor) -> Decision {
+fn decision(rule: &EarningRule, total: &Money, counted: Counted) -> Decision {
     Decision::Purchase {
         currency: rule.unit.currency.to_string(),
         total_micros: total.micros,
         unit_micros: rule.unit.micros,
         points_per_unit: rule.points_per_unit,
-        tier: factor.tier,
-        multiplier: factor.multiplier,
+        tier: counted.tier,
+        multiplier: counted.multiplier,
+        policy_version: counted.policy_version,
     }
 }
 

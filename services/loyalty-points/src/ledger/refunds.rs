@@ -73,7 +73,7 @@ pub(super) async fn plan<'a>(
     let origin = Origin {
         reason: request.reason,
         reverses: Some(posting_id),
-        decision: Some(decision),
+        decision: Some(decision.to_json()),
         ..Origin::default()
     };
     let change = Change {

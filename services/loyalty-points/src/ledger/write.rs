@@ -5,7 +5,6 @@ use common::time::Timestamp;
 
 use super::Change;
 use crate::State;
-use crate::domain::decision;
 use crate::domain::lots::{Allocation, Lot};
 use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
 use crate::error::Error;
@@ -40,8 +39,8 @@ pub struct Origin {
     pub reverses: Option<String>,
     /// The other member of a transfer.
     pub counterparty: Option<CustomerId>,
-    /// What it is decided on, where its lines do not tell.
-    pub decision: Option<decision::Decision>,
+    /// What it is decided on, where its lines do not tell: the JSON of a `Decision`.
+    pub decision: Option<String>,
     /// Who adjusts.
     pub actor: Option<String>,
     /// Who else approves of it.
@@ -195,7 +194,7 @@ impl Ledger<'_> {
             counterparty: origin.counterparty,
             occurred_at: posting.occurred_at,
             posted_at,
-            decision: origin.decision.as_ref().map(decision::Decision::to_json),
+            decision: origin.decision,
             actor: origin.actor,
             approver: origin.approver,
         };

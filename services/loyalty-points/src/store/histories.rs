@@ -209,6 +209,10 @@ pub struct TierRow {
     pub tier_since: Timestamp,
     /// Until when that stands.
     pub tier_valid_until: Option<Timestamp>,
+    /// The version of the policy that decided it.
+    pub tier_policy: i64,
+    /// The tier earned.
+    pub earned_tier: Option<String>,
     /// The tier of the last change.
     pub changed_to: Option<String>,
     /// When it last became another.
@@ -222,6 +226,7 @@ pub async fn list_tiers(
 ) -> Result<Vec<TierRow>, common::Error> {
     const SELECT: &str = "
         SELECT m.customer_id, m.program_id, m.tier, m.tier_points, m.tier_since, m.tier_valid_until,
+               m.tier_policy, m.earned_tier,
                (
                    SELECT c.to_tier
                    FROM tier_changes c

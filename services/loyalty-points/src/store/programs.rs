@@ -8,8 +8,7 @@ use common::time::Timestamp;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::PolicyVersions;
 use crate::domain::tiers::{Period, WINDOW_DAYS_DEFAULT};
-use crate::store::notices;
-use crate::store::policies;
+use crate::store::{notices, policies};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 

@@ -238,7 +238,8 @@ pub struct HeldAt {
     pub tier: String,
     /// What it follows from.
     pub basis: Basis,
-    valid_until: Option<Timestamp>,
+    /// Until when it stands.
+    pub valid_until: Option<Timestamp>,
     given: Option<Given>,
 }
 

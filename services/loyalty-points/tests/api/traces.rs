@@ -70,6 +70,10 @@ async fn a_purchase_is_explained_down_to_what_was_dropped(
         dropped: dollars(330_000),
         points: 29,
         points_max: 1_000_000_000_000,
+        base_points: 29,
+        tier: "Bronze".to_owned(),
+        multiplier_basis_points: 10_000,
+        tier_policy_version: 1,
     };
     assert_eq!(traced.basis, Some(Basis::Purchase(expected)));
     assert_eq!(steps(&traced), [(Kind::Made, 29, 29)]);
@@ -280,4 +284,74 @@ async fn what_is_not_there_is_not_explained(
     tamper(&shop, "postings", "UPDATE postings SET decision = NULL").await;
     let traced = latest(&mut shop).await;
     assert_eq!((traced.basis.clone(), steps(&traced).len()), (None, 1));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_tier_made_of_a_purchase_is_told(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    let get = pb::GetProgramRequest::default();
+    let got = shop.client.get_program(get).await.unwrap().into_inner();
+    let mut program = got.program.unwrap();
+    program.program_id = "double".to_owned();
+    for tier in &mut program.tier_policy.as_mut().unwrap().tiers {
+        tier.multiplier_basis_points = 15_000;
+    }
+    let create = pb::CreateProgramRequest {
+        program: Some(program),
+        ..Default::default()
+    };
+    shop.client.create_program(create).await.unwrap();
+    let enroll = pb::EnrollMemberRequest {
+        program_id: "double".to_owned(),
+        customer_id: "c1".to_owned(),
+        ..Default::default()
+    };
+    shop.client.enroll_member(enroll).await.unwrap();
+    let purchase = Purchase {
+        id: "t1",
+        at: NOW,
+        currency: "USD",
+        micros: 29_330_000,
+    };
+    shop.bought("c1", purchase).await;
+    shop.caught_up().await;
+    let list = pb::ListTransactionsRequest {
+        program_id: "double".to_owned(),
+        customer_id: "c1".to_owned(),
+        ..Default::default()
+    };
+    let listed = shop
+        .client
+        .list_transactions(list)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut client = AuditServiceClient::new(shop.server.channel());
+    let request = pb::GetDecisionTraceRequest {
+        program_id: "double".to_owned(),
+        customer_id: "c1".to_owned(),
+        transaction_id: listed.transactions[0].transaction_id.clone(),
+    };
+    let traced = client
+        .get_decision_trace(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(Basis::Purchase(basis)) = traced.basis else {
+        panic!("no purchase: {traced:?}");
+    };
+    assert_eq!((basis.base_points, basis.points), (29, 43));
+    assert_eq!(
+        (
+            basis.tier.as_str(),
+            basis.multiplier_basis_points,
+            basis.tier_policy_version
+        ),
+        ("Bronze", 15_000, 1)
+    );
+    seal(&shop).await;
+    success(&shop).await;
 }
