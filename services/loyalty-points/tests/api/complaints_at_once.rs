@@ -4,6 +4,8 @@ use api::feed::v1::ReadChangesRequest;
 use api::feed::v1::change_feed_service_client::ChangeFeedServiceClient;
 use api::loyalty::v1 as pb;
 use common::mutation::REPLAYED;
+use pb::batch_post_item::Item;
+use pb::batch_post_result::Outcome;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use prost::{Message, Name};
 use rstest::rstest;
@@ -188,8 +190,8 @@ async fn a_balance_and_what_is_held_are_of_one_moment_and_never_of_a_past_one(
     );
 }
 
-/// Complaint 12 (tigerbeetle#3382): of what belongs together, a part is applied. A transfer is two postings and a
-/// final capture too: both are there, or neither.
+/// Complaint 12 (tigerbeetle#3382): of what belongs together, a part is applied. A transfer is two postings, a
+/// final capture too, and a linked batch any number: all are there, or none.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_together_happens_whole_or_not_at_all(
@@ -200,6 +202,30 @@ async fn what_belongs_together_happens_whole_or_not_at_all(
     shop.caught_up().await;
     let to_nobody = shop.client.transfer_points(give(0, 30)).await;
     assert_refused(to_nobody, Code::FailedPrecondition, "MEMBER_CLOSED");
+    assert_eq!(shop.balance("c1").await, (POINTS, 0, 0));
+
+    let item = |points| pb::BatchPostItem {
+        item: Some(Item::Redeem(redeem("c1", points))),
+    };
+    let linked = pb::BatchPostRequest {
+        mode: pb::BatchMode::Linked.into(),
+        items: vec![item(30), item(POINTS), item(30)],
+        ..Default::default()
+    };
+    let told = shop.client.batch_post(linked).await.unwrap().into_inner();
+    let reasons = told.results.into_iter().map(|result| match result.outcome {
+        Some(Outcome::Refusal(refusal)) => refusal.reason,
+        other => panic!("{other:?}"),
+    });
+    let expected = [
+        "LINKED_ITEM_FAILED",
+        "INSUFFICIENT_POINTS",
+        "LINKED_ITEM_FAILED",
+    ];
+    assert_eq!(
+        (told.posted, reasons.collect::<Vec<_>>()),
+        (0, expected.map(str::to_owned).to_vec())
+    );
     assert_eq!(shop.balance("c1").await, (POINTS, 0, 0));
 
     let held = shop.client.authorize_hold(hold(60)).await.unwrap();
