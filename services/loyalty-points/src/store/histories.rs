@@ -43,7 +43,8 @@ pub async fn list_postings(
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
-               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision
+               rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision,
+               actor, approver
         FROM postings
         WHERE (customer_id, revision) > ($1, $2) AND customer_id <= $3
         ORDER BY customer_id, revision
