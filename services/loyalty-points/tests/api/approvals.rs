@@ -27,7 +27,9 @@ fn program(limit: i64) -> pb::Program {
                 name: "Only".to_owned(),
                 rank: 1,
                 threshold: 0,
+                ..Default::default()
             }],
+            ..Default::default()
         }),
         adjustment_approval_limit: limit,
         ..Default::default()
