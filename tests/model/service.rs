@@ -158,9 +158,11 @@ impl Service {
                     name: "Member".to_owned(),
                     rank: 1,
                     threshold: 0,
+                    ..Default::default()
                 }],
+                ..Default::default()
             }),
-            created_at: None,
+            ..Default::default()
         };
         let request = pb::CreateProgramRequest {
             request_id: CLUB.to_owned(),

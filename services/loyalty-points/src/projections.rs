@@ -27,7 +27,7 @@ impl Projections {
 
 impl Projection for Projections {
     async fn apply(&self, tx: &mut Tx, event: &Event) -> Result<(), ApplyError> {
-        self.apply_all(tx, std::slice::from_ref(event)).await
+        Box::pin(self.apply_all(tx, std::slice::from_ref(event))).await
     }
 
     /// Posts as the ledger's writer does: all that the events need is locked and read in one go, and what they
@@ -49,7 +49,7 @@ impl Projection for Projections {
         }
         work.read(&needs).await?;
         for event in events {
-            event.traced(self.apply_one(&mut work, event)).await?;
+            Box::pin(event.traced(self.apply_one(&mut work, event))).await?;
         }
         Ok(work.flush().await?)
     }

@@ -156,6 +156,7 @@ impl Member {
             activates_at: Some(stamp(lot.activates_at)),
             expires_at: lot.expires_at.map(stamp),
             held: lot.held,
+            cancelled_at: None,
         }
     }
 }

@@ -39,6 +39,7 @@ impl Step<'_> {
 /// The points to return now, of `total` of which `before` were returned and `left` still can be.
 fn due(extent: Option<&Extent>, total: i64, before: i64, left: i64) -> Result<i64, Refusal> {
     match extent {
+        Some(Extent::Lines(_)) => unreachable!("nobody asks for lines"),
         None => Ok(left),
         Some(Extent::Points(points)) if *points > left => {
             let refusal = Refusal::new(Code::FailedPrecondition, "REVERSAL_EXCEEDED");
