@@ -1,10 +1,12 @@
 //! Loyalty: programs, their members, the points ledger and the tiers.
 //!
 //! # Life of a request
-//! `grpc` parses a request into domain types and opens a mutation; a use case (`ledger`, `members`,
-//! `programs`, `tiers`) locks the customer's row, reads what the decision needs, asks `domain` for it,
-//! writes through `store` and emits its events, all in one transaction. Purchases and their voids
-//! arrive as events of the customer service in `projections` and take the same path.
+//! `grpc` parses a request into domain types. A posting joins a line of the `writer`, which commits together what
+//! is asked for at the same time: it locks the customers' rows and reads what the decisions need in one go (`work`),
+//! lets each use case of `ledger` ask `domain` for its decision, writes sets through `store` with their events, and
+//! gives each caller an answer of its own. Purchases and their voids arrive as events of the customer service in
+//! `projections` and take the same path, a batch of events at once. What is no posting (`members`, `programs`,
+//! `tiers`) is a mutation with a transaction of its own.
 //!
 //! # The ledger
 //! An earning makes a *lot*; spending takes from the lot that expires first. Every change is a *posting*

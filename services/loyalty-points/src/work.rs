@@ -5,7 +5,8 @@
 //! each table. Tables that are not kept here are used through [`Work::tx`] as ever.
 //!
 //! Invariant: reads through here see what was noted before, written or not. Whoever reads kept tables past this
-//! (postings, entries, lots, purchases, members) flushes first, and whoever writes them past this has the customer forgotten.
+//! (postings, entries, lots, purchases, members) flushes first, and whoever writes them past this has the customer
+//! forgotten.
 
 mod flush;
 mod undo;
@@ -28,7 +29,6 @@ use undo::Change;
 /// The work of one transaction.
 pub struct Work<'t> {
     tx: &'t mut Tx,
-    now: Timestamp,
     customers: BTreeMap<CustomerId, Kept>,
     sources: HashMap<SourceKey, Option<String>>,
     postings: Vec<PostingRow>,
@@ -105,10 +105,8 @@ impl<'t> Work<'t> {
 
     /// Nothing is read yet.
     pub fn with(tx: &'t mut Tx, care: Care) -> Self {
-        let now = tx.now();
         Self {
             tx,
-            now,
             customers: BTreeMap::new(),
             sources: HashMap::new(),
             postings: Vec::new(),
@@ -120,10 +118,10 @@ impl<'t> Work<'t> {
         }
     }
 
-    /// The present instant: not before the customers were locked, so that what others posted while this waited
-    /// lies in the past.
+    /// The present instant, which stands still once customers are locked: what others posted while this waited
+    /// for them lies in the past.
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.tx.now()
     }
 
     /// The transaction: for tables that are not kept here, and for events.
@@ -154,7 +152,6 @@ impl<'t> Work<'t> {
                 kept.stored_revision = lock.revision;
                 kept.lock = Some(lock);
             }
-            self.now = self.tx.now();
             self.read_standings(&wanted).await?;
             self.read_lots(&wanted).await?;
         }
@@ -177,7 +174,6 @@ impl<'t> Work<'t> {
     pub async fn lock(&mut self, customer_id: &CustomerId) -> Result<Option<Lock>, common::Error> {
         if !self.customers.contains_key(customer_id) {
             let locked = members::lock(self.tx, &[customer_id]).await?.pop();
-            self.now = self.tx.now();
             let kept = Kept {
                 stored_revision: locked.as_ref().map_or(0, |lock| lock.revision),
                 lock: locked,
@@ -343,7 +339,7 @@ impl<'t> Work<'t> {
     }
 
     async fn read_standings(&mut self, customer_ids: &[&CustomerId]) -> Result<(), common::Error> {
-        let read = members::list_standings(self.tx, customer_ids, "", self.now).await?;
+        let read = members::list_standings(self.tx, customer_ids, "", self.tx.now()).await?;
         for id in customer_ids {
             self.kept(id).standings = Some(Vec::new());
         }

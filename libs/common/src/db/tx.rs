@@ -50,6 +50,7 @@ enum Inner {
 pub struct Tx {
     inner: Inner,
     world: World,
+    instant: Option<Timestamp>,
     events: Vec<Pending>,
     afterwards: Vec<BoxFuture<'static, ()>>,
 }
@@ -64,14 +65,23 @@ impl Tx {
         Ok(Self {
             inner,
             world,
+            instant: None,
             events: Vec::new(),
             afterwards: Vec::new(),
         })
     }
 
-    /// The present instant.
+    /// The present instant, or the one that the transaction stands still at.
     pub fn now(&self) -> Timestamp {
-        self.world.clock.now()
+        self.instant.unwrap_or_else(|| self.world.clock.now())
+    }
+
+    /// Makes this the instant of all that follows in the transaction, so that a decision and what is written of
+    /// it agree however long they take.
+    ///
+    /// Call it after locking what is decided on: whatever others did while this waited lies in the past then.
+    pub fn stand_still(&mut self) {
+        self.instant = Some(self.world.clock.now());
     }
 
     /// Adds an event to the change feed, visible when the transaction commits.

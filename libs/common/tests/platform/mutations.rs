@@ -209,3 +209,20 @@ async fn a_passing_fault_is_not_remembered(
     assert!(!replayed(&answer));
     assert_eq!(counted(&writer.platform).await, 1);
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn time_stands_still_in_a_transaction_once_it_says_so(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
+    let writer = writer(backend).await;
+    let mut tx = writer.platform.tx().await.unwrap();
+    let began = tx.now();
+    writer.clock.advance(TimeDelta::seconds(1));
+    assert_eq!(tx.now(), began + TimeDelta::seconds(1));
+    tx.stand_still();
+    writer.clock.advance(TimeDelta::seconds(1));
+    assert_eq!(tx.now(), began + TimeDelta::seconds(1));
+    // Others go on.
+    assert_eq!(writer.platform.now(), began + TimeDelta::seconds(2));
+}

@@ -116,7 +116,7 @@ impl Lock {
 }
 
 /// Locks those of some customers who are known, in the order of their ids. Whatever is read of them afterwards
-/// in this transaction stays true until it ends.
+/// in this transaction stays true until it ends, and the time stands still.
 pub async fn lock(tx: &mut Tx, customer_ids: &[&CustomerId]) -> Result<Vec<Lock>, common::Error> {
     const SELECT: Sql = Sql {
         postgres: "
@@ -139,6 +139,7 @@ pub async fn lock(tx: &mut Tx, customer_ids: &[&CustomerId]) -> Result<Vec<Lock>
     .bind(ids(customer_ids))
     .fetch_all(conn)
     .await)?;
+    tx.stand_still();
     let lock = |(customer_id, revision, deleted)| Lock {
         customer_id,
         revision,
