@@ -78,14 +78,18 @@ impl Service for Loyalty {
     }
 
     fn build(
-        _: &Self::Config,
+        config: &Self::Config,
         platform: &Platform,
         assembly: &mut Assembly,
     ) -> Result<(), common::Error> {
+        let cached = Options {
+            l1_capacity: config.tiers_in_memory_max,
+            ..Options::default()
+        };
         let state = State {
             platform: platform.clone(),
             programs: Programs::default(),
-            tiers: VersionedCache::new(&platform.cache, "tier", Options::default()),
+            tiers: VersionedCache::new(&platform.cache, "tier", cached),
         };
         assembly.grpc(LoyaltyServiceServer::new(grpc::Grpc::new(state.clone())));
         assembly.grpc(AuditServiceServer::new(grpc::audit::Audit::new(
