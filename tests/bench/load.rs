@@ -4,19 +4,24 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tonic::Status;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
-/// Long enough for a stable median, short enough for many interleaved rounds.
-const LENGTH: Duration = Duration::from_secs(2);
-
-/// How many callers.
+/// How many callers, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     pub connections: usize,
     pub in_flight: usize,
+    pub length: Duration,
 }
 
-/// One round.
+/// A call: whose, and the caller's how many-th.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    pub caller: usize,
+    pub number: usize,
+}
+
+/// One slice of time.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
     pub per_second: f64,
@@ -26,7 +31,11 @@ pub struct Measured {
 
 impl Load {
     /// Calls as fast as answers come; a call that fails ends the benchmark.
-    pub async fn measure<T, F>(self, url: &str, call: fn(Channel, usize) -> F) -> Measured
+    pub async fn measure<T, F>(
+        self,
+        url: &str,
+        call: impl Fn(Channel, Turn) -> F + Clone + Send + 'static,
+    ) -> Measured
     where
         F: Future<Output = Result<T, Status>> + Send + 'static,
         T: Send + 'static,
@@ -34,19 +43,19 @@ impl Load {
         let began = Instant::now();
         let mut callers = JoinSet::new();
         for connection in 0..self.connections {
-            let channel = super::connect(url);
-            for caller in 0..self.in_flight {
-                let channel = channel.clone();
-                let first = connection * self.in_flight + caller;
+            let channel = connect(url);
+            for place in 0..self.in_flight {
+                let (channel, call) = (channel.clone(), call.clone());
+                let caller = connection * self.in_flight + place;
                 callers.spawn(async move {
                     let mut took = Vec::new();
                     for number in 0.. {
                         let call_began = Instant::now();
-                        call(channel.clone(), first + number * 31)
+                        call(channel.clone(), Turn { caller, number })
                             .await
                             .expect("every call goes well");
                         took.push(call_began.elapsed());
-                        if began.elapsed() >= LENGTH {
+                        if began.elapsed() >= self.length {
                             break;
                         }
                     }
@@ -54,20 +63,48 @@ impl Load {
                 });
             }
         }
-        let mut took: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
-        let seconds = began.elapsed().as_secs_f64();
+        let took = callers.join_all().await.into_iter().flatten().collect();
+        Measured::of(took, began.elapsed())
+    }
+}
+
+impl Measured {
+    /// Calls that took so long each, all of them so long.
+    pub fn of(mut took: Vec<Duration>, all: Duration) -> Self {
         took.sort_unstable();
         let per_mille = |place: usize| took[(took.len() - 1) * place / 1000].as_secs_f64() * 1e6;
-        Measured {
-            per_second: took.len() as f64 / seconds,
+        Self {
+            per_second: took.len() as f64 / all.as_secs_f64(),
             p50_us: per_mille(500),
             p99_us: per_mille(990),
         }
     }
+
+    /// The middle of several slices, each number by itself.
+    pub fn median(slices: &[Self]) -> Self {
+        let middle = |number: fn(&Self) -> f64| {
+            let mut numbers: Vec<_> = slices.iter().map(number).collect();
+            numbers.sort_by(f64::total_cmp);
+            numbers[numbers.len() / 2]
+        };
+        Self {
+            per_second: middle(|slice| slice.per_second),
+            p50_us: middle(|slice| slice.p50_us),
+            p99_us: middle(|slice| slice.p99_us),
+        }
+    }
 }
 
-/// The round in the middle by throughput.
-pub fn median(mut rounds: Vec<Measured>) -> Measured {
-    rounds.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-    rounds[rounds.len() / 2]
+/// A number from the environment, else the usual one.
+pub fn setting(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is a whole number, not {text:?}"))
+    })
+}
+
+/// A channel of one connection.
+fn connect(url: &str) -> Channel {
+    let endpoint = Endpoint::from_shared(url.to_owned()).expect("a server's URL");
+    endpoint.tcp_nodelay(true).connect_lazy()
 }

@@ -23,7 +23,7 @@ pub enum Database {
     Sqlite(tempfile::TempDir),
     /// A clone of a template.
     Postgres(PostgresDatabase),
-    /// A database on a cluster that a fault test owns, by its URL.
+    /// A database on a cluster that the caller owns, by its URL.
     OnCluster(String),
 }
 
@@ -31,6 +31,19 @@ impl Database {
     /// Gives the first database of a fault test's own cluster a service's schema.
     pub async fn on_cluster(cluster: &Cluster, migrations: fn() -> Migrations) -> Self {
         let url = cluster.url("postgres");
+        migrate(&url, migrations()).await;
+        Self::OnCluster(url)
+    }
+
+    /// Makes one more database, with a service's schema, on a cluster that the caller owns.
+    pub async fn create_on(cluster: &Cluster, name: &str, migrations: fn() -> Migrations) -> Self {
+        let url = cluster.url("postgres");
+        let mut admin = PgConnection::connect(&url)
+            .await
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
+        execute(&mut admin, format!("CREATE DATABASE {name}")).await;
+        admin.close().await.ok();
+        let url = cluster.url(name);
         migrate(&url, migrations()).await;
         Self::OnCluster(url)
     }

@@ -16,15 +16,24 @@ pub(crate) const VARIABLE: &str = "TESTKIT_POSTGRES";
 
 const OLDEST_SUPPORTED: u32 = 15;
 
-/// Durability ends where the machine stops: tests kill processes, not the machine.
 const SETTINGS: &str = "
 listen_addresses = ''
 max_connections = 800
+log_min_messages = warning
+log_min_error_statement = panic
+";
+/// Durability ends where the machine stops: tests kill processes, not the machine.
+const HASTY: &str = "
 shared_buffers = 64MB
 fsync = off
 full_page_writes = off
-log_min_messages = warning
-log_min_error_statement = panic
+";
+/// As in production, for benchmarks: an acknowledged commit survives the loss of power.
+const DURABLE: &str = "
+shared_buffers = 1GB
+fsync = on
+full_page_writes = on
+synchronous_commit = on
 ";
 
 /// A PostgreSQL server of our own. It ends, and its data go, when this value is dropped or the
@@ -39,6 +48,16 @@ impl Cluster {
     /// Starts a new, empty cluster; panics saying what to install when there is no PostgreSQL.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(HASTY)
+    }
+
+    /// Starts a new, empty cluster that keeps its promises also when the power fails, as production does.
+    #[must_use]
+    pub fn start_durable() -> Self {
+        Self::start_with(DURABLE)
+    }
+
+    fn start_with(settings: &str) -> Self {
         let bin = programs();
         let folder = scratch::folder("pg");
         let data = folder.join("data");
@@ -53,7 +72,7 @@ impl Cluster {
             folder,
             _supervisor: supervisor,
         };
-        cluster.initialise();
+        cluster.initialise(settings);
         cluster.launch();
         cluster
     }
@@ -62,6 +81,18 @@ impl Cluster {
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         url_of(&self.base_url(), database)
+    }
+
+    /// The folder of the socket that it listens on.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A client program of the same installation, like `pgbench`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
     }
 
     /// Kills the server as a crash would: no farewell, no last write.
@@ -84,7 +115,7 @@ impl Cluster {
         format!("postgres://app@localhost?host={}", self.folder.display())
     }
 
-    fn initialise(&self) {
+    fn initialise(&self, chosen: &str) {
         let data = self.folder.join("data");
         if is_root() {
             scratch::run(
@@ -107,10 +138,10 @@ impl Cluster {
             .expect("initdb wrote it");
         writeln!(
             settings,
-            "{SETTINGS}unix_socket_directories = '{}'",
+            "{SETTINGS}{chosen}unix_socket_directories = '{}'",
             self.folder.display()
         )
-        .expect("the disk has room for four lines");
+        .expect("the disk has room for a few lines");
     }
 
     /// Starts the server and waits until it accepts connections. The backends of a server that was

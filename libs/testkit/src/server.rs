@@ -114,8 +114,17 @@ impl<S: Service> TestServer<S> {
 
     /// Starts the service on a cluster that the test will kill.
     pub async fn start_on(cluster: &Cluster, upstreams: &[&dyn Upstream], setup: Setup<S>) -> Self {
-        let database = Arc::new(Database::on_cluster(cluster, S::migrations).await);
-        Self::on(database, peers(upstreams), setup).await
+        let database = Database::on_cluster(cluster, S::migrations).await;
+        Self::start_in(database, upstreams, setup).await
+    }
+
+    /// Starts the service on a database that the test has made.
+    pub async fn start_in(
+        database: Database,
+        upstreams: &[&dyn Upstream],
+        setup: Setup<S>,
+    ) -> Self {
+        Self::on(Arc::new(database), peers(upstreams), setup).await
     }
 
     async fn on(database: Arc<Database>, peers: PeersConfig, setup: Setup<S>) -> Self {

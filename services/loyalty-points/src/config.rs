@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::Error;
+use common::cache::Options;
 use common::config::{Secret, defaults, duration};
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
@@ -25,6 +26,10 @@ pub struct Config {
         value_parser = clap::value_parser!(u16).range(1..=4096)
     )]
     pub posting_batch_max: u16,
+    /// Tiers kept in the memory of this process, some 0.5 KiB each; 0 keeps none and asks Redis, or without it
+    /// the database, each time.
+    #[arg(long, env = "ASTERISM_TIERS_IN_MEMORY_MAX", default_value_t = Options::default().l1_capacity)]
+    pub tiers_in_memory_max: u64,
     /// Holds that timed out and points that expired are posted, and notices of expiry told, this often; 0s leaves
     /// that to the members' next calls and to the RPC `SweepExpiry`.
     #[arg(

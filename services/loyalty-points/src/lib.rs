@@ -112,11 +112,15 @@ impl Service for Loyalty {
         if signing_key.is_none() {
             tracing::info!("heads of the points ledger are not signed: no key is configured");
         }
+        let cached = Options {
+            l1_capacity: config.tiers_in_memory_max,
+            ..Options::default()
+        };
         let state = State {
             platform: platform.clone(),
             signing_key,
             programs: Programs::default(),
-            tiers: VersionedCache::new(&platform.cache, "tier", Options::default()),
+            tiers: VersionedCache::new(&platform.cache, "tier", cached),
             writer: Writer::new(platform.db.dialect(), config.posting_batch_max.into()),
         };
         assembly.grpc(LoyaltyServiceServer::new(grpc::Grpc::new(state.clone())));

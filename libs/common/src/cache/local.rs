@@ -27,7 +27,8 @@ struct Entry<V> {
 
 pub(super) struct Local<V> {
     name: &'static str,
-    entries: Cache<Arc<str>, Entry<V>>,
+    /// `None` where nothing is to be kept in this process.
+    entries: Option<Cache<Arc<str>, Entry<V>>>,
     /// Counters of changes; keys that share one cost each other a fetch, never a wrong answer.
     /// The lock makes "compare and insert" one step and "count and remove" another: comparing
     /// before and after the insert instead would show an overtaken entry for a moment.
@@ -37,10 +38,12 @@ pub(super) struct Local<V> {
 
 impl<V: Value> Local<V> {
     pub fn new(name: &'static str, options: Options, tracking: &Arc<Tracking>) -> Self {
-        let entries = Cache::builder()
-            .max_capacity(options.l1_capacity)
-            .time_to_live(options.l1_ttl)
-            .build();
+        let entries = (options.l1_capacity > 0).then(|| {
+            Cache::builder()
+                .max_capacity(options.l1_capacity)
+                .time_to_live(options.l1_ttl)
+                .build()
+        });
         Self {
             name,
             entries,
@@ -51,7 +54,7 @@ impl<V: Value> Local<V> {
 
     pub fn find(&self, key: &Key) -> Option<Versioned<V>> {
         let stamp = self.tracking.stamp()?;
-        let entry = self.entries.get(key.text())?;
+        let entry = self.entries.as_ref()?.get(key.text())?;
         (entry.stamp == stamp).then_some(entry.found)
     }
 
@@ -74,15 +77,14 @@ impl<V: Value> Local<V> {
 
     /// Keeps a fetched value, unless the key changed since the guard was taken.
     pub fn fill(&self, key: &Key, guard: Option<Guard>, found: &Versioned<V>) {
-        let Some(guard) = guard else {
+        let (Some(entries), Some(guard)) = (&self.entries, guard) else {
             return;
         };
         let generation = self.generation(guard.bucket);
         if !self.unchanged(guard, *generation) {
             return;
         }
-        let held = self
-            .entries
+        let held = entries
             .get(key.text())
             .filter(|held| held.stamp == guard.stamp);
         if held.is_none_or(|held| held.found.version <= found.version) {
@@ -90,7 +92,7 @@ impl<V: Value> Local<V> {
                 stamp: guard.stamp,
                 found: found.clone(),
             };
-            self.entries.insert(Arc::clone(key.text()), entry);
+            entries.insert(Arc::clone(key.text()), entry);
         }
     }
 
@@ -110,11 +112,15 @@ impl<V: Value> Listener for Local<V> {
         metrics::cache_invalidated(self.name);
         let mut generation = self.generation(bucket(key));
         *generation += 1;
-        self.entries.invalidate(key);
+        if let Some(entries) = &self.entries {
+            entries.invalidate(key);
+        }
     }
 
     fn all_changed(&self) {
-        self.entries.invalidate_all();
+        if let Some(entries) = &self.entries {
+            entries.invalidate_all();
+        }
     }
 }
 

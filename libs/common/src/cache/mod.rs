@@ -63,7 +63,7 @@ pub struct Versioned<V> {
 /// Sizes and lifetimes of one cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Entries kept in this process.
+    /// Entries kept in this process; 0 keeps none and leaves caching to Redis.
     pub l1_capacity: u64,
     /// How long an entry stays in this process: the bound on staleness if pushes get lost.
     pub l1_ttl: Duration,

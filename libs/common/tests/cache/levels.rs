@@ -37,6 +37,30 @@ async fn a_value_is_loaded_once_then_found_in_redis_then_in_the_process() {
 }
 
 #[tokio::test]
+async fn a_cache_without_room_in_the_process_asks_redis_each_time() {
+    let server = testkit::redis().await;
+    let nowhere = Options {
+        l1_capacity: 0,
+        ..options()
+    };
+    let cache = Cache::new(&backend(&server.url).await, "tier", nowhere);
+    let rows = Rows::with(1);
+    rows.warm(&cache, 0).await;
+    let before = mgets(&server);
+    for _ in 0..3 {
+        assert_eq!(rows.get(&cache, 0).await, 1);
+    }
+    assert_eq!(mgets(&server) - before, 3);
+    assert_eq!(rows.loads(), 1);
+
+    let cache = Cache::new(&CacheBackend::in_process(), "tier", nowhere);
+    for _ in 0..3 {
+        assert_eq!(rows.get(&cache, 0).await, 1);
+    }
+    assert_eq!(rows.loads(), 4, "without Redis the database is asked");
+}
+
+#[tokio::test]
 async fn a_put_in_one_process_reaches_the_l1_of_another() {
     let server = testkit::redis().await;
     let (here, there) = (cache(&server.url).await, cache(&server.url).await);
