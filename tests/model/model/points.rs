@@ -97,6 +97,8 @@ impl Step<'_> {
         let member = self.open(&request.program_id, &request.customer_id)?;
         let posting = pb::LedgerTransaction {
             reason_code: request.reason_code.clone(),
+            // Whoever calls a server without authentication.
+            actor: "anonymous".to_owned(),
             ..told.posting(Kind::Adjust, now, &request.reason)
         };
         let (mut allocations, mut lot_id) = (Vec::new(), None);
