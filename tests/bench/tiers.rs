@@ -175,6 +175,7 @@ fn uncached() -> Setup<Loyalty> {
     Setup {
         config: Config {
             tiers_in_memory_max: 0,
+            ..Config::default()
         },
         ..Setup::default()
     }
