@@ -74,8 +74,8 @@ impl Platform {
                 request_id: None,
             }));
         };
-        let reserved = store::reserve(&mut tx, call.method, &request_id, &fingerprint).await?;
-        if reserved {
+        let found = store::reserve_or_get(&mut tx, call.method, &request_id, &fingerprint).await?;
+        let Some(stored) = found else {
             let mark = Some(tx.mark().await?);
             let mutation = Mutation {
                 tx,
@@ -84,8 +84,7 @@ impl Platform {
                 request_id: Some(request_id),
             };
             return Ok(Begun::Fresh(mutation));
-        }
-        let stored = store::get(&mut tx, call.method, &request_id).await?;
+        };
         let before = Fingerprint::from_bytes(&stored.fingerprint);
         let fields = fingerprint.differing(&before, &call.message);
         if !fields.is_empty() {

@@ -47,8 +47,26 @@ impl Answer {
     }
 }
 
-/// Takes the key, or waits for the transaction that holds it and returns false.
-pub(super) async fn reserve(
+/// Takes the key, or waits for the transaction that holds it and returns the answer given there.
+///
+/// An answer may be forgotten between the two looks: then the key is free after all.
+pub(super) async fn reserve_or_get(
+    tx: &mut Tx,
+    method: &str,
+    request_id: &str,
+    fingerprint: &Fingerprint,
+) -> Result<Option<Stored>, Error> {
+    loop {
+        if reserve(tx, method, request_id, fingerprint).await? {
+            return Ok(None);
+        }
+        if let Some(stored) = get(tx, method, request_id).await? {
+            return Ok(Some(stored));
+        }
+    }
+}
+
+async fn reserve(
     tx: &mut Tx,
     method: &str,
     request_id: &str,
@@ -72,7 +90,7 @@ pub(super) async fn reserve(
     Ok(inserted == 1)
 }
 
-pub(super) async fn get(tx: &mut Tx, method: &str, request_id: &str) -> Result<Stored, Error> {
+async fn get(tx: &mut Tx, method: &str, request_id: &str) -> Result<Option<Stored>, Error> {
     const SELECT: &str = "
         SELECT fingerprint, code, response, message, details
         FROM idempotency
@@ -81,7 +99,7 @@ pub(super) async fn get(tx: &mut Tx, method: &str, request_id: &str) -> Result<S
         sqlx::query_as(SELECT)
             .bind(method)
             .bind(request_id)
-            .fetch_one(conn)
+            .fetch_optional(conn)
             .await
     })?)
 }
