@@ -74,7 +74,7 @@ fn take_back(
     let earning = member.earnings[&request.transaction_id].clone();
     let original = member.lot(&earning.lot_id).original;
     let (before, times) = earning.reversed;
-    let left = original - before - earning.adjusted;
+    let left = (original - before - earning.adjusted).max(0);
     if left == 0 && times > 0 {
         return Err(already(&earning.latest));
     }

@@ -73,9 +73,10 @@ pub enum Refused {
 }
 
 impl Before {
-    /// What can still be taken back.
+    /// What can still be taken back. Points that a refund returned to a lot taken back before may be adjusted away
+    /// again: then more was taken of it than was earned, and nothing is left.
     pub fn left_of(self, lot: &Lot) -> i64 {
-        lot.original - self.reversed - self.adjusted
+        (lot.original - self.reversed - self.adjusted).max(0)
     }
 
     /// Points that were spent and made up for by earlier reversals.

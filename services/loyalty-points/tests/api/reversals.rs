@@ -113,6 +113,42 @@ async fn an_earning_is_taken_back_by_points_and_then_the_rest(
     assert_eq!(shop.balance("c1").await, (0, 0, 0));
 }
 
+/// Points that a refund returns to a lot taken back before are no part of the earning any more.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_an_earning_taken_back_whatever_becomes_of_its_lot(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    let first = pb::EarnPointsRequest {
+        expires_at: at("1998-08-01T00:00:00Z"),
+        ..earn("c1", 100, "s1")
+    };
+    let earned = shop.try_earn(first).await.unwrap().transaction.unwrap();
+    let id = earned.transaction_id;
+    let spent = shop.redeem("c1", 80).await.unwrap().transaction.unwrap();
+    shop.earn("c1", 90, "s2").await;
+    assert_eq!(points_of(&mut shop, &id, None).await.unwrap(), -100);
+    let refunded = points_of(&mut shop, &spent.transaction_id, None).await;
+    assert_eq!(refunded.unwrap(), 80);
+    let taken = pb::AdjustPointsRequest {
+        customer_id: "c1".to_owned(),
+        points: -50,
+        reason_code: "CORRECTION".to_owned(),
+        reason: "test".to_owned(),
+        ..Default::default()
+    };
+    shop.client.adjust_points(taken).await.unwrap();
+    assert_eq!(
+        shop.lots("c1").await[0].remaining,
+        30,
+        "of the lot refunded"
+    );
+    let again = points_of(&mut shop, &id, None).await;
+    assert_refused(again, Code::FailedPrecondition, "ALREADY_REVERSED");
+    assert_eq!(shop.balance("c1").await, (40, 0, 0));
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_says_where_points_may_be_taken_from(
