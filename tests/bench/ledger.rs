@@ -7,7 +7,8 @@
 //! one the books must add up to what was acknowledged, else the benchmark panics.
 //!
 //! `LEDGER_ROUNDS`, `LEDGER_SECONDS` (of a slice), `LEDGER_MEMBERS`, `LEDGER_POOL` (connections of the service) and
-//! `LEDGER_CALLERS` (one number: only that many) change the usual ones.
+//! `LEDGER_CALLERS` (one number: only that many) change the usual ones; `LEDGER_DATABASE=sqlite` or `postgres` leaves
+//! the other one out.
 
 mod books;
 mod load;
@@ -84,11 +85,17 @@ async fn main() {
         "| database | work | callers | | calls/s | p50 ms | p99 ms | calls/s ÷ (a) | ÷ (b) |\n\
          |---|---|---|---|---|---|---|---|---|"
     );
-    let cluster = tokio::task::spawn_blocking(Cluster::start_durable).await;
-    let cluster = cluster.expect("PostgreSQL could not be started");
-    let postgres = Bench::on_postgres(&cluster, &clock).await.run().await;
-    drop(cluster);
-    let sqlite = Bench::on_sqlite(&clock).await.run().await;
+    let only = std::env::var("LEDGER_DATABASE").unwrap_or_default();
+    let mut postgres = Vec::new();
+    if only != "sqlite" {
+        let cluster = tokio::task::spawn_blocking(Cluster::start_durable).await;
+        let cluster = cluster.expect("PostgreSQL could not be started");
+        postgres = Bench::on_postgres(&cluster, &clock).await.run().await;
+    }
+    let mut sqlite = Vec::new();
+    if only != "postgres" {
+        sqlite = Bench::on_sqlite(&clock).await.run().await;
+    }
     println!();
     for (target, name, reached) in targets(&postgres, &sqlite) {
         let verdict = if reached >= target {
