@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 use common::db::{Access as _, Db, Dialect};
 use common::on;
 
-/// Sealing what a slice posted takes no longer.
-const PATIENCE: Duration = Duration::from_mins(2);
-
 /// Panics unless members have exactly this many points, in balances, in lots and in entries alike, and every
 /// posting adds up to zero.
 pub async fn check(db: &Db, whose: &str, points: i64) {
@@ -52,7 +49,7 @@ pub async fn settled(db: &Db) {
             return;
         }
         assert!(
-            began.elapsed() < PATIENCE,
+            began.elapsed() < testkit::PATIENCE,
             "{waiting} changes are not sealed"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use api::customer::v1::{CustomerCreated, CustomerFacts};
 use api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use api::loyalty::v1::{EarnPointsRequest, GetBalanceRequest, ListTransactionsRequest};
 use loyalty_points::Loyalty;
 use testkit::postgres::Cluster;
-use testkit::{Backend, FeedSource, Setup, TestServer};
+use testkit::{Backend, FeedSource, Setup, TestServer, until};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -75,15 +74,8 @@ impl Load {
     /// Returns when every member has had some more acknowledgements.
     async fn goes_on(&self) {
         let enough = self.acknowledged.load(Ordering::Relaxed) + 3 * MEMBERS;
-        let reached = async {
-            while self.acknowledged.load(Ordering::Relaxed) < enough {
-                tokio::task::yield_now().await;
-            }
-        };
-        let patience = Duration::from_mins(1);
-        tokio::time::timeout(patience, reached)
-            .await
-            .expect("the service recovers");
+        let reached = async || self.acknowledged.load(Ordering::Relaxed) >= enough;
+        until("the service recovers", reached).await;
     }
 }
 

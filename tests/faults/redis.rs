@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use api::customer::v1::{CustomerCreated, CustomerFacts};
 use api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
@@ -10,7 +9,7 @@ use api::loyalty::v1::{EarnPointsRequest, GetTierRequest};
 use loyalty_points::Loyalty;
 use rstest::rstest;
 use testkit::Backend::{self, Postgres, Sqlite};
-use testkit::{FeedSource, Setup, TestServer};
+use testkit::{FeedSource, Setup, TestServer, until};
 use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -85,15 +84,8 @@ impl Load {
     /// Returns when every member has had a few more rounds.
     async fn goes_on(&self) {
         let enough = self.rounds.load(Ordering::Relaxed) + 6 * MEMBERS as u64;
-        let patience = Duration::from_mins(1);
-        let reached = async {
-            while self.rounds.load(Ordering::Relaxed) < enough {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(patience, reached)
-            .await
-            .expect("the load goes on");
+        let reached = async || self.rounds.load(Ordering::Relaxed) >= enough;
+        until("the load goes on", reached).await;
     }
 }
 

@@ -9,6 +9,7 @@ use asterism::demo::{TODAY, cdnow, load, report, survey};
 use common::config::{DatabaseConfig, ServerConfig};
 use common::time::StartedAt;
 use journeys::process::Process;
+use testkit::until;
 use tokio::sync::OnceCell;
 use tonic::Code;
 
@@ -107,17 +108,12 @@ async fn wait_for_members(clients: &Clients, members: i64) {
         program_id: report::PROGRAM.to_owned(),
         as_of: Some(TODAY.into()),
     };
-    loop {
-        let summary = clients
-            .loyalty
-            .clone()
-            .get_program_summary(request.clone())
-            .await;
-        if summary.is_ok_and(|summary| summary.into_inner().members >= members) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let has_come = async || {
+        let mut loyalty = clients.loyalty.clone();
+        let summary = loyalty.get_program_summary(request.clone()).await;
+        summary.is_ok_and(|summary| summary.into_inner().members >= members)
+    };
+    until("the members come", has_come).await;
 }
 
 /// Names the first line that differs: the whole tables are long.

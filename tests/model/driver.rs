@@ -18,7 +18,7 @@ use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
 use crate::history::History;
 use crate::operations::Request;
-use crate::service::{PATIENCE, Service};
+use crate::service::Service;
 
 /// A call that is cut is given up after at most this many microseconds.
 const CUT_MICROS_MAX: u64 = 4_000;
@@ -226,7 +226,7 @@ async fn answer(service: &Service, request: &Request) -> (Answer, bool) {
             tokio::task::yield_now().await;
         }
     };
-    let answered = tokio::time::timeout(PATIENCE, answered).await;
+    let answered = tokio::time::timeout(testkit::PATIENCE, answered).await;
     answered.unwrap_or_else(|_| panic!("no answer: {request:#?}"))
 }
 

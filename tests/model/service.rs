@@ -1,7 +1,5 @@
 //! The service under test, which may be killed and started again while callers go on.
 
-use std::time::Duration;
-
 use api::customer::v1::{CustomerCreated, CustomerFacts};
 use api::loyalty::v1 as pb;
 use common::service::Service as _;
@@ -14,8 +12,6 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::history::Time;
 
-/// Who does not answer again by then never will.
-pub const PATIENCE: Duration = Duration::from_mins(1);
 /// The program in which points never expire by themselves. Nobody is a member of it from the start.
 pub const CLUB: &str = "club";
 
@@ -130,7 +126,7 @@ impl Service {
                 }
             }
         };
-        let member = tokio::time::timeout(PATIENCE, heard).await;
+        let member = tokio::time::timeout(testkit::PATIENCE, heard).await;
         let member = member.unwrap_or_else(|_| panic!("nobody hears of {customer_id}"));
         member
             .enrolled_at

@@ -15,6 +15,7 @@ mod refusal;
 mod scratch;
 mod server;
 mod servers;
+mod until;
 
 pub use clock::{FakeClock, time};
 pub use database::{Backend, Database, PostgresDatabase};
@@ -23,3 +24,4 @@ pub use redis::{RedisServer, redis, shared_redis_url};
 pub use refusal::{assert_refused, violations};
 pub use server::{Setup, TestServer, Upstream};
 pub use servers::Servers;
+pub use until::{PATIENCE, until};

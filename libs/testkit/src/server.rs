@@ -19,9 +19,7 @@ use crate::clock::FakeClock;
 use crate::database::{Backend, Database};
 use crate::host::{Host, Start};
 use crate::postgres::Cluster;
-
-/// Projections that are not up to date after this long never will be.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::until::PATIENCE;
 
 /// A server that another one may depend on.
 pub trait Upstream {

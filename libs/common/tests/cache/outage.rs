@@ -182,7 +182,7 @@ async fn a_redis_that_stalls_is_given_up_after_a_few_timeouts() {
     }
     // Each lookup waits 100 ms at most, and few do.
     assert!(
-        began.elapsed() < Duration::from_secs(10),
+        began.elapsed() < Duration::from_mins(1),
         "{:?}",
         began.elapsed()
     );

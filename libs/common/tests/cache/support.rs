@@ -60,7 +60,7 @@ pub async fn cache(url: &str) -> Cache {
 pub async fn wait_until_online(backend: &CacheBackend, wanted: bool) {
     let mut online = backend.online();
     let change = online.wait_for(|online| *online == wanted);
-    tokio::time::timeout(Duration::from_secs(20), change)
+    tokio::time::timeout(testkit::PATIENCE, change)
         .await
         .expect("in time")
         .unwrap();
@@ -70,10 +70,7 @@ pub async fn wait_until_online(backend: &CacheBackend, wanted: bool) {
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let began = Instant::now();
     while !holds().await {
-        assert!(
-            began.elapsed() < Duration::from_secs(20),
-            "not in time: {what}"
-        );
+        assert!(began.elapsed() < testkit::PATIENCE, "not in time: {what}");
         tokio::task::yield_now().await;
     }
 }

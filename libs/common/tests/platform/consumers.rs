@@ -6,12 +6,11 @@ use api::feed::v1 as pb;
 use pb::consumer_service_client::ConsumerServiceClient;
 use rstest::rstest;
 use testkit::Backend::{self, Postgres, Sqlite};
-use testkit::{TestServer, assert_refused};
+use testkit::{TestServer, assert_refused, until};
 use tonic::Code;
 
 use crate::subject::{
-    Applied, CONSTRAINT, OVERFLOW, PANIC, POISON, Recorder, applied, count, heal, recorder, until,
-    writer,
+    Applied, CONSTRAINT, OVERFLOW, PANIC, POISON, Recorder, applied, count, heal, recorder, writer,
 };
 
 const WRITERS: usize = 8;
@@ -160,10 +159,13 @@ async fn a_poisonous_event_is_parked_with_its_reason_and_the_others_go_on(
             .into_inner()
             .parked_events
     };
-    until(async || listed().await[0].attempts == 4).await;
+    until("it is tried again", async || {
+        listed().await[0].attempts == 4
+    })
+    .await;
     heal(&recorder.platform, POISON).await;
     client.replay_parked_event(replay.clone()).await.unwrap();
-    until(async || listed().await.is_empty()).await;
+    until("it is applied", async || listed().await.is_empty()).await;
     let names: Vec<_> = applied(&recorder.platform)
         .await
         .into_iter()
@@ -233,7 +235,7 @@ async fn a_discarded_event_has_no_effect_although_its_replay_was_asked_for(
         }
         let discard = pb::DiscardParkedEventRequest { consumer, event_id };
         let discarded = client.discard_parked_event(discard).await.is_ok();
-        until(async || parked(&recorder).await.is_empty()).await;
+        until("it is applied", async || parked(&recorder).await.is_empty()).await;
         let applied = applied(&recorder.platform).await;
         let effect = applied.iter().any(|one| one.customer_id == customer);
         assert!(

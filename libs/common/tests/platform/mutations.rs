@@ -10,7 +10,7 @@ use common::on;
 use common::platform::Platform;
 use rstest::rstest;
 use testkit::Backend::{self, Postgres, Sqlite};
-use testkit::{Setup, TestServer, assert_refused};
+use testkit::{Setup, TestServer, assert_refused, until};
 use tonic::{Code, Response, Status};
 
 use crate::subject::{Writer, bump, writer};
@@ -139,7 +139,10 @@ async fn answers_are_forgotten_after_a_month_and_no_sooner(
     writer.clock.advance(TimeDelta::days(29));
     writer.stop().await;
     let writer = writer.restart().await;
-    crate::subject::until(async || !repeat(&writer, "old").await).await;
+    until("the old answer is forgotten", async || {
+        !repeat(&writer, "old").await
+    })
+    .await;
     assert!(repeat(&writer, "young").await);
 }
 

@@ -209,16 +209,3 @@ pub async fn recorder(backend: Backend, writer: &TestServer<Writer>) -> TestServ
     )
     .await
 }
-
-/// Polls without sleeping: each look is a call.
-pub async fn until(holds: impl AsyncFn() -> bool) {
-    let patience = Duration::from_secs(20);
-    let holds = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(patience, holds)
-        .await
-        .expect("it holds before long");
-}

@@ -82,7 +82,7 @@ fn servers_end_when_the_process_that_started_them_is_killed() {
     let started = Instant::now();
     while folder.exists() {
         assert!(
-            started.elapsed() < Duration::from_secs(20),
+            started.elapsed() < testkit::PATIENCE,
             "{} is left",
             folder.display()
         );

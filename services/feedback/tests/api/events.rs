@@ -3,33 +3,27 @@ use api::feed::v1::change_feed_service_client::ChangeFeedServiceClient;
 use api::feedback::v1 as pb;
 use prost::{Message, Name};
 use rstest::rstest;
-use testkit::Backend;
+use testkit::{Backend, until};
 
 use crate::fixture::{World, submission};
 use crate::tickets::{Step, follow};
 
 async fn read(world: &World, expected: usize) -> Vec<feed::Event> {
-    let mut client = ChangeFeedServiceClient::new(world.server.channel());
-    let mut events = Vec::new();
-    let mut request = feed::ReadChangesRequest {
+    let client = ChangeFeedServiceClient::new(world.server.channel());
+    let request = feed::ReadChangesRequest {
         source: "feedback".to_owned(),
         ..feed::ReadChangesRequest::default()
     };
+    let read = async || {
+        let page = client.clone().read_changes(request.clone()).await.unwrap();
+        page.into_inner().events
+    };
     // On PostgreSQL the sequencer publishes a moment after the commit.
-    for _ in 0..500 {
-        let page = client
-            .read_changes(request.clone())
-            .await
-            .unwrap()
-            .into_inner();
-        request.after_position = page.next_position;
-        events.extend(page.events);
-        if events.len() >= expected {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    events
+    until("all events are published", async || {
+        read().await.len() >= expected
+    })
+    .await;
+    read().await
 }
 
 #[track_caller]

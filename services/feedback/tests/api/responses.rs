@@ -4,7 +4,7 @@ use api::feedback::v1 as pb;
 use chrono::TimeDelta;
 use common::on;
 use rstest::rstest;
-use testkit::{Backend, assert_refused, violations};
+use testkit::{Backend, assert_refused, until, violations};
 use tonic::Code;
 
 use crate::fixture::{NOBODY, World, issued, replayed, submission};
@@ -301,9 +301,9 @@ async fn nothing_is_taken_once_a_survey_is_being_closed() {
     let answer = tokio::spawn(async move { surveys.submit_response(answer).await.map(drop) });
     let (mut surveys, invite) = (world.surveys.clone(), world.invite(&survey, &["c2"]));
     let invite = tokio::spawn(async move { surveys.create_invitations(invite).await.map(drop) });
-    while waiting(&world).await < 2 && !answer.is_finished() && !invite.is_finished() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let stopped =
+        async || waiting(&world).await == 2 || answer.is_finished() || invite.is_finished();
+    until("both wait for the closing", stopped).await;
     closing.commit().await.unwrap();
     for late in [answer, invite] {
         let refused = late.await.unwrap();

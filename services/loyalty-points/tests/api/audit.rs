@@ -8,7 +8,7 @@ use loyalty_points::domain::merkle::{Hash, Proof, verify};
 use pb::audit_service_client::AuditServiceClient;
 use pb::verify_ledger_response::Item;
 use rstest::rstest;
-use testkit::{Backend, assert_refused};
+use testkit::{Backend, assert_refused, until};
 use tonic::{Code, Status};
 
 use crate::shop::{Shop, earn};
@@ -199,13 +199,10 @@ async fn the_background_seals_by_itself(
 ) {
     let mut shop = Shop::with_member(backend, "c1").await;
     shop.earn("c1", 10, "s1").await;
-    let sealed = async {
-        while success(&shop).await.unsealed > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(30), sealed).await;
-    waited.expect("the background seals every second");
+    until("the background seals", async || {
+        success(&shop).await.unsealed == 0
+    })
+    .await;
     assert_eq!(seal(&shop).await.sealed, 0);
 }
 

@@ -318,7 +318,7 @@ async fn of_sixty_four_claims_to_one_source_one_succeeds_whoever_claims(
 async fn every_posting_is_streamed_once_in_the_order_of_revisions(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
-    let mut shop = crowd(backend, 0).await;
+    let shop = crowd(backend, 0).await;
     let mut calls = JoinSet::new();
     for _ in 0..10 {
         let mut client = shop.client.clone();

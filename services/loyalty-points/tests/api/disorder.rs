@@ -5,7 +5,7 @@ use api::feed::v1::{ListParkedEventsRequest, ParkedEvent, ReplayParkedEventReque
 use api::loyalty::v1 as pb;
 use common::on;
 use rstest::rstest;
-use testkit::{Backend, assert_refused};
+use testkit::{Backend, assert_refused, until};
 use tonic::Code;
 
 use crate::shop::{Purchase, Shop};
@@ -110,9 +110,7 @@ async fn a_purchase_that_waits_for_the_member_counts_what_was_posted_meanwhile()
     .map(drop))
     .unwrap();
     shop.bought("c1", Purchase::dollars("t1", MARCH, 5)).await;
-    while !is_waited_for(&shop).await {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    until("the purchase waits", async || is_waited_for(&shop).await).await;
     // Another replica earns a hundred points a minute later and commits first.
     let later = testkit::time(crate::shop::NOW) + chrono::TimeDelta::minutes(1);
     shop.server.clock.set(later);
@@ -175,7 +173,6 @@ async fn replay(shop: &Shop, event: ParkedEvent) {
     let mut consumers = ConsumerServiceClient::new(shop.server.channel());
     consumers.replay_parked_event(request).await.unwrap();
     let is_it = |parked: &ParkedEvent| parked.event.as_ref().unwrap().event_id == event_id;
-    while parked(shop).await.iter().any(is_it) {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let is_gone = async || !parked(shop).await.iter().any(is_it);
+    until("the event is applied", is_gone).await;
 }

@@ -5,7 +5,7 @@ use api::feed::v1::{Event, ReadChangesRequest};
 use api::loyalty::v1 as pb;
 use prost::{Message, Name};
 use rstest::rstest;
-use testkit::Backend;
+use testkit::{Backend, until};
 
 use crate::shop::{Purchase, Shop};
 
@@ -272,23 +272,20 @@ async fn nothing_is_lost_or_doubled_over_a_restart(
 
 /// The first events of this service's feed, as soon as there are so many.
 pub async fn announced(shop: &Shop, count: usize) -> Vec<Event> {
-    let mut feed = ChangeFeedServiceClient::new(shop.server.channel());
+    let feed = ChangeFeedServiceClient::new(shop.server.channel());
     let request = ReadChangesRequest {
         source: "loyalty".to_owned(),
         ..Default::default()
     };
-    for _ in 0..200 {
-        let page = feed
-            .read_changes(request.clone())
-            .await
-            .unwrap()
-            .into_inner();
-        if page.events.len() >= count {
-            return page.events;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("fewer than {count} events");
+    let read = async || {
+        let page = feed.clone().read_changes(request.clone()).await.unwrap();
+        page.into_inner().events
+    };
+    until("all events are published", async || {
+        read().await.len() >= count
+    })
+    .await;
+    read().await
 }
 
 fn name(event: &Event) -> &str {

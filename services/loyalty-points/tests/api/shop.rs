@@ -163,17 +163,14 @@ impl Shop {
         (balance.available, balance.pending, balance.debt)
     }
 
-    pub async fn transactions(&mut self, customer_id: &str) -> Vec<pb::LedgerTransaction> {
+    pub async fn transactions(&self, customer_id: &str) -> Vec<pb::LedgerTransaction> {
         let request = pb::ListTransactionsRequest {
             customer_id: customer_id.to_owned(),
             ..Default::default()
         };
-        self.client
-            .list_transactions(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .transactions
+        let mut client = self.client.clone();
+        let answer = client.list_transactions(request).await;
+        answer.unwrap().into_inner().transactions
     }
 
     pub async fn lots(&mut self, customer_id: &str) -> Vec<pb::Lot> {

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use common::time::Timestamp;
 use prost::Name as _;
 use rstest::rstest;
-use testkit::{Backend, Setup};
+use testkit::{Backend, Setup, until};
 
 use crate::audit::{seal, success};
 use crate::feed::unpack;
@@ -303,11 +303,8 @@ async fn the_background_sweeps_by_itself(
     .await
     .unwrap();
     shop.server.clock.set(testkit::time("1998-07-03T00:00:00Z"));
-    let posted = async {
-        while shop.transactions("c1").await.len() < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(30), posted).await;
-    waited.expect("the background sweeps");
+    until("the background sweeps", async || {
+        shop.transactions("c1").await.len() == 2
+    })
+    .await;
 }

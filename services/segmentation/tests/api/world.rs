@@ -11,7 +11,7 @@ use api::r#type::v1::Money;
 use prost::Name as _;
 use prost_types::Timestamp;
 use segmentation::Segmentation;
-use testkit::{Backend, FeedSource, TestServer};
+use testkit::{Backend, FeedSource, TestServer, until};
 use tonic::transport::Channel;
 
 pub const USD: i64 = 1_000_000;
@@ -215,8 +215,21 @@ impl World {
         response.unwrap().into_inner().summary.unwrap()
     }
 
-    /// The `RatingChanged` events of a customer so far.
+    /// The `RatingChanged` events of a customer so far, up to the newest change stored.
     pub async fn changes_told(&self, customer: &str) -> Vec<pb::RatingChanged> {
+        let is_told = async || {
+            let told = self.changes_published(customer).await;
+            let stored = self.history(customer).await;
+            let stored = stored.first().map(|entry| entry.rating.as_ref());
+            let told = told.last().map(|changed| changed.rating.as_ref());
+            told.flatten().map(|rating| rating.revision)
+                == stored.flatten().map(|rating| rating.revision)
+        };
+        until("the newest change is published", is_told).await;
+        self.changes_published(customer).await
+    }
+
+    async fn changes_published(&self, customer: &str) -> Vec<pb::RatingChanged> {
         let mut feed = ChangeFeedServiceClient::new(self.server.channel());
         let request = ReadChangesRequest {
             source: "segmentation".to_owned(),
@@ -224,41 +237,14 @@ impl World {
             page_size: 1000,
             ..Default::default()
         };
-        let mut told = Vec::new();
-        // The sequencer of PostgreSQL needs a moment: read until the newest stored change is there.
-        for _ in 0..200 {
-            let read = feed
-                .read_changes(request.clone())
-                .await
-                .unwrap()
-                .into_inner();
-            told = read
-                .events
-                .into_iter()
-                .filter(|event| event.customer_id == customer)
-                .map(|event| {
-                    event
-                        .payload
-                        .unwrap()
-                        .to_msg::<pb::RatingChanged>()
-                        .unwrap()
-                })
-                .collect();
-            let stored = self.history(customer).await;
-            let newest = |told: &Vec<pb::RatingChanged>| {
-                told.last()
-                    .and_then(|changed| changed.rating.as_ref().map(|r| r.revision))
-            };
-            if newest(&told)
-                == stored
-                    .first()
-                    .and_then(|e| e.rating.as_ref().map(|r| r.revision))
-            {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        told
+        let page = feed.read_changes(request).await.unwrap().into_inner();
+        let of_customer = page
+            .events
+            .into_iter()
+            .filter(|event| event.customer_id == customer);
+        of_customer
+            .map(|event| event.payload.unwrap().to_msg().unwrap())
+            .collect()
     }
 
     pub async fn history(&self, customer: &str) -> Vec<pb::RatingHistoryEntry> {
