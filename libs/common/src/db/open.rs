@@ -15,6 +15,13 @@ use super::{Access, Conn};
 use crate::config::DatabaseConfig;
 use crate::error::Error;
 
+/// SQLite's cache of the connection that writes, in its own notation: 64 MiB. Keys begin with the customer, so a batch
+/// of changes touches pages all over the file.
+const WRITER_CACHE: &str = "-65536";
+/// Pages in SQLite's log, 32 MiB of them, from which on they are copied to the file. By its own default a batch of
+/// changes would have most of its pages copied at once, which the next one changes again.
+const CHECKPOINT_EVERY: &str = "8192";
+
 /// Which database a text is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -125,7 +132,12 @@ impl Db {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(config.pool_wait)
-            .connect_with(options.clone())
+            .connect_with(
+                options
+                    .clone()
+                    .pragma("cache_size", WRITER_CACHE)
+                    .pragma("wal_autocheckpoint", CHECKPOINT_EVERY),
+            )
             .await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(config.pool_max)
