@@ -1,5 +1,8 @@
 //! Layer: a call is answered by its deadline, whatever its handler does.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -11,8 +14,11 @@ use tonic::{Code, Status};
 use super::{body, method};
 use crate::error::Refusal;
 
-/// tonic has a timer of its own outside of every layer, which answers CANCELLED. Ours has to ring
-/// first: it counts from a stamp taken before tonic's starts, and one tick of the runtime's timer less.
+/// tonic has a timer of its own outside of every layer, which answers CANCELLED. Ours has to ring first, also where
+/// this thread is kept waiting between the two looks: it counts from a stamp taken before tonic's starts, and this
+/// much less, but not more than half.
+const AHEAD_MAX: Duration = Duration::from_millis(5);
+/// The runtime's timer goes by such ticks.
 const TICK: Duration = Duration::from_millis(1);
 
 /// When the request arrived, stamped before anything else happens to it.
@@ -32,7 +38,7 @@ pub(super) async fn layer(
     let asked = crate::deadline::from_headers(request.headers());
     let budget = asked.or(unary.then_some(unary_default));
     // A budget beyond what the clock can express is no limit at all.
-    let deadline = budget.and_then(|budget| arrived.checked_add(budget.saturating_sub(TICK)));
+    let deadline = budget.and_then(|budget| arrived.checked_add(before(budget)));
     let answer = crate::deadline::scope(deadline, next.run(request));
     let (Some(deadline), Some(budget)) = (deadline, budget) else {
         return answer.await;
@@ -48,13 +54,28 @@ pub(super) async fn layer(
                 return response;
             }
             let ending = Box::pin(async move {
-                sleep_until(deadline).await;
+                passed(deadline).await;
                 exceeded(budget)
             });
             response.map(|stream| body::until(stream, ending))
         }
-        () = sleep_until(deadline) => exceeded(budget).into_http(),
+        () = passed(deadline) => exceeded(budget).into_http(),
     }
+}
+
+/// Waits for an instant, and looks at the clock at every look: a timer of a busy runtime may not know yet.
+async fn passed(deadline: Instant) {
+    let mut timer = pin!(sleep_until(deadline));
+    poll_fn(|cx| match timer.as_mut().poll(cx) {
+        Poll::Pending if Instant::now() < deadline => Poll::Pending,
+        _ => Poll::Ready(()),
+    })
+    .await;
+}
+
+/// How much of a budget there is until ours rings.
+fn before(budget: Duration) -> Duration {
+    budget.saturating_sub((budget / 2).clamp(TICK, AHEAD_MAX))
 }
 
 fn exceeded(budget: Duration) -> Status {
