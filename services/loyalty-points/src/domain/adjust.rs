@@ -91,6 +91,7 @@ mod tests {
     fn given(points: i64) -> Earn {
         Earn {
             lot_id: "given".to_owned(),
+            wallet: Wallet::first(),
             points: Points::parse(points).unwrap(),
             earned_at: at(1),
             activates_at: Some(at(1)),

@@ -143,6 +143,7 @@ mod tests {
         fn cancelled_points_never_were(points in 1_i64..1_000, debt in 0_i64..1_500, spent in 0_i64..500) {
             let earning = Earn {
                 lot_id: "a".to_owned(),
+                wallet: Wallet::first(),
                 points: Points::parse(points).unwrap(),
                 earned_at: at(1),
                 activates_at: None,

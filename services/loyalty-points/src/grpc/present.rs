@@ -8,12 +8,13 @@ use common::time::Timestamp;
 
 use super::lines;
 use crate::domain::balance::Balance;
+use crate::domain::currency::PointCurrency;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
 use crate::domain::tiers::Metric;
 use crate::ledger::{Posted, Reversed};
-use crate::programs::Summary;
+use crate::programs::{CurrencySummary, Summary};
 use crate::store::entries::EntryRow;
 use crate::store::extensions::ExtensionRow;
 use crate::store::holds::StoredHold;
@@ -28,7 +29,7 @@ pub fn program(program: &Program, now: Timestamp) -> pb::Program {
     pb::Program {
         program_id: program.program_id.to_string(),
         display_name: program.display_name.clone(),
-        points_currency: program.points_currency.clone(),
+        points_currency: program.points_currency.to_string(),
         earning_rule: Some(pb::EarningRule {
             unit: Some(program.earning_rule.unit.clone().into()),
             points_per_unit: program.earning_rule.points_per_unit,
@@ -42,6 +43,15 @@ pub fn program(program: &Program, now: Timestamp) -> pb::Program {
         adjustment_approval_limit: program.adjustment_approval_limit,
         tier_policy: Some(policies::present(program.policy_at(now))),
         created_at: Some(program.created_at.into()),
+        further_currencies: program.further_currencies.iter().map(currency).collect(),
+    }
+}
+
+fn currency(currency: &PointCurrency) -> pb::PointCurrency {
+    pb::PointCurrency {
+        code: currency.code.to_string(),
+        display_name: currency.display_name.clone(),
+        validity_days: small(currency.validity_days),
     }
 }
 
@@ -60,15 +70,25 @@ pub fn summary(summary: Summary) -> pb::GetProgramSummaryResponse {
         members: count.members,
     });
     let tiers: Vec<_> = tiers.collect();
-    pb::GetProgramSummaryResponse {
-        program_id: summary.program_id.to_string(),
-        as_of: Some(summary.as_of.into()),
-        members: tiers.iter().map(|count| count.members).sum(),
+    let currency = |summary: CurrencySummary| pb::CurrencySummary {
+        points_currency: summary.currency,
         points_outstanding: summary.held.outstanding,
         points_pending: summary.held.pending,
         points_debt: summary.debt,
         points_held: summary.held.on_hold,
+    };
+    let currencies: Vec<_> = summary.currencies.into_iter().map(currency).collect();
+    let first = currencies.first().cloned().unwrap_or_default();
+    pb::GetProgramSummaryResponse {
+        program_id: summary.program_id.to_string(),
+        as_of: Some(summary.as_of.into()),
+        members: tiers.iter().map(|count| count.members).sum(),
+        points_outstanding: first.points_outstanding,
+        points_pending: first.points_pending,
+        points_debt: first.points_debt,
+        points_held: first.points_held,
         tiers,
+        currencies,
     }
 }
 
@@ -86,7 +106,11 @@ pub fn member(member: &Member) -> pb::Member {
     }
 }
 
-pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTransaction {
+pub fn transaction(
+    posting: &PostingRow,
+    entries: &[EntryRow],
+    currency: &str,
+) -> pb::LedgerTransaction {
     let kind = match posting.kind.as_str() {
         "earn" => pb::TransactionKind::Earn,
         "redeem" => pb::TransactionKind::Redeem,
@@ -122,6 +146,7 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         counterparty_customer_id: counterparty.unwrap_or_default(),
         actor: posting.actor.clone().unwrap_or_default(),
         approver: posting.approver.clone().unwrap_or_default(),
+        points_currency: currency.to_owned(),
     }
 }
 
@@ -148,6 +173,7 @@ fn entry(entry: &EntryRow) -> pb::LedgerEntry {
 pub struct LotOf<'a> {
     pub program_id: &'a str,
     pub customer_id: &'a CustomerId,
+    pub currency: &'a str,
     pub posting_id: &'a str,
     pub as_of: Timestamp,
 }
@@ -177,6 +203,7 @@ pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
         expires_at: lot.expires_at.map(Into::into),
         held: lot.held,
         cancelled_at: lot.cancelled_at.map(Into::into),
+        points_currency: of.currency.to_owned(),
     }
 }
 
@@ -185,18 +212,20 @@ pub fn earned(platform: &Platform, posted: Posted) -> pb::EarnPointsResponse {
     let Posted {
         written,
         balance: after,
+        currency,
     } = posted;
     let posting = &written.posting;
     let of = LotOf {
         program_id: &posting.program_id,
         customer_id: &posting.customer_id,
+        currency: &currency,
         posting_id: &posting.posting_id,
         as_of: posting.posted_at,
     };
     pb::EarnPointsResponse {
-        transaction: Some(transaction(posting, &written.entries)),
+        transaction: Some(transaction(posting, &written.entries, &currency)),
         lot: written.lots.first().map(|made| lot(made, &of)),
-        balance: Some(balance(after)),
+        balance: Some(balance(after, &currency)),
         consistency_token: token,
     }
 }
@@ -204,12 +233,9 @@ pub fn earned(platform: &Platform, posted: Posted) -> pb::EarnPointsResponse {
 pub fn redeemed(platform: &Platform, posted: Posted) -> pb::RedeemPointsResponse {
     pb::RedeemPointsResponse {
         consistency_token: token(platform, &posted),
-        transaction: Some(transaction(
-            &posted.written.posting,
-            &posted.written.entries,
-        )),
+        transaction: Some(self::posted(&posted)),
         allocations: allocations(posted.written.taken),
-        balance: Some(balance(posted.balance)),
+        balance: Some(balance(posted.balance, &posted.currency)),
     }
 }
 
@@ -224,18 +250,15 @@ pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransacti
         restored: allocations(restored),
         expired,
         consistency_token: token(platform, &posted),
-        transaction: Some(transaction(
-            &posted.written.posting,
-            &posted.written.entries,
-        )),
+        transaction: Some(self::posted(&posted)),
         recovered: allocations(posted.written.taken),
         debt_incurred: posted.written.debt_incurred,
-        balance: Some(balance(posted.balance)),
+        balance: Some(balance(posted.balance, &posted.currency)),
         lines: of_earning.into_iter().map(lines::present).collect(),
     }
 }
 
-pub fn hold(stored: &StoredHold) -> pb::Hold {
+pub fn hold(stored: &StoredHold, currency: &str) -> pb::Hold {
     let hold = &stored.hold;
     let state = match hold.state {
         HoldState::Authorized => pb::HoldState::Authorized,
@@ -264,10 +287,11 @@ pub fn hold(stored: &StoredHold) -> pb::Hold {
         expires_at: Some(hold.expires_at.into()),
         closed_at: hold.closed_at.map(Into::into),
         lots: hold.pins.iter().map(pin).collect(),
+        points_currency: currency.to_owned(),
     }
 }
 
-pub fn extension(row: &ExtensionRow) -> pb::ExpiryExtension {
+pub fn extension(row: &ExtensionRow, currency: &str) -> pb::ExpiryExtension {
     pb::ExpiryExtension {
         program_id: row.program_id.clone(),
         customer_id: row.customer_id.to_string(),
@@ -277,6 +301,7 @@ pub fn extension(row: &ExtensionRow) -> pb::ExpiryExtension {
         reason: row.reason.clone(),
         extended_at: Some(row.extended_at.into()),
         revision: row.revision,
+        points_currency: currency.to_owned(),
     }
 }
 
@@ -285,25 +310,31 @@ pub fn adjusted(platform: &Platform, posted: Posted) -> pb::AdjustPointsResponse
     let Posted {
         written,
         balance: after,
+        currency,
     } = posted;
     let posting = &written.posting;
     let of = LotOf {
         program_id: &posting.program_id,
         customer_id: &posting.customer_id,
+        currency: &currency,
         posting_id: &posting.posting_id,
         as_of: posting.posted_at,
     };
     pb::AdjustPointsResponse {
-        transaction: Some(transaction(posting, &written.entries)),
+        transaction: Some(transaction(posting, &written.entries, &currency)),
         lot: written.lots.first().map(|made| lot(made, &of)),
         allocations: allocations(written.taken),
-        balance: Some(balance(after)),
+        balance: Some(balance(after, &currency)),
         consistency_token: token,
     }
 }
 
 pub fn posted(posted: &Posted) -> pb::LedgerTransaction {
-    transaction(&posted.written.posting, &posted.written.entries)
+    transaction(
+        &posted.written.posting,
+        &posted.written.entries,
+        &posted.currency,
+    )
 }
 
 pub fn token(platform: &Platform, posted: &Posted) -> String {
@@ -323,7 +354,7 @@ pub fn allocations(taken: Vec<Allocation>) -> Vec<pb::LotAllocation> {
     taken.into_iter().map(allocation).collect()
 }
 
-pub fn balance(balance: Balance) -> pb::Balance {
+pub fn balance(balance: Balance, currency: &str) -> pb::Balance {
     let expiry = |(expires_at, points): (Timestamp, i64)| pb::Expiry {
         expires_at: Some(expires_at.into()),
         points,
@@ -335,6 +366,7 @@ pub fn balance(balance: Balance) -> pb::Balance {
         next_expiries: balance.next_expiries.into_iter().map(expiry).collect(),
         as_of: Some(balance.as_of.into()),
         held: balance.held,
+        points_currency: currency.to_owned(),
     }
 }
 

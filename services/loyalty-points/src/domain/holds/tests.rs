@@ -323,6 +323,7 @@ proptest! {
                 Step::Earn { points: of, lasts } => {
                     let earning = Earn {
                         lot_id: format!("lot {n}"),
+                        wallet: Wallet::first(),
                         points: points(of),
                         earned_at: now,
                         activates_at: Some(now),

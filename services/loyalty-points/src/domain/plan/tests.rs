@@ -22,6 +22,7 @@ fn points(points: i64) -> Points {
 fn earning(lot_id: &str, of: i64) -> Earn {
     Earn {
         lot_id: lot_id.to_owned(),
+        wallet: Wallet::first(),
         points: points(of),
         earned_at: at(0),
         activates_at: Some(at(0)),

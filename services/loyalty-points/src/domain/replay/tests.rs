@@ -32,6 +32,7 @@ fn fact<'a>(kind: Kind, posting_id: &'a str, lines: &'a [Line<'a>]) -> Fact<'a> 
         kind,
         posting_id,
         revision: 1,
+        wallet: &FIRST,
         reverses: None,
         reason: "",
         occurred_at: at(1),
