@@ -242,7 +242,7 @@ impl<'t> Work<'t> {
         own.any(|(_, account)| account.value.held > 0)
     }
 
-    /// What is in an account of a customer who was read before; nothing in one that does not exist yet.
+    /// What is in an account of a customer who was read before; nothing in one that there is not.
     fn holding(&self, account: AccountKey<'_>) -> Holding {
         let id = (account.program_id.to_owned(), account.wallet.clone());
         let kept = self.customers.get(account.customer_id);
@@ -286,8 +286,7 @@ impl<'t> Work<'t> {
         let accounts = &mut self.kept(account.customer_id).accounts;
         let before = accounts.insert(id.clone(), Row { value, state });
         let customer_id = account.customer_id.clone();
-        self.changes
-            .push(Change::Account(customer_id, id, before));
+        self.changes.push(Change::Account(customer_id, id, before));
     }
 
     /// The lots of a locked member's account with points left or held, by their ids.

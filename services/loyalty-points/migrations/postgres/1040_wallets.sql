@@ -12,8 +12,8 @@ CREATE TABLE currencies (
 CREATE TRIGGER currencies_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON currencies
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- What members hold and owe, for each currency that was ever posted to. points: left in lots, expired ones included
--- until they are written off.
+-- What members hold and owe: an account for each currency of the program, opened at enrolment. points: left in lots,
+-- expired ones included until they are written off.
 CREATE TABLE accounts (
     customer_id TEXT COLLATE "C" NOT NULL,
     program_id  TEXT COLLATE "C" NOT NULL,

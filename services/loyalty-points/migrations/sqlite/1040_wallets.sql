@@ -36,8 +36,8 @@ SELECT customer_id, program_id, state, enrolled_at, tier, tier_points, tier_sinc
        earned_tier
 FROM old_members;
 
--- What members hold and owe, for each currency that was ever posted to. points: left in lots, expired ones included
--- until they are written off.
+-- What members hold and owe: an account for each currency of the program, opened at enrolment. points: left in lots,
+-- expired ones included until they are written off.
 CREATE TABLE accounts (
     customer_id TEXT NOT NULL,
     program_id  TEXT NOT NULL,

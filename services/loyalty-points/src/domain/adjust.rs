@@ -78,6 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::currency::Wallet;
     use crate::domain::plan::fixtures::{at, lot, reverse_whole};
 
     fn holding(points: i64, debt: i64) -> Holding {

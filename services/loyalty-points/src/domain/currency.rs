@@ -54,8 +54,8 @@ pub struct Wallet(String);
 
 impl Wallet {
     /// The first currency: of purchases, of the base rule and of tiers.
-    pub fn first() -> Self {
-        Self::default()
+    pub const fn first() -> Self {
+        Self(String::new())
     }
 
     /// A further one.
@@ -106,6 +106,9 @@ mod tests {
         let miles = Wallet::further(&CurrencyCode::parse("MILES").unwrap());
         assert_eq!(Wallet::first().rule("direct"), "direct");
         assert_eq!(miles.rule("direct"), "direct/MILES");
-        assert_eq!((Wallet::first().code(), miles.code()), (None, Some("MILES")));
+        assert_eq!(
+            (Wallet::first().code(), miles.code()),
+            (None, Some("MILES"))
+        );
     }
 }

@@ -82,6 +82,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Points;
+    use crate::domain::currency::Wallet;
     use crate::domain::lots::State;
     use crate::domain::plan::fixtures::{at, lot, reverse_whole};
     use crate::domain::plan::{Earn, earn};

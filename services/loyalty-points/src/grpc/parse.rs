@@ -61,7 +61,8 @@ pub fn currency(v: &mut Violations, raw: &str) -> Option<Option<CurrencyCode>> {
     if raw.is_empty() {
         return Some(None);
     }
-    v.parse("points_currency", raw, CurrencyCode::parse).map(Some)
+    v.parse("points_currency", raw, CurrencyCode::parse)
+        .map(Some)
 }
 
 /// Whose ledger to read.
@@ -208,7 +209,8 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
             format!("must be 0 (for ever) to {DAYS_MAX}"),
         );
     }
-    let further_currencies = further_currencies(&mut v, &raw.points_currency, raw.further_currencies);
+    let further_currencies =
+        further_currencies(&mut v, &raw.points_currency, raw.further_currencies);
     let expiry_notice_days = expiry_notice_days(&mut v, &raw.expiry_notice_days);
     let raw_policy = raw.tier_policy.unwrap_or_default();
     let tier_policy = policies::tier_policy(&mut v, "program.tier_policy", raw_policy);

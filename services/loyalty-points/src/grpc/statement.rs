@@ -33,9 +33,8 @@ pub async fn get(
     let (of, period, page) = v.all((of, period, page))?;
     state.platform.at_least(&of.at_least).await?;
     let told = statement::statement(state, &of, period, &page).await?;
-    let movement = |(posting, lines): &Movement| {
-        present::transaction(posting, lines, &told.currency)
-    };
+    let movement =
+        |(posting, lines): &Movement| present::transaction(posting, lines, &told.currency);
     Ok(Response::new(pb::GetStatementResponse {
         opening: Some(standing(told.opening, told.pending.0, period.from)),
         movements: told.movements.iter().map(movement).collect(),

@@ -228,11 +228,7 @@ pub(super) async fn let_go_timed_out(
 }
 
 /// A hold as it is now.
-pub async fn find(
-    state: &State,
-    of: &Of,
-    hold_id: &str,
-) -> Result<InCurrency<StoredHold>, Error> {
+pub async fn find(state: &State, of: &Of, hold_id: &str) -> Result<InCurrency<StoredHold>, Error> {
     let mut db = state.platform.snapshot().await?;
     let (program, _) = of.accounts(state, &mut db).await?;
     let program_id = of.program_id.as_str();
@@ -243,11 +239,7 @@ pub async fn find(
 }
 
 /// A page of holds, the latest first.
-pub async fn list(
-    state: &State,
-    of: &Of,
-    page: &PageRequest,
-) -> Result<Page<StoredHold>, Error> {
+pub async fn list(state: &State, of: &Of, page: &PageRequest) -> Result<Page<StoredHold>, Error> {
     let mut db = state.platform.snapshot().await?;
     let (program, wallet) = of.accounts(state, &mut db).await?;
     let before: i64 = page.after().unwrap_or(i64::MAX);

@@ -142,7 +142,11 @@ async fn activate<'a>(
     (settle, earning): (&SettlePending, &Earning),
 ) -> Result<(Change<'a>, Lot), Error> {
     let (mut lot, now) = (earning.lot.clone(), work.now());
-    let plan = decide::activate(standing.holding(), &mut lot, (program.expiry_of(&earning.lot.wallet, now), now));
+    let plan = decide::activate(
+        standing.holding(),
+        &mut lot,
+        (program.expiry_of(&earning.lot.wallet, now), now),
+    );
     let customer_id = &settle.account.customer_id;
     store::activate(work.direct(), customer_id, &lot).await?;
     work.forget(customer_id).await?;

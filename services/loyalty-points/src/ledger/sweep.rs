@@ -268,11 +268,7 @@ async fn post(
 }
 
 /// What a member has in all currencies together. What was let go or repaid is still the member's or no longer owed.
-async fn owned(
-    work: &mut Work<'_>,
-    standing: &Standing,
-    program: &Program,
-) -> Result<i64, Error> {
+async fn owned(work: &mut Work<'_>, standing: &Standing, program: &Program) -> Result<i64, Error> {
     let mut owned = 0;
     for wallet in program.wallets() {
         let account = AccountKey {

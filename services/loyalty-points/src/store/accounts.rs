@@ -1,4 +1,4 @@
-//! Members' accounts, one for each currency: what is held and owed in it. One that is not stored is empty.
+//! Members' accounts, one for each currency of the program: what is held and owed in it.
 
 use std::collections::HashMap;
 
@@ -92,21 +92,17 @@ pub async fn list(
 }
 
 /// What a member owes in one currency.
-pub async fn get_debt(
-    db: &mut impl Access,
-    account: AccountKey<'_>,
-) -> Result<i64, common::Error> {
+pub async fn get_debt(db: &mut impl Access, account: AccountKey<'_>) -> Result<i64, common::Error> {
     const SELECT: &str = "
         SELECT debt
         FROM accounts
         WHERE customer_id = $1 AND program_id = $2 AND currency = $3";
-    let debt = on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
+    Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
         .bind(account.customer_id)
         .bind(account.program_id)
         .bind(account.wallet)
-        .fetch_optional(conn)
-        .await)?;
-    Ok(debt.unwrap_or_default())
+        .fetch_one(conn)
+        .await)?)
 }
 
 /// What each of some customers owes in one currency, without those that are no members, in any order.
@@ -118,23 +114,17 @@ pub async fn list_debts(
 ) -> Result<HashMap<CustomerId, i64>, common::Error> {
     const SELECT: Sql = Sql {
         postgres: "
-            SELECT m.customer_id, COALESCE(a.debt, 0)
-            FROM members m
-            LEFT JOIN accounts a
-                ON a.customer_id = m.customer_id
-                AND a.program_id = m.program_id
-                AND a.currency = $2
-            WHERE m.program_id = $1
-                AND m.customer_id IN (SELECT json_array_elements_text(CAST($3 AS json)))",
+            SELECT customer_id, debt
+            FROM accounts
+            WHERE program_id = $1
+                AND currency = $2
+                AND customer_id IN (SELECT json_array_elements_text(CAST($3 AS json)))",
         sqlite: "
-            SELECT m.customer_id, COALESCE(a.debt, 0)
-            FROM members m
-            LEFT JOIN accounts a
-                ON a.customer_id = m.customer_id
-                AND a.program_id = m.program_id
-                AND a.currency = $2
-            WHERE m.program_id = $1
-                AND m.customer_id IN (SELECT value FROM json_each($3))",
+            SELECT customer_id, debt
+            FROM accounts
+            WHERE program_id = $1
+                AND currency = $2
+                AND customer_id IN (SELECT value FROM json_each($3))",
     };
     let text = SELECT.text(db.dialect());
     let rows = on!(db, |conn| sqlx::query_as::<_, (CustomerId, i64)>(text)
@@ -146,33 +136,53 @@ pub async fn list_debts(
     Ok(rows.into_iter().collect())
 }
 
-/// Writes what members have in accounts, new ones among them. The customers are locked.
-pub async fn put(
+/// Opens a new member's accounts, an empty one in each currency of the program.
+pub async fn open(
+    tx: &mut Tx,
+    customer_id: &CustomerId,
+    program_id: &str,
+) -> Result<(), common::Error> {
+    const INSERT: &str = "
+        INSERT INTO accounts (customer_id, program_id, currency, points, held, debt)
+        SELECT $1, $2, '', 0, 0, 0
+        UNION ALL
+        SELECT $1, $2, currency, 0, 0, 0
+        FROM currencies
+        WHERE program_id = $2";
+    Ok(on!(tx, |conn| sqlx::query(INSERT)
+        .bind(customer_id)
+        .bind(program_id)
+        .execute(conn)
+        .await
+        .map(drop))?)
+}
+
+/// Writes what members have in their accounts.
+pub async fn update(
     tx: &mut Tx,
     changed: &[(AccountKey<'_>, Holding)],
 ) -> Result<(), common::Error> {
-    // SQLite takes ON after FROM for a join unless there is a WHERE.
-    const UPSERT: Sql = Sql {
+    const UPDATE: Sql = Sql {
         postgres: "
-            INSERT INTO accounts (customer_id, program_id, currency, points, held, debt)
-            SELECT customer_id, program_id, currency, points, held, debt
+            UPDATE accounts AS a
+            SET points = new.points,
+                held = new.held,
+                debt = new.debt
             FROM json_to_recordset(CAST($1 AS json))
                 AS new (customer_id TEXT, program_id TEXT, currency TEXT, points BIGINT,
                         held BIGINT, debt BIGINT)
-            ON CONFLICT (customer_id, program_id, currency) DO UPDATE
-            SET points = excluded.points,
-                held = excluded.held,
-                debt = excluded.debt",
+            WHERE a.customer_id = new.customer_id
+                AND a.program_id = new.program_id
+                AND a.currency = new.currency",
         sqlite: "
-            INSERT INTO accounts (customer_id, program_id, currency, points, held, debt)
-            SELECT value ->> 'customer_id', value ->> 'program_id', value ->> 'currency',
-                   value ->> 'points', value ->> 'held', value ->> 'debt'
-            FROM json_each($1)
-            WHERE TRUE
-            ON CONFLICT (customer_id, program_id, currency) DO UPDATE
-            SET points = excluded.points,
-                held = excluded.held,
-                debt = excluded.debt",
+            UPDATE accounts AS a
+            SET points = new.value ->> 'points',
+                held = new.value ->> 'held',
+                debt = new.value ->> 'debt'
+            FROM json_each($1) AS new
+            WHERE a.customer_id = new.value ->> 'customer_id'
+                AND a.program_id = new.value ->> 'program_id'
+                AND a.currency = new.value ->> 'currency'",
     };
     #[derive(Serialize)]
     struct Row<'a> {
@@ -194,10 +204,16 @@ pub async fn put(
             debt: holding.debt,
         })
         .collect();
-    let text = UPSERT.text(tx.dialect());
-    Ok(on!(tx, |conn| sqlx::query(text)
+    let text = UPDATE.text(tx.dialect());
+    let written = on!(tx, |conn| sqlx::query(text)
         .bind(json_list(&rows))
         .execute(conn)
         .await
-        .map(drop))?)
+        .map(|done| done.rows_affected()))?;
+    if written == rows.len() as u64 {
+        Ok(())
+    } else {
+        let missing = "an account of a member is missing".to_owned();
+        Err(common::Error::Internal(missing))
+    }
 }

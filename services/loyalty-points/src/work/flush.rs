@@ -1,8 +1,8 @@
 //! Writing what was noted, one statement for each table.
 
 use super::{Kept, RowState, Work};
-use crate::store::lots::{self, NewLot};
 use crate::store::accounts::{self, AccountKey};
+use crate::store::lots::{self, NewLot};
 use crate::store::{entries, members, postings, purchases};
 
 impl Work<'_> {
@@ -90,7 +90,7 @@ impl Work<'_> {
         if changed.is_empty() {
             return Ok(());
         }
-        accounts::put(self.tx, &changed).await?;
+        accounts::update(self.tx, &changed).await?;
         for kept in self.customers.values_mut() {
             for row in kept.accounts.values_mut() {
                 row.state = RowState::Stored;

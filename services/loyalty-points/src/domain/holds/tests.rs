@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::balance::Balance;
+use crate::domain::currency::Wallet;
 use crate::domain::lots;
 use crate::domain::plan::fixtures::{at, lot};
 use crate::domain::plan::{Earn, earn, redeem, reverse};

@@ -239,6 +239,7 @@ proptest! {
                     let activates_at = activates_in.map(|days| earned_at + TimeDelta::days(days));
                     let first = activates_at.unwrap_or(earned_at);
                     let earn = Earn {
+                        wallet: Wallet::first(),
                         lot_id: format!("lot {n}"),
                         points: points(of),
                         earned_at,

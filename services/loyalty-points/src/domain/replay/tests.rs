@@ -1,6 +1,8 @@
 use super::*;
 use crate::domain::plan::fixtures::at;
 
+static FIRST: Wallet = Wallet::first();
+
 fn lot(lot_id: &str, points: i64) -> Line<'_> {
     Line {
         account: Account::Member,
