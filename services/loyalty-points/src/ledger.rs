@@ -1,5 +1,6 @@
 //! The points ledger: earn, redeem, reverse, by call and from the feed, and what can be read of it.
 
+mod account;
 pub mod adjust;
 pub mod extensions;
 pub mod holds;
@@ -13,25 +14,21 @@ pub mod sweep;
 pub mod transfer;
 mod write;
 
-use std::sync::Arc;
-
-use common::ids::CustomerId;
 use common::time::Timestamp;
 use common::validate::Violations;
 
 use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
-use crate::domain::currency::{CurrencyCode, Wallet};
+use crate::domain::currency::Wallet;
 use crate::domain::decision::Decision;
 use crate::domain::lines::{Line, Return};
 use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
-use crate::domain::program::{Program, ProgramId};
+use crate::domain::program::Program;
 use crate::domain::refund::Late;
 use crate::domain::reversal::{Before, Extent, Part, Policy};
 use crate::error::Error;
-use crate::programs;
 use crate::store::accounts::AccountKey;
 use crate::store::earning_lines;
 use crate::store::lots;
@@ -39,9 +36,11 @@ use crate::store::members::{Lock, Standing};
 use crate::store::postings::{self, PostingRow, SourceKey};
 use crate::store::purchases::PurchaseKey;
 use crate::store::reversals;
-use crate::tiers;
 use crate::work::Work;
 
+use account::{balance, open, standing, turn_to};
+
+pub use account::Account;
 pub use write::{Origin, Source, Written};
 
 /// Source type of purchases that the customer service recorded.
@@ -58,41 +57,6 @@ pub struct Posted {
     pub balance: Balance,
     /// Code of that currency.
     pub currency: String,
-}
-
-/// Whose ledger to post to.
-#[derive(Debug, Clone)]
-pub struct Account {
-    /// The program.
-    pub program_id: ProgramId,
-    /// The customer.
-    pub customer_id: CustomerId,
-    /// The currency; absent: the program's first, or that of what the request names.
-    pub currency: Option<CurrencyCode>,
-    /// Token to wait for.
-    pub at_least: String,
-}
-
-impl Account {
-    /// The currency in a program.
-    fn wallet_of(&self, program: &Program) -> Result<Wallet, Error> {
-        programs::wallet_of(program, self.currency.as_ref())
-    }
-
-    fn key<'a>(&'a self, wallet: &'a Wallet) -> AccountKey<'a> {
-        AccountKey {
-            customer_id: &self.customer_id,
-            program_id: self.program_id.as_str(),
-            wallet,
-        }
-    }
-
-    fn not_found(&self) -> Error {
-        Error::MemberNotFound {
-            program_id: self.program_id.clone(),
-            customer_id: self.customer_id.clone(),
-        }
-    }
 }
 
 /// A request to earn.
@@ -326,37 +290,6 @@ struct Change<'a> {
     origin: Origin,
 }
 
-/// Locks the customer and reads what any decision about the member needs.
-async fn open(
-    state: &State,
-    work: &mut Work<'_>,
-    account: &Account,
-) -> Result<(Arc<Program>, Lock, Standing), Error> {
-    let program = state.programs.get(work.tx(), &account.program_id).await?;
-    let lock = work.lock(&account.customer_id).await?;
-    let mut lock = lock.ok_or_else(|| account.not_found())?;
-    let standing = standing(state, work, &mut lock, &program, account).await?;
-    Ok((program, lock, standing))
-}
-
-/// Reads what any decision about the member needs. The customer is locked.
-async fn standing(
-    state: &State,
-    work: &mut Work<'_>,
-    lock: &mut Lock,
-    program: &Program,
-    account: &Account,
-) -> Result<Standing, Error> {
-    let wallet = account.wallet_of(program)?;
-    let standing = work.standing(account.key(&wallet)).await?;
-    let mut standing = standing.ok_or_else(|| account.not_found())?;
-    if standing.member.is_closed() {
-        return Err(Error::MemberClosed(account.customer_id.clone()));
-    }
-    tiers::follow(state, work, lock, &mut standing).await?;
-    holds::let_go_timed_out(state, work, lock, program, standing).await
-}
-
 /// Writes the change and reads the balance that it leaves.
 async fn commit(
     state: &State,
@@ -373,32 +306,6 @@ async fn commit(
         balance,
         currency,
     })
-}
-
-/// What a locked member can spend now in one currency.
-async fn balance(work: &mut Work<'_>, account: AccountKey<'_>) -> Result<Balance, Error> {
-    let lots = work.open_lots(account).await?;
-    let standing = work.standing(account).await?;
-    let debt = standing.map_or(0, |standing| standing.holding().debt);
-    Ok(Balance::of(&lots, debt, work.now()))
-}
-
-/// Turns a member to the account of what a request names.
-async fn turn_to(
-    work: &mut Work<'_>,
-    standing: &mut Standing,
-    wallet: &Wallet,
-) -> Result<(), Error> {
-    if standing.wallet() == wallet {
-        return Ok(());
-    }
-    let account = AccountKey {
-        wallet,
-        ..standing.key()
-    };
-    let turned = work.standing(account).await?;
-    *standing = turned.expect("the member is locked");
-    Ok(())
 }
 
 async fn find_posting(

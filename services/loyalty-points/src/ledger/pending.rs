@@ -81,11 +81,11 @@ pub async fn settle(
     }
     let mut settled = Vec::new();
     for earning in waiting {
-        let account = AccountKey {
+        let own = AccountKey {
             wallet: &earning.lot.wallet,
             ..first.key()
         };
-        let standing = work.standing(account).await?;
+        let standing = work.standing(own).await?;
         let standing = standing.expect("the member is locked");
         let decided = match outcome {
             Outcome::Activate => activate(work, &program, standing, (&settle, &earning)).await?,
