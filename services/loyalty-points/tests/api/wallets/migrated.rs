@@ -78,6 +78,9 @@ const LEDGER: [&str; 9] = [
     "UPDATE members SET earned_tier = tier WHERE $1 > 0",
 ];
 
+/// A row of an account: customer, currency, points, held and debt.
+type Stored = (String, String, i64, i64, i64);
+
 /// Writes the ledger with what knew of no accounts, and lets the migration have it.
 async fn migrated(backend: Backend) -> Database {
     let database = Database::fresh(backend, "before_accounts", before).await;
@@ -141,7 +144,6 @@ async fn balances_move_to_accounts_and_go_on(
     let mut db = shop.server.platform.reader().await.unwrap();
     let stored =
         "SELECT customer_id, currency, points, held, debt FROM accounts ORDER BY customer_id";
-    type Stored = (String, String, i64, i64, i64);
     let stored: Vec<Stored> =
         on!(&mut db, |conn| sqlx::query_as(stored).fetch_all(conn).await).unwrap();
     let account = |customer_id: &str, points| (customer_id.to_owned(), String::new(), points, 0, 0);

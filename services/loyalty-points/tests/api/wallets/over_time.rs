@@ -2,6 +2,7 @@
 
 use api::loyalty::v1 as pb;
 use chrono::TimeDelta;
+use pb::TransactionKind::{Earn, Hold, Release, Reverse};
 use rstest::rstest;
 use testkit::Backend;
 
@@ -173,7 +174,6 @@ async fn a_hold_that_timed_out_lets_go_whichever_currency_is_posted_to_next(
         .iter()
         .map(|posting| (posting.kind(), posting.points_currency.clone()))
         .collect();
-    use pb::TransactionKind::{Earn, Hold, Release, Reverse};
     let expected = [
         (Earn, COINS),
         (Release, MILES),
