@@ -9,7 +9,7 @@ use common::on;
 /// posting adds up to zero.
 pub async fn check(db: &Db, whose: &str, points: i64) {
     const SELECT: &str = "
-        SELECT CAST((SELECT COALESCE(SUM(points - debt), 0) FROM members) AS BIGINT),
+        SELECT CAST((SELECT COALESCE(SUM(points - debt), 0) FROM accounts) AS BIGINT),
                CAST((SELECT COALESCE(SUM(remaining + held), 0) FROM lots) AS BIGINT),
                CAST((SELECT COALESCE(SUM(points), 0) FROM postings) AS BIGINT),
                CAST((SELECT COALESCE(SUM(points) FILTER (WHERE account = 'member'), 0) FROM entries) AS BIGINT),

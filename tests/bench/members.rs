@@ -14,8 +14,10 @@ pub async fn seed(db: &Db, count: u64) {
         )
         INSERT INTO customers (customer_id, revision) SELECT 'm-' || n, 1 FROM numbers;
         INSERT INTO members
-            (customer_id, program_id, state, enrolled_at, points, debt, tier, tier_points, tier_since)
-        SELECT customer_id, 'default', 'active', {now}, 0, 0, 'Bronze', 0, {now} FROM customers;
+            (customer_id, program_id, state, enrolled_at, tier, tier_points, tier_since)
+        SELECT customer_id, 'default', 'active', {now}, 'Bronze', 0, {now} FROM customers;
+        INSERT INTO accounts (customer_id, program_id, currency, points, held, debt)
+        SELECT customer_id, 'default', '', 0, 0, 0 FROM customers;
         INSERT INTO tier_changes
             (customer_id, revision, program_id, from_tier, to_tier, reason, points, changed_at)
         SELECT customer_id, 1, 'default', '', 'Bronze', 'enrolled', 0, {now} FROM customers;

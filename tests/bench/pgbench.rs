@@ -183,7 +183,7 @@ INSERT INTO idempotency (method, request_id, fingerprint, created_at)
 SAVEPOINT mark;
 UPDATE customers SET revision = revision + 1 WHERE customer_id = {customer}
     RETURNING revision, deleted_at IS NOT NULL AS deleted \\gset
-SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.debt, m.tier,
+SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.tier,
        m.tier_since, m.tier_points, m.tier_valid_until,
        o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
        o.reason AS override_reason, o.created_at AS override_created_at,
@@ -206,6 +206,8 @@ SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.points, m.held, m.
         AND ('default' = '' OR m.program_id = 'default')
     GROUP BY m.customer_id, m.program_id, o.customer_id, o.revision
     ORDER BY m.program_id \\gset was_
+SELECT points, held, debt FROM accounts
+    WHERE customer_id = {customer} AND program_id = 'default' AND currency = '' \\gset was_
 INSERT INTO postings
     (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
      rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at)
@@ -228,14 +230,16 @@ INSERT INTO lots
     VALUES ({customer}, {lot}, 'default', {posting}, 1, 1, 0, 0, 0, 0, 1, :now, :now,
             CAST(:now AS BIGINT) + 63072000000000);
 UPDATE members
-    SET points = CAST(:was_points AS BIGINT) + 1,
-        debt = :was_debt,
-        tier = :was_tier,
+    SET tier = :was_tier,
         tier_since = :was_tier_since,
         tier_points = CAST(:was_qualified AS BIGINT) + 1,
-        tier_valid_until = CAST(:now AS BIGINT) + 31536000000000,
-        held = :was_held
+        tier_valid_until = CAST(:now AS BIGINT) + 31536000000000
     WHERE customer_id = {customer} AND program_id = 'default';
+UPDATE accounts
+    SET points = CAST(:was_points AS BIGINT) + 1,
+        held = :was_held,
+        debt = :was_debt
+    WHERE customer_id = {customer} AND program_id = 'default' AND currency = '';
 SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
        earned_at, activates_at, expires_at
     FROM lots
@@ -243,7 +247,8 @@ SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifyin
         AND program_id = 'default'
         AND (remaining > 0 OR held > 0 OR posting_id = '')
     ORDER BY lot_id;
-SELECT debt FROM members WHERE customer_id = {customer} AND program_id = 'default';
+SELECT debt FROM accounts
+    WHERE customer_id = {customer} AND program_id = 'default' AND currency = '';
 UPDATE idempotency
     SET code = 0, response = '{response}', message = NULL, details = NULL
     WHERE method = 'asterism.loyalty.v1.LoyaltyService/EarnPoints' AND request_id = {posting};

@@ -90,15 +90,16 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A source earns once, and whoever is told so is told by which posting.
+    /// A source earns once in each currency, and whoever is told so is told by which posting.
     fn sources(&self) -> Result<(), String> {
         let mut earned: BTreeMap<(String, String), (&Event, String)> = BTreeMap::new();
         let key = |event: &Event| match &event.request {
             Request::Earn(earn) => {
                 let program_id = program(&earn.program_id).to_owned();
+                let place = self.world.place(&program_id, &earn.points_currency);
                 Some((
                     program_id,
-                    format!("{}/{}", earn.source_type, earn.source_ref),
+                    format!("{}/{}/{place:?}", earn.source_type, earn.source_ref),
                 ))
             }
             _ => None,

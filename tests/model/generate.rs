@@ -10,10 +10,12 @@ use rand::{Rng as _, RngCore as _};
 
 use crate::answers::stamp;
 use crate::operations::{Request, Response};
-use crate::service::CLUB;
+use crate::service::{CLUB, CLUB_CURRENCIES};
 
 /// An id that nothing has.
 const NOBODY: &str = "01900000-0000-7000-8000-000000000000";
+/// A currency that no program has.
+const UNKNOWN_CURRENCY: &str = "GOLD";
 /// How often each operation comes, out of the sum of all.
 const WEIGHTS: [(Operation, u32); 15] = [
     (Operation::Enroll, 5),
@@ -72,6 +74,15 @@ pub struct Generator {
     pub unit: i64,
 }
 
+/// A list of the club names its currency.
+fn listed(program_id: &str, code: String) -> String {
+    if program_id == CLUB && code.is_empty() {
+        CLUB_CURRENCIES[0].to_owned()
+    } else {
+        code
+    }
+}
+
 impl Seen {
     /// Remembers what an answer named.
     pub fn remember(&mut self, request: &Request, response: &Response) {
@@ -106,6 +117,7 @@ impl Generator {
     /// The next request, at about this time.
     pub fn request(&mut self, seen: &Seen, now: i64) -> Request {
         let (program_id, customer_id) = self.member();
+        let points_currency = self.currency(&program_id);
         let request_id = self.id();
         let reason = if self.rng.random_bool(0.2) {
             "why not"
@@ -129,6 +141,7 @@ impl Generator {
                     request_id,
                     program_id,
                     customer_id,
+                    points_currency,
                     points: self.rng.random_range(1..=150),
                     source_type: "promotion".to_owned(),
                     source_ref: self.source(seen),
@@ -144,6 +157,7 @@ impl Generator {
                 request_id,
                 program_id,
                 customer_id,
+                points_currency,
                 points: self.rng.random_range(1..=120),
                 reason,
                 dry_run: self.dry(),
@@ -157,6 +171,7 @@ impl Generator {
                     request_id,
                     program_id,
                     customer_id,
+                    points_currency,
                     points: if given { points } else { -points },
                     reason_code: "GOODWILL".to_owned(),
                     reason,
@@ -178,6 +193,7 @@ impl Generator {
                     request_id,
                     program_id,
                     customer_id,
+                    points_currency,
                     to_customer_id: (*to).clone(),
                     points: self.rng.random_range(1..=60),
                     reason,
@@ -226,6 +242,7 @@ impl Generator {
                     request_id,
                     program_id,
                     customer_id,
+                    points_currency,
                     points: self.rng.random_range(1..=60),
                     timeout: Some(prost_types::Duration {
                         seconds: timeout / 1_000_000,
@@ -269,17 +286,20 @@ impl Generator {
                 Request::Balance(pb::GetBalanceRequest {
                     program_id,
                     customer_id,
+                    points_currency,
                     as_of,
                     ..Default::default()
                 })
             }
             Operation::Lots => Request::Lots(pb::ListLotsRequest {
+                points_currency: listed(&program_id, points_currency),
                 program_id,
                 customer_id,
                 page_size: 1000,
                 ..Default::default()
             }),
             Operation::Transactions => Request::Transactions(pb::ListTransactionsRequest {
+                points_currency: listed(&program_id, points_currency),
                 program_id,
                 customer_id,
                 page_size: 20,
@@ -295,6 +315,7 @@ impl Generator {
                 })
             }
             Operation::Holds => Request::Holds(pb::ListHoldsRequest {
+                points_currency: listed(&program_id, points_currency),
                 program_id,
                 customer_id,
                 page_size: 20,
@@ -311,7 +332,7 @@ impl Generator {
     fn member(&mut self) -> (String, String) {
         let program_id = match self.rng.random_range(0..100) {
             0 => "nowhere",
-            1..15 => CLUB,
+            1..35 => CLUB,
             _ => "",
         };
         let customer_id = self.customers.choose(&mut self.rng);
@@ -319,6 +340,19 @@ impl Generator {
             program_id.to_owned(),
             customer_id.expect("there are customers").clone(),
         )
+    }
+
+    /// Mostly one that the program has.
+    fn currency(&mut self, program_id: &str) -> String {
+        let further = CLUB_CURRENCIES[1];
+        let code = match self.rng.random_range(0..100) {
+            0..2 => UNKNOWN_CURRENCY,
+            2..60 if program_id == CLUB => further,
+            60..70 if program_id == CLUB => CLUB_CURRENCIES[0],
+            60..70 if program_id.is_empty() => "PTS",
+            _ => "",
+        };
+        code.to_owned()
     }
 
     /// Mostly something lately seen where it belongs; now and then somewhere else, or nothing that there is.

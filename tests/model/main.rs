@@ -44,9 +44,9 @@ use crate::check::{Compared, check};
 use crate::driver::{Drive, Load};
 use crate::generate::Generator;
 use crate::history::{History, Time};
-use crate::model::{Customer, DAY, Member, World};
+use crate::model::{Currency, Customer, DAY, World};
 use crate::operations::Request;
-use crate::service::{CLUB, Service};
+use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
 /// Operations on the same customers; then come others, so that histories stay short enough to be looked into.
 const ROUND: usize = 400;
@@ -93,6 +93,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "REVERSAL_EXCEEDED",
         "REVERSAL_NOT_COVERED",
         "SOURCE_ALREADY_POSTED",
+        "CURRENCY_NOT_FOUND",
     ] {
         assert!(
             compared.reasons.contains_key(reason),
@@ -184,20 +185,30 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
 
 /// New customers, who are members of the default program and nothing else.
 async fn world(service: &Service, round: usize) -> World {
+    let currency = |code: &str, validity| Currency {
+        code: code.to_owned(),
+        validity,
+    };
+    let [first, further] = CLUB_CURRENCIES;
+    let programs = [
+        ("default".to_owned(), vec![currency("PTS", Some(VALIDITY))]),
+        (
+            CLUB.to_owned(),
+            vec![currency(first, None), currency(further, Some(DAY))],
+        ),
+    ];
+    let programs = Rc::new(BTreeMap::from(programs));
     let mut customers = BTreeMap::new();
     for number in 0..CUSTOMERS {
         let customer_id = format!("c-{round}-{number}");
         let since = service.welcome(&customer_id).await;
-        let member = Member::new("default", &customer_id, micros(&since));
-        let members = BTreeMap::from([("default".to_owned(), member)]);
+        let customer = (customer_id.as_str(), micros(&since));
+        let accounts = World::enrolled(&programs, "default", customer);
+        let members = BTreeMap::from([("default".to_owned(), accounts)]);
         customers.insert(customer_id, Customer { members });
     }
-    let programs = [
-        ("default".to_owned(), Some(VALIDITY)),
-        (CLUB.to_owned(), None),
-    ];
     World {
-        programs: Rc::new(BTreeMap::from(programs)),
+        programs,
         customers,
     }
 }
@@ -205,30 +216,36 @@ async fn world(service: &Service, round: usize) -> World {
 /// Reads all there is about the customers, once nothing moves any more.
 async fn read_all(service: &Service, history: &History, customers: &[String]) {
     for customer_id in customers {
-        for program_id in ["default", CLUB] {
+        let [first, further] = CLUB_CURRENCIES;
+        for (program_id, code) in [("default", ""), (CLUB, first), (CLUB, further)] {
             let (program_id, customer_id) = (program_id.to_owned(), customer_id.clone());
+            let points_currency = code.to_owned();
             let page_size = 1000;
             let lots = pb::ListLotsRequest {
                 program_id: program_id.clone(),
                 customer_id: customer_id.clone(),
+                points_currency: points_currency.clone(),
                 page_size,
                 ..Default::default()
             };
             let postings = pb::ListTransactionsRequest {
                 program_id: program_id.clone(),
                 customer_id: customer_id.clone(),
+                points_currency: points_currency.clone(),
                 page_size,
                 ..Default::default()
             };
             let holds = pb::ListHoldsRequest {
                 program_id: program_id.clone(),
                 customer_id: customer_id.clone(),
+                points_currency: points_currency.clone(),
                 page_size,
                 ..Default::default()
             };
             let balance = pb::GetBalanceRequest {
                 program_id,
                 customer_id,
+                points_currency,
                 ..Default::default()
             };
             for request in [

@@ -24,14 +24,23 @@ pub use member::Member;
 pub type Micros = i64;
 pub const DAY: Micros = 24 * 3600 * 1_000_000;
 
-/// A customer's memberships by program.
+/// A customer's memberships by program: one for each currency of it, the first one first. An account knows nothing of
+/// the others: as far as points go, each is a member of its own.
 #[derive(Debug, Clone, Default)]
 pub struct Customer {
-    pub members: BTreeMap<String, Member>,
+    pub members: BTreeMap<String, Vec<Member>>,
 }
 
-/// How long points can be spent, by program; absent: for ever.
-pub type Programs = Rc<BTreeMap<String, Option<Micros>>>;
+/// A point currency of a program.
+#[derive(Debug, Clone)]
+pub struct Currency {
+    pub code: String,
+    /// How long its points can be spent; absent: for ever.
+    pub validity: Option<Micros>,
+}
+
+/// The currencies of each program, the first one first.
+pub type Programs = Rc<BTreeMap<String, Vec<Currency>>>;
 
 /// Some customers at one moment of their histories.
 #[derive(Debug, Clone)]
@@ -75,17 +84,49 @@ pub fn apply(
     }
 }
 
+impl Customer {
+    fn accounts(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().flatten()
+    }
+}
+
 impl World {
+    /// New accounts of a customer in a program.
+    pub fn enrolled(
+        programs: &Programs,
+        program_id: &str,
+        customer: (&str, Micros),
+    ) -> Vec<Member> {
+        let (customer_id, since) = customer;
+        let currencies = programs[program_id].iter().enumerate();
+        let account = |(n, currency): (usize, &Currency)| Member {
+            currency: currency.code.clone(),
+            is_first: n == 0,
+            ..Member::new(program_id, customer_id, since)
+        };
+        currencies.map(account).collect()
+    }
+
+    /// A currency by its place in the program; the first one where none is named.
+    pub fn place(&self, program_id: &str, code: &str) -> Option<usize> {
+        let currencies = self.programs.get(program_id)?;
+        let mut codes = currencies.iter().map(|currency| &currency.code);
+        match code {
+            "" => Some(0),
+            code => codes.position(|known| known == code),
+        }
+    }
+
     /// The instants at which the answer to anything may change without anybody doing anything.
     pub fn turning_points(&self) -> BTreeSet<Micros> {
-        let members = self.customers.values().flat_map(|it| it.members.values());
-        members.flat_map(Member::turning_points).collect()
+        let accounts = self.customers.values().flat_map(Customer::accounts);
+        accounts.flat_map(Member::turning_points).collect()
     }
 
     /// Asserts what must hold whatever happened.
     pub fn assert_sound(&self) {
         for customer in self.customers.values() {
-            customer.members.values().for_each(Member::assert_sound);
+            customer.accounts().for_each(Member::assert_sound);
         }
     }
 }
@@ -98,32 +139,71 @@ impl Step<'_> {
         let program_id = self.known(&request.program_id)?;
         let customer = self.world.customers.entry(request.customer_id.clone());
         let members = &mut customer.or_default().members;
-        let new = || Member::new(program_id, &request.customer_id, self.now);
-        let member = members.entry(program_id.to_owned()).or_insert_with(new);
+        let customer = (request.customer_id.as_str(), self.now);
+        let new = || World::enrolled(&self.world.programs, program_id, customer);
+        let accounts = members.entry(program_id.to_owned()).or_insert_with(new);
         Ok(pb::EnrollMemberResponse {
-            member: Some(member.told()),
+            member: Some(accounts[0].told()),
             consistency_token: String::new(),
         })
     }
 
-    /// The member as anybody reads it.
-    fn find(&mut self, program_id: &str, customer_id: &str) -> Result<&mut Member, Refusal> {
-        let program_id = self.known(program_id)?;
-        let customer = self.world.customers.get_mut(customer_id);
-        let member = customer.and_then(|customer| customer.members.get_mut(program_id));
-        member.ok_or_else(|| {
+    /// All accounts of a member as anybody reads them.
+    fn accounts(&mut self, of: Of<'_>) -> Result<&mut Vec<Member>, Refusal> {
+        let program_id = self.known(of.program_id)?;
+        let customer = self.world.customers.get_mut(of.customer_id);
+        let accounts = customer.and_then(|customer| customer.members.get_mut(program_id));
+        accounts.ok_or_else(|| {
             Refusal::new(Code::NotFound, "MEMBER_NOT_FOUND")
                 .with("program_id", program_id)
-                .with("customer_id", customer_id)
+                .with("customer_id", of.customer_id)
         })
     }
 
-    /// The member as any decision finds it: holds that have timed out are let go first.
-    fn open(&mut self, program_id: &str, customer_id: &str) -> Result<&mut Member, Refusal> {
+    /// One of them, by its currency.
+    fn find(&mut self, of: Of<'_>, code: &str) -> Result<&mut Member, Refusal> {
+        let program_id = self.known(of.program_id)?;
+        let place = self.world.place(program_id, code).ok_or_else(|| {
+            Refusal::new(Code::NotFound, "CURRENCY_NOT_FOUND")
+                .with("program_id", program_id)
+                .with("points_currency", code)
+        })?;
+        Ok(&mut self.accounts(of)?[place])
+    }
+
+    /// The one that has something, else the first.
+    fn find_with(
+        &mut self,
+        of: Of<'_>,
+        has: impl Fn(&Member) -> bool,
+    ) -> Result<&mut Member, Refusal> {
+        let accounts = self.accounts(of)?;
+        let place = accounts.iter().position(has).unwrap_or(0);
+        Ok(&mut accounts[place])
+    }
+
+    /// The account as any decision finds it: holds of the member that have timed out are let go first.
+    fn open(&mut self, of: Of<'_>, code: &str) -> Result<&mut Member, Refusal> {
+        self.find(of, code)?;
+        self.notice(of)?;
+        self.find(of, code)
+    }
+
+    fn open_with(
+        &mut self,
+        of: Of<'_>,
+        has: impl Fn(&Member) -> bool,
+    ) -> Result<&mut Member, Refusal> {
+        self.notice(of)?;
+        self.find_with(of, has)
+    }
+
+    fn notice(&mut self, of: Of<'_>) -> Result<(), Refusal> {
         let now = self.now;
-        let member = self.find(program_id, customer_id)?;
-        member.notice(now);
-        Ok(member)
+        for account in self.accounts(of)? {
+            account.notice(now);
+        }
+        Ok(())
     }
 
     /// The program, if there is one.
@@ -136,10 +216,26 @@ impl Step<'_> {
         Err(refusal.with("program_id", program_id))
     }
 
-    /// When points of a program expire that can be spent from an instant on.
-    fn expiry(&self, program_id: &str, from: Micros) -> Option<Micros> {
-        let validity = self.world.programs[program(program_id)];
+    /// When points of a known currency expire that can be spent from an instant on.
+    fn expiry(&self, program_id: &str, code: &str, from: Micros) -> Option<Micros> {
+        let program_id = program(program_id);
+        let place = self.world.place(program_id, code)?;
+        let validity = self.world.programs[program_id][place].validity;
         validity.map(|validity| from + validity)
+    }
+}
+
+/// Whose accounts.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    program_id: &'a str,
+    customer_id: &'a str,
+}
+
+fn of<'a>(program_id: &'a str, customer_id: &'a str) -> Of<'a> {
+    Of {
+        program_id,
+        customer_id,
     }
 }
 

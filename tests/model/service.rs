@@ -12,8 +12,11 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::history::Time;
 
-/// The program in which points never expire by themselves. Nobody is a member of it from the start.
+/// The program with several currencies, in the first of which points never expire by themselves. Nobody is a member of
+/// it from the start.
 pub const CLUB: &str = "club";
+/// Its currencies.
+pub const CLUB_CURRENCIES: [&str; 2] = ["CLB", "STR"];
 
 /// The service under test.
 pub struct Service {
@@ -139,7 +142,12 @@ impl Service {
         let club = pb::Program {
             program_id: CLUB.to_owned(),
             display_name: "Club".to_owned(),
-            points_currency: "CLB".to_owned(),
+            points_currency: CLUB_CURRENCIES[0].to_owned(),
+            further_currencies: vec![pb::PointCurrency {
+                code: CLUB_CURRENCIES[1].to_owned(),
+                display_name: "Stars".to_owned(),
+                validity_days: 1,
+            }],
             earning_rule: Some(pb::EarningRule {
                 unit: Some(api::r#type::v1::Money {
                     currency_code: "USD".to_owned(),

@@ -11,16 +11,21 @@ use tonic::Code;
 use crate::answers::Refusal;
 use crate::check::check;
 use crate::history::{Event, Window};
-use crate::model::{Customer, Member, World, apply};
+use crate::model::{Currency, Customer, World, apply};
 use crate::operations::{Request, Response, Told};
 
 const ALICE: &str = "alice";
 
 fn nobody() -> World {
-    let member = Member::new("default", ALICE, 0);
-    let members = BTreeMap::from([("default".to_owned(), member)]);
+    let currency = Currency {
+        code: "PTS".to_owned(),
+        validity: None,
+    };
+    let programs = Rc::new(BTreeMap::from([("default".to_owned(), vec![currency])]));
+    let accounts = World::enrolled(&programs, "default", (ALICE, 0));
+    let members = BTreeMap::from([("default".to_owned(), accounts)]);
     World {
-        programs: Rc::new(BTreeMap::from([("default".to_owned(), None)])),
+        programs,
         customers: BTreeMap::from([(ALICE.to_owned(), Customer { members })]),
     }
 }

@@ -6,6 +6,7 @@ use common::time::Timestamp;
 use tonic::{Code, Status};
 
 use crate::domain::adjust::Unapproved;
+use crate::domain::currency::CurrencyCode;
 use crate::domain::extension;
 use crate::domain::holds;
 use crate::domain::lines;
@@ -22,6 +23,14 @@ pub enum Error {
     /// The program exists already.
     #[error("program {0} already exists")]
     ProgramAlreadyExists(ProgramId),
+    /// The program has no such currency.
+    #[error("program {program_id} has no point currency {currency}")]
+    CurrencyNotFound {
+        /// The program.
+        program_id: ProgramId,
+        /// The currency.
+        currency: CurrencyCode,
+    },
     /// The customer was never announced to this service, or is deleted.
     #[error("customer {0} not found")]
     CustomerNotFound(CustomerId),
@@ -259,6 +268,12 @@ impl From<Error> for Status {
             Error::ProgramAlreadyExists(id) => {
                 refuse(Code::AlreadyExists, "PROGRAM_ALREADY_EXISTS").with("program_id", id)
             }
+            Error::CurrencyNotFound {
+                program_id,
+                currency,
+            } => refuse(Code::NotFound, "CURRENCY_NOT_FOUND")
+                .with("program_id", program_id)
+                .with("points_currency", currency),
             Error::CustomerNotFound(id) => {
                 refuse(Code::NotFound, "CUSTOMER_NOT_FOUND").with("customer_id", id)
             }

@@ -31,9 +31,14 @@ pub fn member_closed(tx: &mut Tx, revision: i64, member: &Member) {
 }
 
 /// A posting was written.
-pub fn points_posted(tx: &mut Tx, posting: &PostingRow, entries: &[EntryRow], after: Holding) {
+pub fn points_posted(
+    tx: &mut Tx,
+    (posting, entries): (&PostingRow, &[EntryRow]),
+    after: Holding,
+    currency: &str,
+) {
     let event = pb::PointsPosted {
-        transaction: Some(present::transaction(posting, entries)),
+        transaction: Some(present::transaction(posting, entries, currency)),
         points_after: after.points,
         debt_after: after.debt,
         held_after: after.held,
@@ -42,29 +47,30 @@ pub fn points_posted(tx: &mut Tx, posting: &PostingRow, entries: &[EntryRow], af
 }
 
 /// A hold was made, captured, voided, or found to have timed out.
-pub fn hold_changed(tx: &mut Tx, revision: i64, hold: &StoredHold) {
+pub fn hold_changed(tx: &mut Tx, revision: i64, hold: &StoredHold, currency: &str) {
     let event = pb::HoldChanged {
-        hold: Some(present::hold(hold)),
+        hold: Some(present::hold(hold, currency)),
     };
     tx.emit(&hold.customer_id, revision, &event);
 }
 
 /// A lot can be spent for longer.
-pub fn expiry_extended(tx: &mut Tx, extension: &ExtensionRow) {
+pub fn expiry_extended(tx: &mut Tx, extension: &ExtensionRow, currency: &str) {
     let event = pb::ExpiryExtended {
-        extension: Some(present::extension(extension)),
+        extension: Some(present::extension(extension, currency)),
     };
     tx.emit(&extension.customer_id, extension.revision, &event);
 }
 
 /// Points of a member expire soon.
-pub fn points_expiring(tx: &mut Tx, notice: &NoticeRow) {
+pub fn points_expiring(tx: &mut Tx, notice: &NoticeRow, currency: &str) {
     let event = pb::PointsExpiring {
         program_id: notice.program_id.clone(),
         customer_id: notice.customer_id.to_string(),
         lot_id: notice.lot_id.clone(),
         points: notice.points,
         expires_at: Some(notice.expires_at.into()),
+        points_currency: currency.to_owned(),
         notice_days: i32::try_from(notice.days).expect("days are at most 365"),
     };
     tx.emit(&notice.customer_id, notice.revision, &event);

@@ -1,5 +1,6 @@
 //! The points ledger: earn, redeem, reverse, by call and from the feed, and what can be read of it.
 
+mod account;
 pub mod adjust;
 pub mod extensions;
 pub mod holds;
@@ -13,32 +14,33 @@ pub mod sweep;
 pub mod transfer;
 mod write;
 
-use std::sync::Arc;
-
-use common::ids::CustomerId;
 use common::time::Timestamp;
 use common::validate::Violations;
 
 use crate::State;
 use crate::domain::Points;
 use crate::domain::balance::Balance;
+use crate::domain::currency::Wallet;
 use crate::domain::decision::Decision;
 use crate::domain::lines::{Line, Return};
 use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
-use crate::domain::program::{Program, ProgramId};
+use crate::domain::program::Program;
 use crate::domain::refund::Late;
 use crate::domain::reversal::{Before, Extent, Part, Policy};
 use crate::error::Error;
+use crate::store::accounts::AccountKey;
 use crate::store::earning_lines;
 use crate::store::lots;
 use crate::store::members::{Lock, Standing};
 use crate::store::postings::{self, PostingRow, SourceKey};
 use crate::store::purchases::PurchaseKey;
 use crate::store::reversals;
-use crate::tiers;
 use crate::work::Work;
 
+use account::{balance, open, standing, turn_to};
+
+pub use account::Account;
 pub use write::{Origin, Source, Written};
 
 /// Source type of purchases that the customer service recorded.
@@ -51,28 +53,10 @@ const CALL_RULE: &str = "direct";
 pub struct Posted {
     /// What was written.
     pub written: Written,
-    /// What the member can spend now.
+    /// What the member can spend now in the currency of the posting.
     pub balance: Balance,
-}
-
-/// Whose ledger to post to.
-#[derive(Debug, Clone)]
-pub struct Account {
-    /// The program.
-    pub program_id: ProgramId,
-    /// The customer.
-    pub customer_id: CustomerId,
-    /// Token to wait for.
-    pub at_least: String,
-}
-
-impl Account {
-    fn not_found(&self) -> Error {
-        Error::MemberNotFound {
-            program_id: self.program_id.clone(),
-            customer_id: self.customer_id.clone(),
-        }
-    }
+    /// Code of that currency.
+    pub currency: String,
 }
 
 /// A request to earn.
@@ -108,14 +92,22 @@ pub enum Activates {
 }
 
 impl EarnPoints {
-    /// The permanent key of the posting.
+    /// The permanent key of the posting, for reading ahead.
     pub fn source_key(&self) -> SourceKey {
         SourceKey {
             program_id: self.account.program_id.to_string(),
             source_type: self.source.source_type.clone(),
             source_ref: self.source.source_ref.clone(),
-            rule: CALL_RULE.to_owned(),
+            rule: self.rule(),
         }
+    }
+
+    /// The rule, as far as the request tells: where it names the program's first currency, another one than is posted.
+    fn rule(&self) -> String {
+        let currency = self.account.currency.as_ref();
+        currency
+            .map_or_else(Wallet::first, Wallet::further)
+            .rule(CALL_RULE)
     }
 }
 
@@ -179,7 +171,8 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
         Activates::At(at) => Some(at.max(earned_at)),
         Activates::OnEvent => None,
     };
-    let by_program = activates_at.and_then(|activates_at| program.expiry_of(activates_at));
+    let wallet = standing.wallet().clone();
+    let by_program = activates_at.and_then(|at| program.expiry_of(&wallet, at));
     let expires_at = earn.expires_at.or(by_program);
     let first = activates_at.unwrap_or(earned_at);
     if expires_at.is_some_and(|expires_at| expires_at <= first) {
@@ -188,8 +181,10 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
         return Err(common::Error::Invalid(violations).into());
     }
     let lot_id = state.platform.ids.uuid();
+    let rule = wallet.rule(CALL_RULE);
     let earning = plan::Earn {
         lot_id,
+        wallet,
         points: earn.points,
         earned_at,
         activates_at,
@@ -198,7 +193,7 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
     let plan = plan::earn(standing.holding(), earning, now)?;
     let origin = Origin {
         source: Some(earn.source),
-        rule: CALL_RULE.to_owned(),
+        rule,
         reason: earn.reason,
         ..Origin::default()
     };
@@ -220,12 +215,7 @@ pub async fn redeem(
     redeem: RedeemPoints,
 ) -> Result<Posted, Error> {
     let (program, mut lock, standing) = open(state, work, &redeem.account).await?;
-    let Account {
-        program_id,
-        customer_id,
-        ..
-    } = &redeem.account;
-    let lots = work.open_lots(customer_id, program_id.as_str()).await?;
+    let lots = work.open_lots(standing.key()).await?;
     let plan = plan::redeem(standing.holding(), lots, redeem.points, work.now())?;
     let origin = Origin {
         reason: redeem.reason,
@@ -251,9 +241,14 @@ pub async fn reverse(
     work: &mut Work<'_>,
     reverse: ReverseTransaction,
 ) -> Result<Reversed, Error> {
-    let (program, mut lock, standing) = open(state, work, &reverse.account).await?;
+    let (program, mut lock, mut standing) = open(state, work, &reverse.account).await?;
     work.flush().await?;
-    if let Some(spent) = refunds::find_spending(work, &standing, &reverse.posting_id).await? {
+    let Some(posting) = find_posting(work, &standing, &reverse.posting_id).await? else {
+        return Err(Error::TransactionNotFound(reverse.posting_id));
+    };
+    turn_to(work, &mut standing, &posting.wallet).await?;
+    if matches!(posting.kind.as_str(), "redeem" | "capture") {
+        let spent = posting;
         let (change, refund) =
             refunds::plan(state, work, (&program, standing), spent, reverse).await?;
         let posted = commit(state, work, &mut lock, change).await?;
@@ -295,47 +290,6 @@ struct Change<'a> {
     origin: Origin,
 }
 
-/// Locks the customer and reads what any decision about the member needs.
-async fn open(
-    state: &State,
-    work: &mut Work<'_>,
-    account: &Account,
-) -> Result<(Arc<Program>, Lock, Standing), Error> {
-    let Account {
-        program_id,
-        customer_id,
-        ..
-    } = account;
-    let program = state.programs.get(work.tx(), program_id).await?;
-    let lock = work.lock(customer_id).await?;
-    let mut lock = lock.ok_or_else(|| account.not_found())?;
-    let standing = standing(state, work, &mut lock, &program, account).await?;
-    Ok((program, lock, standing))
-}
-
-/// Reads what any decision about the member needs. The customer is locked.
-async fn standing(
-    state: &State,
-    work: &mut Work<'_>,
-    lock: &mut Lock,
-    program: &Program,
-    account: &Account,
-) -> Result<Standing, Error> {
-    let Account {
-        program_id,
-        customer_id,
-        ..
-    } = account;
-    let standings = work.standings(customer_id, program_id.as_str()).await?;
-    let standing = standings.into_iter().next();
-    let mut standing = standing.ok_or_else(|| account.not_found())?;
-    if standing.member.is_closed() {
-        return Err(Error::MemberClosed(customer_id.clone()));
-    }
-    tiers::follow(state, work, lock, &mut standing).await?;
-    holds::let_go_timed_out(state, work, lock, program, standing).await
-}
-
 /// Writes the change and reads the balance that it leaves.
 async fn commit(
     state: &State,
@@ -343,27 +297,28 @@ async fn commit(
     lock: &mut Lock,
     change: Change<'_>,
 ) -> Result<Posted, Error> {
+    let currency = change.program.code_of(change.standing.wallet()).to_owned();
     let written = write::write(state, work, lock, change).await?;
     work.settle(lock);
-    let PostingRow {
+    let balance = balance(work, written.posting.account()).await?;
+    Ok(Posted {
+        written,
+        balance,
+        currency,
+    })
+}
+
+async fn find_posting(
+    work: &mut Work<'_>,
+    standing: &Standing,
+    posting_id: &str,
+) -> Result<Option<PostingRow>, Error> {
+    let AccountKey {
         customer_id,
         program_id,
         ..
-    } = &written.posting;
-    let balance = balance(work, customer_id, program_id).await?;
-    Ok(Posted { written, balance })
-}
-
-/// What a locked member can spend now.
-async fn balance(
-    work: &mut Work<'_>,
-    customer_id: &CustomerId,
-    program_id: &str,
-) -> Result<Balance, Error> {
-    let lots = work.open_lots(customer_id, program_id).await?;
-    let standings = work.standings(customer_id, program_id).await?;
-    let debt = standings.first().map_or(0, |standing| standing.debt);
-    Ok(Balance::of(&lots, debt, work.now()))
+    } = standing.key();
+    Ok(postings::find(work.tx(), customer_id, program_id, posting_id).await?)
 }
 
 struct Reversal {
@@ -373,7 +328,7 @@ struct Reversal {
     reason: String,
 }
 
-/// Decides a reversal. Its source is the earning's and its rule says which reversal of it this is: the permanent
+/// Decides a reversal of what was posted to the account that the member is turned to. Its source is the earning's and its rule says which reversal of it this is: the permanent
 /// key makes each happen once.
 async fn plan_reversal<'a>(
     work: &mut Work<'_>,
@@ -390,8 +345,8 @@ async fn plan_reversal<'a>(
         policy,
         reason,
     } = reversal;
-    let Some(earned) = postings::find(work.tx(), customer_id, program_id, &posting_id).await?
-    else {
+    let found = find_posting(work, &standing, &posting_id).await?;
+    let Some(earned) = found.filter(|posting| posting.wallet == *standing.wallet()) else {
         return Err(Error::TransactionNotFound(posting_id));
     };
     let (Some(source_type), Some(source_ref), Some(rule), "earn") = (
@@ -403,7 +358,7 @@ async fn plan_reversal<'a>(
         return Err(Error::NotReversible(posting_id));
     };
     let earlier = reversals::get(work.tx(), customer_id, &posting_id).await?;
-    let lots = lots::list_open(work.tx(), customer_id, program_id, &posting_id).await?;
+    let lots = lots::list_open(work.tx(), standing.key().into(), &posting_id).await?;
     let lot_id = lots::get_id_of_posting(work.tx(), customer_id, &posting_id).await?;
     let lot = lots.iter().find(|lot| lot.lot_id == lot_id);
     let lot = lot.expect("the lot of the posting was read with the others");

@@ -8,6 +8,7 @@ use crate::State;
 use crate::domain::program::ProgramId;
 use crate::error::Error;
 use crate::events;
+use crate::store::accounts;
 use crate::store::members::{self, Lock, Member};
 use crate::store::tiers::{self, TierChangeRow};
 
@@ -120,6 +121,7 @@ async fn insert(
         enrolled_at: tx.now(),
     };
     members::insert(tx, &member, tier, version.version).await?;
+    accounts::open(tx, &member.customer_id, &member.program_id).await?;
     let change = TierChangeRow {
         customer_id: member.customer_id.clone(),
         revision: lock.next(),

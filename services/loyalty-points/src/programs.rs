@@ -18,10 +18,13 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::State;
+use crate::domain::currency::{CurrencyCode, Wallet};
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
-use crate::ledger::reads::{self, Of};
-use crate::store::{self, policies, summary};
+use crate::ledger::reads;
+use crate::store::accounts::AccountKey;
+use crate::store::summary::{self, CurrencyOf};
+use crate::store::{self, policies};
 use crate::tiers::counts;
 
 /// Without a token, a cached tier may be told by a policy that was replaced so long ago.
@@ -186,6 +189,19 @@ impl Programs {
     }
 }
 
+/// The wallet of a currency of a program; of its first one where none is named.
+pub fn wallet_of(program: &Program, currency: Option<&CurrencyCode>) -> Result<Wallet, Error> {
+    let unknown = |currency: &CurrencyCode| Error::CurrencyNotFound {
+        program_id: program.program_id.clone(),
+        currency: currency.clone(),
+    };
+    match (program.wallet(currency), currency) {
+        (Some(wallet), _) => Ok(wallet),
+        (None, Some(currency)) => Err(unknown(currency)),
+        (None, None) => Ok(Wallet::first()),
+    }
+}
+
 /// Creates a program.
 pub async fn create(tx: &mut Tx, program: Program) -> Result<Program, Error> {
     if !store::programs::insert(tx, &program).await? {
@@ -215,12 +231,21 @@ pub struct Summary {
     pub program_id: ProgramId,
     /// The instant.
     pub as_of: Timestamp,
+    /// What members hold and owe in each currency, the first one first.
+    pub currencies: Vec<CurrencySummary>,
+    /// Members by tier.
+    pub tiers: Vec<summary::TierCount>,
+}
+
+/// One currency of a program, added up.
+#[derive(Debug)]
+pub struct CurrencySummary {
+    /// Its code.
+    pub currency: String,
     /// What members hold.
     pub held: summary::Held,
     /// What members owe.
     pub debt: i64,
-    /// Members by tier.
-    pub tiers: Vec<summary::TierCount>,
 }
 
 /// Adds a program up in one snapshot, as it is now or was at another instant.
@@ -231,34 +256,61 @@ pub async fn summarise(
 ) -> Result<Summary, Error> {
     let mut db = state.platform.snapshot().await?;
     let program = state.programs.current(&mut db, &program_id).await?;
-    let id = program_id.as_str();
-    let now = state.platform.now();
-    let (mut held, mut debt, unsettled) = if let Some(as_of) = as_of {
-        let held = summary::get_held_at(&mut db, id, as_of).await?;
-        let debt = summary::get_debt_at(&mut db, id, as_of).await?;
-        let unsettled = summary::list_unsettled_at(&mut db, id, as_of).await?;
-        (held, debt, unsettled)
-    } else {
-        let held = summary::get_held(&mut db, id, now).await?;
-        let debt = summary::get_debt(&mut db, id).await?;
-        (held, debt, summary::list_unsettled(&mut db, id, now).await?)
+    let instant = AsOf {
+        as_of,
+        now: state.platform.now(),
     };
-    for customer_id in unsettled {
-        let of = Of {
-            program_id: program_id.clone(),
-            customer_id,
-            at_least: String::new(),
-        };
-        let repaid = reads::repaid(&mut db, &of, as_of, now).await?;
-        held.outstanding -= repaid.available;
-        debt -= repaid.debt;
+    let mut currencies = Vec::new();
+    for wallet in program.wallets() {
+        currencies.push(in_currency(&mut db, &program, &wallet, instant).await?);
     }
-    let as_of = as_of.unwrap_or(now);
+    let as_of = as_of.unwrap_or(instant.now);
     Ok(Summary {
-        held,
-        debt,
+        currencies,
         tiers: counts::list(state, &mut db, &program, as_of).await?,
         program_id,
         as_of,
+    })
+}
+
+/// The instant that is asked for, if it is not the present one.
+#[derive(Clone, Copy)]
+struct AsOf {
+    as_of: Option<Timestamp>,
+    now: Timestamp,
+}
+
+async fn in_currency(
+    db: &mut impl Access,
+    program: &Program,
+    wallet: &Wallet,
+    AsOf { as_of, now }: AsOf,
+) -> Result<CurrencySummary, Error> {
+    let program_id = program.program_id.as_str();
+    let of = CurrencyOf { program_id, wallet };
+    let (mut held, mut debt, unsettled) = if let Some(as_of) = as_of {
+        let held = summary::get_held_at(db, of, as_of).await?;
+        let debt = summary::get_debt_at(db, of, as_of).await?;
+        let unsettled = summary::list_unsettled_at(db, of, as_of).await?;
+        (held, debt, unsettled)
+    } else {
+        let held = summary::get_held(db, of, now).await?;
+        let debt = summary::get_debt(db, of).await?;
+        (held, debt, summary::list_unsettled(db, of, now).await?)
+    };
+    for customer_id in &unsettled {
+        let account = AccountKey {
+            customer_id,
+            program_id,
+            wallet,
+        };
+        let repaid = reads::repaid(db, account, as_of, now).await?;
+        held.outstanding -= repaid.available;
+        debt -= repaid.debt;
+    }
+    Ok(CurrencySummary {
+        currency: program.code_of(wallet).to_owned(),
+        held,
+        debt,
     })
 }

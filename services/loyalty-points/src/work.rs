@@ -5,9 +5,10 @@
 //! each table. Tables that are not kept here are used through [`Work::tx`] as ever.
 //!
 //! Invariant: reads through here see what was noted before, written or not. Whoever reads kept tables past this
-//! (postings, entries, lots, purchases, members) flushes first, and whoever writes them past this has the customer
+//! (postings, entries, lots, purchases, accounts, members) flushes first, and whoever writes them past this has the customer
 //! forgotten.
 
+mod accounts;
 mod flush;
 mod undo;
 
@@ -17,8 +18,11 @@ use common::db::Tx;
 use common::ids::CustomerId;
 use common::time::Timestamp;
 
+use crate::domain::currency::Wallet;
 use crate::domain::lots::Lot;
+use crate::domain::plan::Holding;
 use crate::error::Error;
+use crate::store::accounts::AccountKey;
 use crate::store::entries::NewEntry;
 use crate::store::lots;
 use crate::store::members::{self, Lock, Standing};
@@ -55,8 +59,12 @@ struct Kept {
     lock: Option<Lock>,
     stored_revision: i64,
     standings: Option<Vec<Row<Standing>>>,
+    accounts: BTreeMap<AccountId, Row<Holding>>,
     lots: Option<BTreeMap<String, OpenLot>>,
 }
+
+/// A program and a currency of it.
+type AccountId = (String, Wallet);
 
 struct OpenLot {
     program_id: String,
@@ -192,47 +200,13 @@ impl<'t> Work<'t> {
             .push(Change::Lock(lock.customer_id.clone(), before));
     }
 
-    /// A locked customer's memberships in all programs or in one (`program_id` not empty), by program.
-    pub async fn standings(
-        &mut self,
-        customer_id: &CustomerId,
-        program_id: &str,
-    ) -> Result<Vec<Standing>, common::Error> {
-        if self.kept(customer_id).standings.is_none() {
-            self.read_standings(&[customer_id]).await?;
-        }
-        let rows = self.kept(customer_id).standings.iter().flatten();
-        let wanted =
-            rows.filter(|row| program_id.is_empty() || row.value.member.program_id == program_id);
-        Ok(wanted.map(|row| row.value.clone()).collect())
-    }
-
-    /// Notes what a member holds, and the tier.
-    pub async fn put_standing(&mut self, standing: &Standing) -> Result<(), common::Error> {
-        let customer_id = &standing.member.customer_id;
-        if self.kept(customer_id).standings.is_none() {
-            self.read_standings(&[customer_id]).await?;
-        }
-        let program_id = &standing.member.program_id;
-        let rows = self.kept(customer_id).standings.iter_mut().flatten();
-        let mut same = rows.filter(|row| row.value.member.program_id == *program_id);
-        if let Some(row) = same.next() {
-            let changed = Row {
-                value: standing.clone(),
-                state: RowState::Changed,
-            };
-            let before = std::mem::replace(row, changed);
-            self.changes.push(Change::Standing(Box::new(before)));
-        }
-        Ok(())
-    }
-
-    /// A locked member's lots with points left or held, by their ids.
-    pub async fn open_lots(
-        &mut self,
-        customer_id: &CustomerId,
-        program_id: &str,
-    ) -> Result<Vec<Lot>, common::Error> {
+    /// The lots of a locked member's account with points left or held, by their ids.
+    pub async fn open_lots(&mut self, account: AccountKey<'_>) -> Result<Vec<Lot>, common::Error> {
+        let AccountKey {
+            customer_id,
+            program_id,
+            wallet,
+        } = account;
         if self.kept(customer_id).lots.is_none() {
             self.read_lots(&[customer_id]).await?;
         }
@@ -241,7 +215,8 @@ impl<'t> Work<'t> {
             let Lot {
                 remaining, held, ..
             } = lot.row.value;
-            lot.program_id == program_id && (remaining > 0 || held > 0)
+            let is_own = lot.program_id == program_id && lot.row.value.wallet == *wallet;
+            is_own && (remaining > 0 || held > 0)
         });
         Ok(open.map(|lot| lot.row.value.clone()).collect())
     }
@@ -335,21 +310,6 @@ impl<'t> Work<'t> {
         let before = lots.insert(lot_id.clone(), lot);
         let change = Change::Lot(customer_id.clone(), lot_id, before);
         self.changes.push(change);
-        Ok(())
-    }
-
-    async fn read_standings(&mut self, customer_ids: &[&CustomerId]) -> Result<(), common::Error> {
-        let read = members::list_standings(self.tx, customer_ids, "", self.tx.now()).await?;
-        for id in customer_ids {
-            self.kept(id).standings = Some(Vec::new());
-        }
-        for value in read {
-            let kept = self.kept(&value.member.customer_id);
-            let state = RowState::Stored;
-            kept.standings
-                .get_or_insert_default()
-                .push(Row { value, state });
-        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use tonic::Code;
 
 use super::member::{Hold, Lot, Member, Pin, Spending, of_hold, of_lot, on};
 use super::points::spend;
-use super::{DAY, Micros, Step};
+use super::{DAY, Micros, Step, of};
 use crate::answers::{Refusal, stamp};
 
 impl Step<'_> {
@@ -15,7 +15,8 @@ impl Step<'_> {
         request: &pb::AuthorizeHoldRequest,
     ) -> Result<pb::AuthorizeHoldResponse, Refusal> {
         let (now, told) = (self.now, self.told);
-        let member = self.open(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.open(whose, &request.points_currency)?;
         let taken = spend(member, request.points, now)?;
         let mut hold = Hold {
             id: told.hold_id.clone(),
@@ -57,7 +58,8 @@ impl Step<'_> {
         request: &pb::CaptureHoldRequest,
     ) -> Result<pb::CaptureHoldResponse, Refusal> {
         let (now, told) = (self.now, self.told);
-        let member = self.open(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.open_with(whose, |it| it.has_hold(&request.hold_id))?;
         let position = open_hold(member, &request.hold_id)?;
         let held = member.holds[position].held();
         if request.points > held {
@@ -112,7 +114,8 @@ impl Step<'_> {
 
     pub fn void(&mut self, request: &pb::VoidHoldRequest) -> Result<pb::VoidHoldResponse, Refusal> {
         let (now, told) = (self.now, self.told);
-        let member = self.open(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.open_with(whose, |it| it.has_hold(&request.hold_id))?;
         open_hold(member, &request.hold_id)?;
         let state = pb::HoldState::Voided;
         let posting = member.let_go(&request.hold_id, state, &request.reason, (now, now));
@@ -176,6 +179,7 @@ pub fn shown(member: &Member, hold: &Hold, at: Micros) -> pb::Hold {
         hold_id: hold.id.clone(),
         program_id: member.program_id.clone(),
         customer_id: member.customer_id.clone(),
+        points_currency: member.currency.clone(),
         state: hold.state.into(),
         points: sum(|pin| pin.points),
         held: sum(|pin| pin.held),

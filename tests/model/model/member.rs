@@ -1,4 +1,4 @@
-//! A member: lots, holds, debt, and the postings that led there.
+//! A member in one currency: lots, holds, debt, and the postings that led there.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -67,6 +67,8 @@ pub struct Spending {
 pub struct Member {
     pub program_id: String,
     pub customer_id: String,
+    pub currency: String,
+    pub is_first: bool,
     pub enrolled_at: Micros,
     pub debt: i64,
     pub lots: Vec<Lot>,
@@ -127,6 +129,8 @@ impl Member {
         Self {
             program_id: program_id.to_owned(),
             customer_id: customer_id.to_owned(),
+            currency: String::new(),
+            is_first: true,
             enrolled_at,
             debt: 0,
             lots: Vec::new(),
@@ -135,6 +139,28 @@ impl Member {
             earnings: BTreeMap::new(),
             spendings: BTreeMap::new(),
         }
+    }
+
+    /// The name of a rule in this currency: a source earns in each once.
+    pub fn rule(&self, rule: &str) -> String {
+        if self.is_first {
+            rule.to_owned()
+        } else {
+            format!("{rule}/{}", self.currency)
+        }
+    }
+
+    pub fn has_lot(&self, lot_id: &str) -> bool {
+        self.lots.iter().any(|lot| lot.id == lot_id)
+    }
+
+    pub fn has_hold(&self, hold_id: &str) -> bool {
+        self.holds.iter().any(|hold| hold.id == hold_id)
+    }
+
+    pub fn has_posting(&self, id: &str) -> bool {
+        let mut postings = self.postings.iter();
+        postings.any(|posting| posting.transaction_id == id)
     }
 
     pub fn lot(&mut self, lot_id: &str) -> &mut Lot {
@@ -283,6 +309,7 @@ impl Member {
         let mut posting = pb::LedgerTransaction {
             program_id: self.program_id.clone(),
             customer_id: self.customer_id.clone(),
+            points_currency: self.currency.clone(),
             points: posting
                 .entries
                 .iter()

@@ -5,7 +5,7 @@ use pb::{LedgerAccount as Account, TransactionKind as Kind};
 use tonic::Code;
 
 use super::member::{Earning, Lot, Member, Spending, of_lot, on};
-use super::{Micros, Step, program};
+use super::{Micros, Step, of, program};
 use crate::answers::{Refusal, micros, stamp};
 use crate::operations::Told;
 
@@ -19,7 +19,11 @@ impl Step<'_> {
     ) -> Result<pb::EarnPointsResponse, Refusal> {
         let (now, told) = (self.now, self.told);
         // A member that is none is refused before instants that make no sense together.
-        self.find(&request.program_id, &request.customer_id)?;
+        let (whose, code) = (
+            of(&request.program_id, &request.customer_id),
+            &request.points_currency,
+        );
+        self.find(whose, code)?;
         let earned_at = request.occurred_at.as_ref().map_or(now, micros);
         let activates_at = request
             .activates_at
@@ -27,17 +31,17 @@ impl Step<'_> {
             .map_or(earned_at, micros)
             .max(earned_at);
         let given = request.expires_at.as_ref().map(micros);
-        let expires_at = given.or_else(|| self.expiry(&request.program_id, activates_at));
+        let expires_at = given.or_else(|| self.expiry(&request.program_id, code, activates_at));
         if expires_at.is_some_and(|expires_at| expires_at <= activates_at) {
             return Err(Refusal::invalid("expires_at"));
         }
-        let member = self.open(&request.program_id, &request.customer_id)?;
+        let member = self.open(whose, code)?;
         let lot = new_lot(told, request.points, (earned_at, activates_at, expires_at));
         let lot_id = lot.id.clone();
         let posting = pb::LedgerTransaction {
             source_type: request.source_type.clone(),
             source_ref: request.source_ref.clone(),
-            rule: "direct".to_owned(),
+            rule: member.rule("direct"),
             ..told.posting(Kind::Earn, earned_at, &request.reason)
         };
         let posting = bring_in(member, lot, posting, now);
@@ -62,7 +66,8 @@ impl Step<'_> {
         request: &pb::RedeemPointsRequest,
     ) -> Result<pb::RedeemPointsResponse, Refusal> {
         let (now, told) = (self.now, self.told);
-        let member = self.open(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.open(whose, &request.points_currency)?;
         let allocations = spend(member, request.points, now)?;
         let posting = told.posting(Kind::Redeem, now, &request.reason);
         let entries = taken_to(Account::Redeemed, &allocations);
@@ -89,12 +94,16 @@ impl Step<'_> {
     ) -> Result<pb::AdjustPointsResponse, Refusal> {
         let (now, told) = (self.now, self.told);
         let given = request.expires_at.as_ref().map(micros);
-        self.find(&request.program_id, &request.customer_id)?;
-        let expires_at = given.or_else(|| self.expiry(&request.program_id, now));
+        let (whose, code) = (
+            of(&request.program_id, &request.customer_id),
+            &request.points_currency,
+        );
+        self.find(whose, code)?;
+        let expires_at = given.or_else(|| self.expiry(&request.program_id, code, now));
         if request.points > 0 && expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(Refusal::invalid("expires_at"));
         }
-        let member = self.open(&request.program_id, &request.customer_id)?;
+        let member = self.open(whose, code)?;
         let posting = pb::LedgerTransaction {
             reason_code: request.reason_code.clone(),
             // Whoever calls a server without authentication.
@@ -134,11 +143,11 @@ impl Step<'_> {
         request: &pb::TransferPointsRequest,
     ) -> Result<pb::TransferPointsResponse, Refusal> {
         let (now, told) = (self.now, self.told);
-        let sender = self
-            .open(&request.program_id, &request.customer_id)?
-            .clone();
-        self.open(&request.program_id, &request.to_customer_id)?;
-        let mut sender = sender;
+        let code = &request.points_currency;
+        let from = of(&request.program_id, &request.customer_id);
+        let to = of(&request.program_id, &request.to_customer_id);
+        let mut sender = self.open(from, code)?.clone();
+        self.open(to, code)?;
         let allocations = spend(&mut sender, request.points, now)?;
         let entries = taken_to(Account::Clearing, &allocations);
         let sent = pb::LedgerTransaction {
@@ -148,7 +157,7 @@ impl Step<'_> {
         };
         let sent = sender.post(sent, now);
 
-        let recipient = self.find(&request.program_id, &request.to_customer_id)?;
+        let recipient = self.find(to, code)?;
         let mut entries = vec![on(Account::Clearing, -request.points)];
         let mut lot_ids = Vec::new();
         for (n, taken) in allocations.iter().enumerate() {
@@ -183,7 +192,7 @@ impl Step<'_> {
         let shown = |lot_id: &String| recipient.shown_lot(lot_id, now);
         let lots = lot_ids.iter().map(shown).collect();
         let balance = Some(sender.balance(now));
-        *self.find(&request.program_id, &request.customer_id)? = sender;
+        *self.find(from, code)? = sender;
         Ok(pb::TransferPointsResponse {
             transaction: Some(sent),
             received: Some(received),
@@ -205,7 +214,9 @@ impl Step<'_> {
             .map(micros)
             .expect("always asked for");
         let program_id = program(&request.program_id).to_owned();
-        let member = self.open(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.open_with(whose, |it| it.has_lot(&request.lot_id))?;
+        let points_currency = member.currency.clone();
         let lot = member.lots.iter_mut().find(|lot| lot.id == request.lot_id);
         let lot = lot.ok_or_else(|| {
             Refusal::new(Code::NotFound, "LOT_NOT_FOUND").with("lot_id", &request.lot_id)
@@ -228,6 +239,7 @@ impl Step<'_> {
                 reason: request.reason.clone(),
                 extended_at: Some(stamp(now)),
                 revision: told.revision,
+                points_currency,
             }),
             balance: Some(member.balance(now)),
             consistency_token: String::new(),

@@ -6,7 +6,7 @@ use api::loyalty::v1 as pb;
 
 use super::holds::{no_such_hold, shown};
 use super::member::{Lot, Member};
-use super::{Micros, Step};
+use super::{Micros, Of, Step, of};
 use crate::answers::{Refusal, micros, stamp};
 
 /// A balance names this many expiries at most.
@@ -18,7 +18,8 @@ impl Step<'_> {
         request: &pb::GetBalanceRequest,
     ) -> Result<pb::GetBalanceResponse, Refusal> {
         let at = request.as_of.as_ref().map_or(self.now, micros);
-        let member = self.find(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.find(whose, &request.points_currency)?;
         // Nobody has to have noticed that holds timed out.
         member.notice(at);
         Ok(pb::GetBalanceResponse {
@@ -28,7 +29,8 @@ impl Step<'_> {
 
     pub fn lots(&mut self, request: &pb::ListLotsRequest) -> Result<pb::ListLotsResponse, Refusal> {
         let now = self.now;
-        let member = self.find(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.listed(whose, &request.points_currency)?;
         member.lots.sort_by_key(Lot::spending_order);
         let lots = member.lots.iter().map(|lot| member.shown(lot, now));
         Ok(pb::ListLotsResponse {
@@ -41,7 +43,8 @@ impl Step<'_> {
         &mut self,
         request: &pb::ListTransactionsRequest,
     ) -> Result<pb::ListTransactionsResponse, Refusal> {
-        let member = self.find(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.listed(whose, &request.points_currency)?;
         let latest = member
             .postings
             .iter()
@@ -55,7 +58,8 @@ impl Step<'_> {
 
     pub fn hold(&mut self, request: &pb::GetHoldRequest) -> Result<pb::GetHoldResponse, Refusal> {
         let now = self.now;
-        let member = self.find(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.find_with(whose, |it| it.has_hold(&request.hold_id))?;
         Ok(pb::GetHoldResponse {
             hold: Some(member.hold(&request.hold_id, now)?),
         })
@@ -66,7 +70,8 @@ impl Step<'_> {
         request: &pb::ListHoldsRequest,
     ) -> Result<pb::ListHoldsResponse, Refusal> {
         let now = self.now;
-        let member = self.find(&request.program_id, &request.customer_id)?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.listed(whose, &request.points_currency)?;
         let latest = member
             .holds
             .iter()
@@ -76,6 +81,18 @@ impl Step<'_> {
             holds: page(latest, request.page_size),
             next_page_token: String::new(),
         })
+    }
+}
+
+impl Step<'_> {
+    /// The account that a list is about. Nobody asks for a list of several: in which order changes of one customer
+    /// came that nobody was told of is not known here.
+    fn listed(&mut self, whose: Of<'_>, code: &str) -> Result<&mut Member, Refusal> {
+        if code.is_empty() {
+            let accounts = self.accounts(whose)?;
+            assert_eq!(accounts.len(), 1, "a list names the currency");
+        }
+        self.find(whose, code)
     }
 }
 
@@ -126,6 +143,7 @@ impl Member {
                 .collect(),
             as_of: Some(stamp(at)),
             held: self.lots.iter().map(|lot| lot.held).sum(),
+            points_currency: self.currency.clone(),
         }
     }
 
@@ -157,6 +175,7 @@ impl Member {
             expires_at: lot.expires_at.map(stamp),
             held: lot.held,
             cancelled_at: None,
+            points_currency: self.currency.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use pb::{LedgerAccount as Account, TransactionKind as Kind};
 use tonic::Code;
 
 use super::member::{Lot, Member, of_lot, on};
-use super::{DAY, Micros, Step};
+use super::{DAY, Micros, Step, of};
 use crate::answers::Refusal;
 use crate::operations::Told;
 
@@ -15,18 +15,16 @@ type Answer = Result<pb::ReverseTransactionResponse, Refusal>;
 impl Step<'_> {
     pub fn reverse(&mut self, request: &pb::ReverseTransactionRequest) -> Answer {
         let (now, told) = (self.now, self.told);
-        let member = self.open(&request.program_id, &request.customer_id)?;
         let id = &request.transaction_id;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.open_with(whose, |it| it.has_posting(id))?;
         if member.spendings.contains_key(id) {
             return refund(member, request, told, now);
         }
         if member.earnings.contains_key(id) {
             return take_back(member, request, told, now);
         }
-        let is_known = member
-            .postings
-            .iter()
-            .any(|posting| posting.transaction_id == *id);
+        let is_known = member.has_posting(id);
         let refusal = if is_known {
             Refusal::new(Code::FailedPrecondition, "NOT_REVERSIBLE")
         } else {
@@ -122,8 +120,8 @@ fn take_back(
         source_type,
         source_ref,
         rule: match times {
-            0 => "reversal/direct".to_owned(),
-            times => format!("reversal/direct/{}", times + 1),
+            0 => format!("reversal/{}", member.rule("direct")),
+            times => format!("reversal/{}/{}", member.rule("direct"), times + 1),
         },
         reverses_transaction_id: request.transaction_id.clone(),
         entries,

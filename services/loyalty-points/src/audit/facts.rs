@@ -18,6 +18,7 @@ pub fn apply(
         kind: kind.ok_or_else(|| format!("the kind {} is unknown", posting.kind))?,
         posting_id: &posting.posting_id,
         revision: posting.revision,
+        wallet: &posting.wallet,
         reverses: posting.reverses.as_deref(),
         reason: &posting.reason,
         occurred_at: posting.occurred_at,

@@ -10,6 +10,7 @@ use common::time::Timestamp;
 use super::facts;
 use super::verify::{Kind, Stop, Where, diverged};
 use crate::State;
+use crate::domain::currency::Wallet;
 use crate::domain::program::ProgramId;
 use crate::domain::replay::{Ledger, PinFacts};
 use crate::store::histories::{self, HoldRow, LotRow, PinRow, Range, TierRow};
@@ -21,8 +22,9 @@ const CUSTOMERS_AT_ONCE: i64 = 100;
 /// Postings read at once.
 const POSTINGS_AT_ONCE: i64 = 1000;
 
-/// By customer and program.
-type Ledgers = BTreeMap<(String, String), Ledger>;
+/// Whose ledger: customer, program and currency.
+type LedgerOf = (String, String, Wallet);
+type Ledgers = BTreeMap<LedgerOf, Ledger>;
 
 /// Compares the next customers after one; returns the last of them, or `None` at the end.
 pub(super) async fn compare(state: &State, after: &str) -> Result<Option<String>, Stop> {
@@ -39,8 +41,10 @@ pub(super) async fn compare(state: &State, after: &str) -> Result<Option<String>
     let pins = histories::list_pins(&mut db, range).await?;
     compare_holds(&mut ledgers, holds, pins)?;
     for member in histories::list_tiers(&mut db, range).await? {
-        let key = (member.customer_id.clone(), member.program_id.clone());
-        let posted_at = ledgers.get(&key).and_then(|ledger| ledger.posted_at);
+        let own = ledgers.iter().filter(|((customer_id, program_id, _), _)| {
+            (customer_id, program_id) == (&member.customer_id, &member.program_id)
+        });
+        let posted_at = own.filter_map(|(_, ledger)| ledger.posted_at).max();
         compare_tier(state, &mut db, &member, posted_at).await?;
     }
     Ok(Some(to.clone()))
@@ -60,7 +64,8 @@ async fn ledgers(db: &mut Snapshot, range: Range<'_>) -> Result<Ledgers, Stop> {
         let keys: Vec<_> = page.iter().map(seals::key).collect();
         let entries = seals::list_entries(db, &keys).await?;
         for (posting, key) in page.iter().zip(&keys) {
-            let member = (key.customer_id.clone(), posting.program_id.clone());
+            let wallet = posting.wallet.clone();
+            let member = (key.customer_id.clone(), posting.program_id.clone(), wallet);
             let ledger = ledgers.entry(member).or_default();
             let lines = entries.get(key).map_or(&[][..], Vec::as_slice);
             if let Err(description) = facts::apply(ledger, posting, lines) {
@@ -68,6 +73,7 @@ async fn ledgers(db: &mut Snapshot, range: Range<'_>) -> Result<Ledgers, Stop> {
                     customer_id: key.customer_id.clone(),
                     program_id: posting.program_id.clone(),
                     posting_id: key.posting_id.clone(),
+                    wallet: Some(posting.wallet.clone()),
                     ..Where::default()
                 };
                 return Err(diverged(Kind::PostingImpossible, at, description));
@@ -78,7 +84,11 @@ async fn ledgers(db: &mut Snapshot, range: Range<'_>) -> Result<Ledgers, Stop> {
 
 fn compare_lots(ledgers: &mut Ledgers, stored: Vec<LotRow>) -> Result<(), Stop> {
     for row in stored {
-        let member = (row.customer_id.clone(), row.program_id.clone());
+        let member = (
+            row.customer_id.clone(),
+            row.program_id.clone(),
+            row.wallet.clone(),
+        );
         let found = ledgers
             .get_mut(&member)
             .and_then(|ledger| ledger.lots.remove(&row.lot_id));
@@ -139,7 +149,11 @@ fn compare_holds(
         of_hold.insert(pin.lot_id, facts);
     }
     for row in stored {
-        let member = (row.customer_id.clone(), row.program_id.clone());
+        let member = (
+            row.customer_id.clone(),
+            row.program_id.clone(),
+            row.wallet.clone(),
+        );
         let pins = pinned.remove(&(row.customer_id.clone(), row.hold_id.clone()));
         let found = ledgers
             .get_mut(&member)
@@ -179,7 +193,7 @@ fn compare_holds(
         }
     }
     if let Some(((customer_id, hold_id), _)) = pinned.pop_first() {
-        let at = at_hold((customer_id, String::new()), hold_id);
+        let at = at_hold((customer_id, String::new(), Wallet::first()), hold_id);
         return Err(diverged(Kind::Hold, at, "it has lots and is not stored"));
     }
     for (member, ledger) in ledgers {
@@ -265,8 +279,9 @@ async fn compare_tier(
     Err(diverged(Kind::Tier, at, description))
 }
 
-fn at_lot((customer_id, program_id): (String, String), lot_id: String) -> Where {
+fn at_lot((customer_id, program_id, wallet): LedgerOf, lot_id: String) -> Where {
     Where {
+        wallet: Some(wallet),
         customer_id,
         program_id,
         lot_id,
@@ -274,8 +289,9 @@ fn at_lot((customer_id, program_id): (String, String), lot_id: String) -> Where 
     }
 }
 
-fn at_hold((customer_id, program_id): (String, String), hold_id: String) -> Where {
+fn at_hold((customer_id, program_id, wallet): LedgerOf, hold_id: String) -> Where {
     Where {
+        wallet: Some(wallet),
         customer_id,
         program_id,
         hold_id,

@@ -29,6 +29,7 @@ pub fn bytes(sequence: i64, posting: &PostingRow, entries: &[EntryRow]) -> Vec<u
         decision,
         actor,
         approver,
+        wallet,
     } = posting;
     let canonical = Canonical::posting()
         .number("sequence", sequence)
@@ -52,7 +53,8 @@ pub fn bytes(sequence: i64, posting: &PostingRow, entries: &[EntryRow]) -> Vec<u
         )
         .text_if_any("decision", decision.as_deref())
         .text_if_any("actor", actor.as_deref())
-        .text_if_any("approver", approver.as_deref());
+        .text_if_any("approver", approver.as_deref())
+        .text_if_any("currency", wallet.code());
     let append = |canonical: Canonical, row| canonical.value("entry", &entry(row));
     entries.iter().fold(canonical, append).into_bytes()
 }

@@ -30,6 +30,8 @@ pub struct Trace {
     pub basis: Basis,
     /// What its lines did, in order.
     pub steps: Vec<Step>,
+    /// Code of its currency.
+    pub currency: String,
 }
 
 /// What a posting was decided on.
@@ -57,6 +59,7 @@ pub struct Step {
 /// Explains a member's posting by replaying all up to it.
 pub async fn trace(state: &State, of: &Of, posting_id: &str) -> Result<Trace, Error> {
     let mut db = state.platform.snapshot().await?;
+    let program = state.programs.get(&mut db, &of.program_id).await?;
     members::get(state, &mut db, &of.program_id, &of.customer_id).await?;
     let (customer_id, program_id) = (&of.customer_id, of.program_id.as_str());
     let posting = postings::find(&mut db, customer_id, program_id, posting_id).await?;
@@ -85,6 +88,7 @@ pub async fn trace(state: &State, of: &Of, posting_id: &str) -> Result<Trace, Er
     Ok(Trace {
         basis,
         steps: moves.into_iter().map(step).collect(),
+        currency: program.code_of(&posting.wallet).to_owned(),
         posting,
         entries,
     })
@@ -102,8 +106,10 @@ async fn replay(
         let start = (customer_id, after);
         let page = histories::list_postings(db, start, customer_id, POSTINGS_AT_ONCE).await?;
         after = page.last().ok_or_else(diverged)?.revision;
-        let of_program = |posting: &&PostingRow| posting.program_id == wanted.program_id;
-        let page: Vec<_> = page.iter().filter(of_program).collect();
+        let of_account = |posting: &&PostingRow| {
+            (&posting.program_id, &posting.wallet) == (&wanted.program_id, &wanted.wallet)
+        };
+        let page: Vec<_> = page.iter().filter(of_account).collect();
         let keys: Vec<_> = page.iter().map(|posting| seals::key(posting)).collect();
         let mut entries = seals::list_entries(db, &keys).await?;
         for (posting, key) in page.into_iter().zip(&keys) {

@@ -6,7 +6,9 @@ use tokio::sync::mpsc;
 use super::{histories, leaf};
 use crate::State;
 use crate::domain::chain::Block;
+use crate::domain::currency::Wallet;
 use crate::domain::merkle::{self, Hash, Node, bag, leaf_hash, peaks};
+use crate::domain::program::ProgramId;
 use crate::domain::signing::Head;
 use crate::store::entries::EntryRow;
 use crate::store::postings::PostingRow;
@@ -92,6 +94,8 @@ pub struct Where {
     pub lot_id: String,
     /// Hold.
     pub hold_id: String,
+    /// Currency.
+    pub wallet: Option<Wallet>,
 }
 
 /// A divergence.
@@ -101,6 +105,8 @@ pub struct Divergence {
     pub kind: Kind,
     /// Where.
     pub at: Where,
+    /// Code of the currency, where one is concerned.
+    pub currency: String,
     /// In words.
     pub description: String,
 }
@@ -134,6 +140,7 @@ pub(super) fn diverged(kind: Kind, at: Where, description: impl Into<String>) ->
     Stop::Diverged(Box::new(Divergence {
         kind,
         at,
+        currency: String::new(),
         description,
     }))
 }
@@ -152,12 +159,30 @@ pub async fn replay(
     };
     let outcome = match replay.run(known).await {
         Ok(success) => Ok(Item::Success(success)),
-        Err(Stop::Diverged(divergence)) => Ok(Item::Divergence(divergence)),
+        Err(Stop::Diverged(mut divergence)) => {
+            divergence.currency = currency_of(&replay.state, &divergence.at).await;
+            Ok(Item::Divergence(divergence))
+        }
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::CallerGone) => return,
     };
     // A caller who left needs no outcome.
     let _ = replay.items.send(outcome).await;
+}
+
+/// The code of the currency, if the program can still be read: a divergence is told in any case.
+async fn currency_of(state: &State, at: &Where) -> String {
+    let (Some(wallet), Ok(program_id)) = (&at.wallet, ProgramId::parse(&at.program_id)) else {
+        return String::new();
+    };
+    let Ok(mut db) = state.platform.reader().await else {
+        return String::new();
+    };
+    let program = state.programs.get(&mut db, &program_id).await;
+    program.map_or_else(
+        |_| wallet.as_stored().to_owned(),
+        |program| program.code_of(wallet).to_owned(),
+    )
 }
 
 struct Replay {
@@ -311,7 +336,9 @@ impl Replay {
                 return Ok(());
             };
             after = (last.customer_id.clone(), last.program_id.clone());
-            self.verified.members += seals::signed(members.len() as u64);
+            let mut told: Vec<_> = members.iter().map(MemberSums::member).collect();
+            told.dedup();
+            self.verified.members += seals::signed(told.len() as u64);
             for member in members {
                 balanced(member)?;
             }
@@ -393,6 +420,7 @@ fn lot_astray(lot: LotSums) -> Stop {
         customer_id: lot.customer_id,
         program_id: lot.program_id,
         lot_id: lot.lot_id,
+        wallet: lot.wallet,
         ..Where::default()
     };
     diverged(Kind::Lot, at, description)
@@ -408,6 +436,7 @@ fn balanced(member: MemberSums) -> Result<(), Stop> {
     let at = Where {
         customer_id: member.customer_id,
         program_id: member.program_id,
+        wallet: Some(member.wallet),
         ..Where::default()
     };
     Err(diverged(Kind::Balance, at, description))

@@ -78,6 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::currency::Wallet;
     use crate::domain::plan::fixtures::{at, lot, reverse_whole};
 
     fn holding(points: i64, debt: i64) -> Holding {
@@ -91,6 +92,7 @@ mod tests {
     fn given(points: i64) -> Earn {
         Earn {
             lot_id: "given".to_owned(),
+            wallet: Wallet::first(),
             points: Points::parse(points).unwrap(),
             earned_at: at(1),
             activates_at: Some(at(1)),

@@ -2,6 +2,8 @@
 
 use common::time::Timestamp;
 
+use super::currency::Wallet;
+
 /// The points of one earning.
 ///
 /// Invariant: `original = remaining + held + consumed + expired + reversed`, all zero or more.
@@ -9,6 +11,8 @@ use common::time::Timestamp;
 pub struct Lot {
     /// Its identifier.
     pub lot_id: String,
+    /// What its points are in.
+    pub wallet: Wallet,
     /// Points earned.
     pub original: i64,
     /// Points left.
@@ -21,7 +25,7 @@ pub struct Lot {
     pub expired: i64,
     /// Points taken back.
     pub reversed: i64,
-    /// Points that count for the tier: all of them, or none once the earning is reversed.
+    /// Points that count for the tier: all of them, or none once the earning is reversed, and in a further currency.
     pub qualifying: i64,
     /// When it was earned.
     pub earned_at: Timestamp,

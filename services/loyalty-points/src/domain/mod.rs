@@ -4,6 +4,7 @@ pub mod adjust;
 pub mod balance;
 pub mod chain;
 pub mod consistency;
+pub mod currency;
 pub mod decision;
 pub mod expiry;
 pub mod extension;
@@ -29,7 +30,7 @@ pub mod transfer;
 /// The most points that one posting moves. Far below the range of `i64`, so that no sum overflows.
 pub const POINTS_PER_POSTING_MAX: i64 = 1_000_000_000_000;
 
-/// The most points that one member holds.
+/// The most points that one member holds in one currency.
 pub const POINTS_PER_MEMBER_MAX: i64 = 1_000_000_000_000_000;
 
 /// Points that a caller asks to move: at least one.

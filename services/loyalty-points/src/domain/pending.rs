@@ -82,6 +82,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Points;
+    use crate::domain::currency::Wallet;
     use crate::domain::lots::State;
     use crate::domain::plan::fixtures::{at, lot, reverse_whole};
     use crate::domain::plan::{Earn, earn};
@@ -143,6 +144,7 @@ mod tests {
         fn cancelled_points_never_were(points in 1_i64..1_000, debt in 0_i64..1_500, spent in 0_i64..500) {
             let earning = Earn {
                 lot_id: "a".to_owned(),
+                wallet: Wallet::first(),
                 points: Points::parse(points).unwrap(),
                 earned_at: at(1),
                 activates_at: None,

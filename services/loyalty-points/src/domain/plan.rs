@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use common::time::Timestamp;
 
+use super::currency::Wallet;
 use super::lots::{self, Allocation, Lot, State};
 use super::reversal::{self, Part, Policy};
 use super::{POINTS_PER_MEMBER_MAX, Points};
@@ -120,8 +121,8 @@ impl Posting {
     }
 }
 
-/// What a member has: `points` are those left in lots, expired ones included until they are written off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a member has in one currency: `points` are those left in lots, expired ones included until they are written off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holding {
     /// Points in lots.
     pub points: i64,
@@ -165,6 +166,8 @@ pub enum Refused {
 pub struct Earn {
     /// Identifier for the lot.
     pub lot_id: String,
+    /// In which currency.
+    pub wallet: Wallet,
     /// How many points.
     pub points: Points,
     /// When they were earned.
@@ -190,7 +193,8 @@ pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refuse
         consumed: 0,
         expired: 0,
         reversed: 0,
-        qualifying: points,
+        qualifying: if earn.wallet.is_first() { points } else { 0 },
+        wallet: earn.wallet,
         earned_at: earn.earned_at,
         activates_at: earn.activates_at,
         expires_at: earn.expires_at,
@@ -425,6 +429,7 @@ pub mod fixtures {
     pub fn lot(lot_id: &str, points: i64) -> Lot {
         Lot {
             lot_id: lot_id.to_owned(),
+            wallet: Wallet::first(),
             original: points,
             remaining: points,
             held: 0,

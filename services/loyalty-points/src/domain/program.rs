@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use common::money::Money;
 use common::time::Timestamp;
 
+use super::currency::{CurrencyCode, PointCurrency, Wallet};
 use super::tiers::versions::{PolicyVersion, PolicyVersions};
 use super::{POINTS_PER_POSTING_MAX, Points};
 
@@ -52,12 +53,14 @@ pub struct Program {
     pub program_id: ProgramId,
     /// What people call it.
     pub display_name: String,
-    /// Code of its points.
-    pub points_currency: String,
+    /// Code of its first points.
+    pub points_currency: CurrencyCode,
     /// The base rule.
     pub earning_rule: EarningRule,
-    /// Days for which points can be spent; 0 means for ever.
+    /// Days for which its first points can be spent; 0 means for ever.
     pub validity_days: i64,
+    /// Its further points.
+    pub further_currencies: Vec<PointCurrency>,
     /// How many days before points expire their member is told, the nearest first; none: never.
     pub expiry_notice_days: Vec<i64>,
     /// Adjustments of more points than this need a second person; 0: none do.
@@ -70,8 +73,38 @@ pub struct Program {
 
 impl Program {
     /// When points that become spendable at an instant expire.
-    pub fn expiry_of(&self, activates_at: Timestamp) -> Option<Timestamp> {
-        (self.validity_days > 0).then(|| activates_at + TimeDelta::days(self.validity_days))
+    pub fn expiry_of(&self, wallet: &Wallet, activates_at: Timestamp) -> Option<Timestamp> {
+        let further = self.further(wallet);
+        let days = further.map_or(self.validity_days, |currency| currency.validity_days);
+        (days > 0).then(|| activates_at + TimeDelta::days(days))
+    }
+
+    /// The wallet of a currency; of the first one where none is named. `None`: the program has no such currency.
+    pub fn wallet(&self, code: Option<&CurrencyCode>) -> Option<Wallet> {
+        let Some(code) = code.filter(|code| **code != self.points_currency) else {
+            return Some(Wallet::first());
+        };
+        let mut further = self.further_currencies.iter();
+        let known = further.any(|currency| currency.code == *code);
+        known.then(|| Wallet::further(code))
+    }
+
+    /// One for each currency, the first one first.
+    pub fn wallets(&self) -> impl Iterator<Item = Wallet> {
+        let further = self.further_currencies.iter();
+        let further = further.map(|currency| Wallet::further(&currency.code));
+        std::iter::once(Wallet::first()).chain(further)
+    }
+
+    /// The code of a wallet's currency.
+    pub fn code_of<'a>(&'a self, wallet: &'a Wallet) -> &'a str {
+        wallet.code().unwrap_or(self.points_currency.as_str())
+    }
+
+    fn further(&self, wallet: &Wallet) -> Option<&PointCurrency> {
+        let code = wallet.code()?;
+        let mut further = self.further_currencies.iter();
+        further.find(|currency| currency.code.as_str() == code)
     }
 
     /// The tier policy that holds at an instant.

@@ -1,4 +1,4 @@
-//! A member's ledger, made again from nothing but the postings: what has become of every lot and hold.
+//! A member's ledger in one currency, made again from nothing but the postings: what has become of every lot and hold.
 //!
 //! Each line says what it did; the same telling explains single postings.
 
@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use common::time::Timestamp;
 
+use super::currency::Wallet;
 use super::plan::{Account, Kind};
 
 /// A line of a posting.
@@ -30,6 +31,8 @@ pub struct Fact<'a> {
     pub posting_id: &'a str,
     /// The customer's revision with it.
     pub revision: i64,
+    /// The currency.
+    pub wallet: &'a Wallet,
     /// The posting it reverses.
     pub reverses: Option<&'a str>,
     /// Why.
@@ -197,7 +200,7 @@ pub struct Move {
     pub remaining: Option<i64>,
 }
 
-/// A member's ledger.
+/// A member's ledger in one currency.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Every lot that there was.
@@ -292,7 +295,11 @@ impl Ledger {
                 earned_at: is_earned.then_some(fact.occurred_at),
                 original: points,
                 remaining: points,
-                qualifying: if is_earned { points } else { 0 },
+                qualifying: if is_earned && fact.wallet.is_first() {
+                    points
+                } else {
+                    0
+                },
                 ..LotFacts::default()
             };
             self.lots.insert(lot_id.to_owned(), lot);

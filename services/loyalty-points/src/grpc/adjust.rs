@@ -57,6 +57,7 @@ impl TryFrom<pb::AdjustPointsRequest> for AdjustPoints {
             &request.customer_id,
             request.at_least,
         );
+        let account = parse::in_currency(&mut v, account, &request.points_currency);
         let amount = v.check("points", amount(request.points));
         let reason_code = v.parse(
             "reason_code",

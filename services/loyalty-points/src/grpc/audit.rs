@@ -239,5 +239,6 @@ fn diverged(divergence: Divergence) -> pb::Divergence {
         lot_id: at.lot_id,
         hold_id: at.hold_id,
         description: divergence.description,
+        points_currency: divergence.currency,
     }
 }

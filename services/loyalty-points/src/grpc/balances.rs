@@ -1,4 +1,4 @@
-//! Balances of many members, and what of a balance will expire: proto in, use case, proto out.
+//! Balances of many members or in many currencies, and what of a balance will expire: proto in, use case, proto out.
 
 use api::loyalty::v1 as pb;
 use chrono::TimeDelta;
@@ -7,8 +7,9 @@ use tonic::Response;
 
 use super::{Answer, parse, present, raw_of};
 use crate::State;
+use crate::domain::balance::Balance;
 use crate::domain::forecast::{Bucket, Outlook};
-use crate::ledger::reads;
+use crate::ledger::reads::{self, OfMany};
 
 const HORIZON_DAYS_DEFAULT: i32 = 365;
 const HORIZON_DAYS_MAX: i32 = 36_500;
@@ -23,21 +24,44 @@ pub async fn batch_get(
     let program_id = parse::program_id(&mut v, &request.program_id);
     let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
     let customer_ids = parse::customer_ids(&mut v, &request.customer_ids);
-    let (program_id,) = v.all((program_id,))?;
+    let currency = parse::currency(&mut v, &request.points_currency);
+    let (program_id, currency) = v.all((program_id, currency))?;
     state.platform.at_least(&request.at_least).await?;
-    let found = reads::balances(state, &program_id, &customer_ids, as_of).await?;
+    let of = OfMany {
+        program_id,
+        customer_ids,
+        currency,
+    };
+    let (found, currency) = reads::balances(state, &of, as_of).await?;
     let mut response = pb::BatchGetBalancesResponse::default();
-    for (customer_id, balance) in customer_ids.into_iter().zip(found) {
+    for (customer_id, balance) in of.customer_ids.into_iter().zip(found) {
         let customer_id = customer_id.to_string();
         match balance {
             Some(balance) => response.balances.push(pb::MemberBalance {
                 customer_id,
-                balance: Some(present::balance(balance)),
+                balance: Some(present::balance(balance, &currency)),
             }),
             None => response.missing_customer_ids.push(customer_id),
         }
     }
     Ok(Response::new(response))
+}
+
+pub async fn list(
+    state: &State,
+    request: pb::ListBalancesRequest,
+) -> Answer<pb::ListBalancesResponse> {
+    let mut v = Violations::new();
+    let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+    let of = parse::of(&mut v, &raw);
+    let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+    let (of,) = v.all((of,))?;
+    state.platform.at_least(&of.at_least).await?;
+    let balances = reads::all_balances(state, &of, as_of).await?;
+    let present = |(balance, currency): (Balance, String)| present::balance(balance, &currency);
+    Ok(Response::new(pb::ListBalancesResponse {
+        balances: balances.into_iter().map(present).collect(),
+    }))
 }
 
 pub async fn forecast(
@@ -46,12 +70,13 @@ pub async fn forecast(
 ) -> Answer<pb::ForecastExpiryResponse> {
     let mut v = Violations::new();
     let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+    let raw = raw.in_currency(&request.points_currency);
     let of = parse::of(&mut v, &raw);
     let outlook = outlook(&mut v, request.horizon_days, request.bucket_days);
     let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
     let (of, outlook) = v.all((of, outlook))?;
     state.platform.at_least(&of.at_least).await?;
-    let forecast = reads::forecast(state, &of, outlook, as_of).await?;
+    let (forecast, points_currency) = reads::forecast(state, &of, outlook, as_of).await?;
     let bucket = |bucket: Bucket| pb::ExpiryBucket {
         from: Some(bucket.from.into()),
         to: Some(bucket.to.into()),
@@ -63,6 +88,7 @@ pub async fn forecast(
         points_later: forecast.later.points,
         held_later: forecast.later.held,
         as_of: Some(forecast.as_of.into()),
+        points_currency,
     }))
 }
 

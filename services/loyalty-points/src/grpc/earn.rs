@@ -54,6 +54,7 @@ impl TryFrom<pb::EarnPointsRequest> for EarnPoints {
             &request.customer_id,
             request.at_least,
         );
+        let account = parse::in_currency(&mut v, account, &request.points_currency);
         let points = v.check("points", Points::parse(request.points));
         let source = parse::source(&mut v, request.source_type, request.source_ref);
         let reason = parse::reason(&mut v, request.reason);

@@ -45,6 +45,7 @@ fn respond(state: &State, extended: Extended, run: Run) -> pb::ExtendExpiryRespo
     let Extended {
         mut extension,
         balance,
+        currency,
     } = extended;
     let consistency_token = match run {
         Run::Real => {
@@ -57,8 +58,8 @@ fn respond(state: &State, extended: Extended, run: Run) -> pb::ExtendExpiryRespo
         }
     };
     pb::ExtendExpiryResponse {
-        extension: Some(present::extension(&extension)),
-        balance: Some(present::balance(balance)),
+        extension: Some(present::extension(&extension, &currency)),
+        balance: Some(present::balance(balance, &currency)),
         consistency_token,
     }
 }

@@ -12,6 +12,7 @@ use super::{Answer, post, present, raw_of};
 use crate::State;
 use crate::domain::Points;
 use crate::ledger::holds::{self, AuthorizeHold, CaptureHold, Held, VoidHold};
+use crate::store::holds::StoredHold;
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
@@ -47,10 +48,10 @@ impl Posting for AuthorizeHold {
     ) -> Result<Self::Answer, crate::error::Error> {
         let held = told(run, holds::authorize(state, work, self).await?);
         Ok(pb::AuthorizeHoldResponse {
-            hold: Some(present::hold(&held.hold)),
+            hold: Some(present::hold(&held.hold, &held.posted.currency)),
             consistency_token: present::token(&state.platform, &held.posted),
             transaction: Some(present::posted(&held.posted)),
-            balance: Some(present::balance(held.posted.balance)),
+            balance: Some(present::balance(held.posted.balance, &held.posted.currency)),
         })
     }
 }
@@ -83,11 +84,11 @@ impl Posting for CaptureHold {
     ) -> Result<Self::Answer, crate::error::Error> {
         let held = told(run, holds::capture(state, work, self).await?);
         Ok(pb::CaptureHoldResponse {
-            hold: Some(present::hold(&held.hold)),
+            hold: Some(present::hold(&held.hold, &held.posted.currency)),
             consistency_token: present::token(&state.platform, &held.posted),
             transaction: Some(present::posted(&held.posted)),
             allocations: present::allocations(held.posted.written.taken),
-            balance: Some(present::balance(held.posted.balance)),
+            balance: Some(present::balance(held.posted.balance, &held.posted.currency)),
         })
     }
 }
@@ -117,10 +118,10 @@ impl Posting for VoidHold {
     ) -> Result<Self::Answer, crate::error::Error> {
         let held = told(run, holds::void(state, work, self).await?);
         Ok(pb::VoidHoldResponse {
-            hold: Some(present::hold(&held.hold)),
+            hold: Some(present::hold(&held.hold, &held.posted.currency)),
             consistency_token: present::token(&state.platform, &held.posted),
             transaction: Some(present::posted(&held.posted)),
-            balance: Some(present::balance(held.posted.balance)),
+            balance: Some(present::balance(held.posted.balance, &held.posted.currency)),
         })
     }
 }
@@ -144,14 +145,15 @@ pub async fn get(state: &State, request: pb::GetHoldRequest) -> Answer<pb::GetHo
     let hold_id = parse::text(&mut v, "hold_id", request.hold_id, 1..=64);
     let (of, hold_id) = v.all((of, hold_id))?;
     state.platform.at_least(&of.at_least).await?;
-    let stored = holds::find(state, &of, &hold_id).await?;
+    let (stored, currency) = holds::find(state, &of, &hold_id).await?;
     Ok(Response::new(pb::GetHoldResponse {
-        hold: Some(present::hold(&stored)),
+        hold: Some(present::hold(&stored, &currency)),
     }))
 }
 
 pub async fn list(state: &State, request: pb::ListHoldsRequest) -> Answer<pb::ListHoldsResponse> {
     let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+    let raw = raw.in_currency(&request.points_currency);
     let page = RawPage {
         size: request.page_size,
         token: &request.page_token,
@@ -159,10 +161,11 @@ pub async fn list(state: &State, request: pb::ListHoldsRequest) -> Answer<pb::Li
     };
     let (of, page): (_, PageRequest) = parse::member_page(&raw, &page)?;
     state.platform.at_least(&of.at_least).await?;
-    let (rows, next_page_token) = holds::list(state, &of, &page).await?;
+    let told = holds::list(state, &of, &page).await?;
+    let hold = |hold: &StoredHold| present::hold(hold, told.program.code_of(&hold.wallet));
     Ok(Response::new(pb::ListHoldsResponse {
-        holds: rows.iter().map(present::hold).collect(),
-        next_page_token,
+        holds: told.items.iter().map(hold).collect(),
+        next_page_token: told.next_token,
     }))
 }
 
@@ -178,6 +181,7 @@ impl TryFrom<pb::AuthorizeHoldRequest> for AuthorizeHold {
             &request.customer_id,
             request.at_least,
         );
+        let account = parse::in_currency(&mut v, account, &request.points_currency);
         let points = v.check("points", Points::parse(request.points));
         let timeout = v.check("timeout", timeout(request.timeout.as_ref()));
         let reason = parse::reason(&mut v, request.reason);

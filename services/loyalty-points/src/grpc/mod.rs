@@ -36,6 +36,7 @@ use crate::domain::lots::Lot;
 use crate::error::Error;
 use crate::ledger::reads;
 use crate::members::{self, Enroll};
+use crate::store::postings::PostingRow;
 use crate::tiers;
 use crate::tiers::reads::{Wanted, WantedMany};
 use crate::writer::{Order, Posting};
@@ -299,14 +300,22 @@ impl LoyaltyService for Grpc {
         let request = request.into_inner();
         let mut v = Violations::new();
         let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+        let raw = raw.in_currency(&request.points_currency);
         let of = parse::of(&mut v, &raw);
         let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
         let (of,) = v.all((of,))?;
         self.state.platform.at_least(&of.at_least).await?;
-        let balance = reads::balance(&self.state, &of, as_of).await?;
+        let (balance, currency) = reads::balance(&self.state, &of, as_of).await?;
         Ok(Response::new(pb::GetBalanceResponse {
-            balance: Some(present::balance(balance)),
+            balance: Some(present::balance(balance, &currency)),
         }))
+    }
+
+    async fn list_balances(
+        &self,
+        request: Request<pb::ListBalancesRequest>,
+    ) -> Answer<pb::ListBalancesResponse> {
+        balances::list(&self.state, request.into_inner()).await
     }
 
     async fn list_transactions(
@@ -315,6 +324,7 @@ impl LoyaltyService for Grpc {
     ) -> Answer<pb::ListTransactionsResponse> {
         let request = request.into_inner();
         let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+        let raw = raw.in_currency(&request.points_currency);
         let (size, token) = (request.page_size, request.page_token.as_str());
         let page = RawPage {
             size,
@@ -323,12 +333,13 @@ impl LoyaltyService for Grpc {
         };
         let (of, page) = parse::member_page(&raw, &page)?;
         self.state.platform.at_least(&of.at_least).await?;
-        let (rows, next_page_token) = reads::transactions(&self.state, &of, &page).await?;
-        let transaction = |(row, entries): &(_, Vec<_>)| present::transaction(row, entries);
-        let transactions = rows.iter().map(transaction).collect();
+        let told = reads::transactions(&self.state, &of, &page).await?;
+        let transaction = |(row, entries): &(PostingRow, Vec<_>)| {
+            present::transaction(row, entries, told.program.code_of(&row.wallet))
+        };
         Ok(Response::new(pb::ListTransactionsResponse {
-            transactions,
-            next_page_token,
+            transactions: told.items.iter().map(transaction).collect(),
+            next_page_token: told.next_token,
         }))
     }
 
@@ -339,6 +350,7 @@ impl LoyaltyService for Grpc {
         let request = request.into_inner();
         let mut v = Violations::new();
         let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+        let raw = raw.in_currency(&request.points_currency);
         let of = parse::of(&mut v, &raw);
         let (size, token) = (request.page_size, request.page_token.as_str());
         let page = parse::page_of(
@@ -353,7 +365,7 @@ impl LoyaltyService for Grpc {
         let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
         let (of, page) = v.all((of, page))?;
         self.state.platform.at_least(&of.at_least).await?;
-        let (rows, next_page_token) = reads::lots(&self.state, &of, &page).await?;
+        let told = reads::lots(&self.state, &of, &page).await?;
         let as_of = as_of.unwrap_or_else(|| self.state.platform.now());
         let lot = |(lot, posting_id): &(Lot, String)| {
             let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
@@ -362,15 +374,15 @@ impl LoyaltyService for Grpc {
                 &present::LotOf {
                     program_id,
                     customer_id,
+                    currency: told.program.code_of(&lot.wallet),
                     posting_id,
                     as_of,
                 },
             )
         };
-        let lots = rows.iter().map(lot).collect();
         Ok(Response::new(pb::ListLotsResponse {
-            lots,
-            next_page_token,
+            lots: told.items.iter().map(lot).collect(),
+            next_page_token: told.next_token,
         }))
     }
 
@@ -524,6 +536,7 @@ fn raw_of<'a>(program_id: &'a str, customer_id: &'a str, at_least: &'a str) -> R
     RawOf {
         program_id,
         customer_id,
+        currency: "",
         at_least,
     }
 }

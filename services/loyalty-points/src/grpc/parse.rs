@@ -8,6 +8,7 @@ use common::page::PageRequest;
 use common::time::Timestamp;
 use common::validate::Violations;
 
+use crate::domain::currency::{CurrencyCode, FURTHER_MAX, PointCurrency};
 use crate::domain::expiry::{NOTICE_DAYS_MAX, NOTICES_MAX};
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::{PolicyVersion, PolicyVersions};
@@ -43,17 +44,37 @@ pub fn program_id(v: &mut Violations, raw: &str) -> Option<ProgramId> {
 pub struct RawOf<'a> {
     pub program_id: &'a str,
     pub customer_id: &'a str,
+    pub currency: &'a str,
     pub at_least: &'a str,
+}
+
+impl<'a> RawOf<'a> {
+    /// In one currency, if it is not empty.
+    pub fn in_currency(self, currency: &'a str) -> Self {
+        Self { currency, ..self }
+    }
+}
+
+/// A point currency; empty means that none is named.
+#[expect(clippy::option_option, reason = "the outer one says whether it parsed")]
+pub fn currency(v: &mut Violations, raw: &str) -> Option<Option<CurrencyCode>> {
+    if raw.is_empty() {
+        return Some(None);
+    }
+    v.parse("points_currency", raw, CurrencyCode::parse)
+        .map(Some)
 }
 
 /// Whose ledger to read.
 pub fn of(v: &mut Violations, raw: &RawOf<'_>) -> Option<Of> {
     let program_id = program_id(v, raw.program_id);
     let customer_id = v.parse("customer_id", raw.customer_id, CustomerId::parse);
+    let currency = currency(v, raw.currency);
     let at_least = raw.at_least.to_owned();
     Some(Of {
         program_id: program_id?,
         customer_id: customer_id?,
+        currency: currency?,
         at_least,
     })
 }
@@ -77,7 +98,10 @@ pub fn member_page(raw: &RawOf<'_>, page: &RawPage<'_>) -> Result<(Of, PageReque
 pub fn page_of(v: &mut Violations, of: &RawOf<'_>, page: &RawPage<'_>) -> Option<PageRequest> {
     let program_id = ProgramId::parse(of.program_id);
     let program_id = program_id.as_ref().map_or(of.program_id, ProgramId::as_str);
-    let query = format!("{}|{program_id}|{}", page.list, of.customer_id);
+    let mut query = format!("{}|{program_id}|{}", page.list, of.customer_id);
+    if !of.currency.is_empty() {
+        query = format!("{query}|{}", of.currency);
+    }
     PageRequest::parse(v, page.size, page.token, &query)
 }
 
@@ -176,7 +200,7 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
     let points_currency = v.parse(
         "program.points_currency",
         raw.points_currency.as_str(),
-        points_currency,
+        CurrencyCode::parse,
     );
     let earning_rule = earning_rule(&mut v, raw.earning_rule.unwrap_or_default());
     if !(0..=DAYS_MAX).contains(&raw.validity_days) {
@@ -185,6 +209,8 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
             format!("must be 0 (for ever) to {DAYS_MAX}"),
         );
     }
+    let further_currencies =
+        further_currencies(&mut v, &raw.points_currency, raw.further_currencies);
     let expiry_notice_days = expiry_notice_days(&mut v, &raw.expiry_notice_days);
     let raw_policy = raw.tier_policy.unwrap_or_default();
     let tier_policy = policies::tier_policy(&mut v, "program.tier_policy", raw_policy);
@@ -216,6 +242,7 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
         points_currency,
         earning_rule,
         validity_days: raw.validity_days.into(),
+        further_currencies,
         expiry_notice_days,
         adjustment_approval_limit: raw.adjustment_approval_limit,
         policies: PolicyVersions::new(vec![first]).map_err(Error::Internal)?,
@@ -256,13 +283,38 @@ fn earning_rule(v: &mut Violations, raw: pb::EarningRule) -> Option<EarningRule>
     })
 }
 
-fn points_currency(raw: &str) -> Result<String, &'static str> {
-    let is_code = (2..=12).contains(&raw.len()) && raw.bytes().all(|b| b.is_ascii_uppercase());
-    if is_code {
-        Ok(raw.to_owned())
-    } else {
-        Err("must be 2 to 12 upper-case letters")
+/// The currencies beside the first one, each with a code of its own.
+fn further_currencies(
+    v: &mut Violations,
+    first: &str,
+    raw: Vec<pb::PointCurrency>,
+) -> Vec<PointCurrency> {
+    if raw.len() > FURTHER_MAX {
+        let most = format!("must be at most {FURTHER_MAX}");
+        v.add("program.further_currencies", most);
     }
+    let mut codes = std::collections::BTreeSet::from([first.to_owned()]);
+    let mut further = Vec::new();
+    for (n, raw) in raw.into_iter().take(FURTHER_MAX).enumerate() {
+        let field = |name: &str| format!("program.further_currencies[{n}].{name}");
+        let code = v.parse(field("code"), raw.code.as_str(), CurrencyCode::parse);
+        if !codes.insert(raw.code) && code.is_some() {
+            v.add(field("code"), "must be unique in the program");
+        }
+        let display_name = text(v, &field("display_name"), raw.display_name, 1..=200);
+        if !(0..=DAYS_MAX).contains(&raw.validity_days) {
+            let range = format!("must be 0 (for ever) to {DAYS_MAX}");
+            v.add(field("validity_days"), range);
+        }
+        if let (Some(code), Some(display_name)) = (code, display_name) {
+            further.push(PointCurrency {
+                code,
+                display_name,
+                validity_days: raw.validity_days.into(),
+            });
+        }
+    }
+    further
 }
 
 pub fn account(
@@ -276,7 +328,17 @@ pub fn account(
     Some(Account {
         program_id: program_id?,
         customer_id: customer_id?,
+        currency: None,
         at_least,
+    })
+}
+
+/// In which currency; empty means the program's first.
+pub fn in_currency(v: &mut Violations, account: Option<Account>, raw: &str) -> Option<Account> {
+    let currency = currency(v, raw);
+    Some(Account {
+        currency: currency?,
+        ..account?
     })
 }
 

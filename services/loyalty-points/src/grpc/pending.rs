@@ -121,6 +121,7 @@ fn told(state: &State, settled: Vec<Settled>, run: Run) -> Told {
         let of = LotOf {
             program_id: &posting.program_id,
             customer_id: &posting.customer_id,
+            currency: &posted.currency,
             posting_id: &earned_by,
             as_of: posting.posted_at,
         };
@@ -129,7 +130,7 @@ fn told(state: &State, settled: Vec<Settled>, run: Run) -> Told {
         told.consistency_token = present::token(&state.platform, &posted);
         told.debt_incurred += posted.written.debt_incurred;
         told.recovered.extend(posted.written.taken);
-        told.balance = Some(present::balance(posted.balance));
+        told.balance = Some(present::balance(posted.balance, &posted.currency));
     }
     told
 }

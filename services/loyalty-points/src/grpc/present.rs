@@ -1,5 +1,7 @@
 //! Results as the caller sees them.
 
+mod programs;
+
 use api::loyalty::v1 as pb;
 use common::cache::Versioned;
 use common::ids::CustomerId;
@@ -13,7 +15,6 @@ use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
 use crate::domain::tiers::Metric;
 use crate::ledger::{Posted, Reversed};
-use crate::programs::Summary;
 use crate::store::entries::EntryRow;
 use crate::store::extensions::ExtensionRow;
 use crate::store::holds::StoredHold;
@@ -22,53 +23,13 @@ use crate::store::postings::PostingRow;
 use crate::store::tiers::TierChangeRow;
 use crate::tiers::{Given, TierStanding};
 
-use super::policies;
-
-pub fn program(program: &Program, now: Timestamp) -> pb::Program {
-    pb::Program {
-        program_id: program.program_id.to_string(),
-        display_name: program.display_name.clone(),
-        points_currency: program.points_currency.clone(),
-        earning_rule: Some(pb::EarningRule {
-            unit: Some(program.earning_rule.unit.clone().into()),
-            points_per_unit: program.earning_rule.points_per_unit,
-        }),
-        validity_days: small(program.validity_days),
-        expiry_notice_days: program
-            .expiry_notice_days
-            .iter()
-            .map(|days| small(*days))
-            .collect(),
-        adjustment_approval_limit: program.adjustment_approval_limit,
-        tier_policy: Some(policies::present(program.policy_at(now))),
-        created_at: Some(program.created_at.into()),
-    }
-}
+pub use programs::{program, summary};
 
 pub fn metric(metric: Metric) -> pb::TierMetric {
     match metric {
         Metric::PointsEarned => pb::TierMetric::PointsEarned,
         Metric::Spend => pb::TierMetric::Spend,
         Metric::Frequency => pb::TierMetric::Frequency,
-    }
-}
-
-pub fn summary(summary: Summary) -> pb::GetProgramSummaryResponse {
-    let tiers = summary.tiers.into_iter().map(|count| pb::TierCount {
-        tier: count.name,
-        rank: small(count.rank),
-        members: count.members,
-    });
-    let tiers: Vec<_> = tiers.collect();
-    pb::GetProgramSummaryResponse {
-        program_id: summary.program_id.to_string(),
-        as_of: Some(summary.as_of.into()),
-        members: tiers.iter().map(|count| count.members).sum(),
-        points_outstanding: summary.held.outstanding,
-        points_pending: summary.held.pending,
-        points_debt: summary.debt,
-        points_held: summary.held.on_hold,
-        tiers,
     }
 }
 
@@ -86,7 +47,11 @@ pub fn member(member: &Member) -> pb::Member {
     }
 }
 
-pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTransaction {
+pub fn transaction(
+    posting: &PostingRow,
+    entries: &[EntryRow],
+    currency: &str,
+) -> pb::LedgerTransaction {
     let kind = match posting.kind.as_str() {
         "earn" => pb::TransactionKind::Earn,
         "redeem" => pb::TransactionKind::Redeem,
@@ -122,6 +87,7 @@ pub fn transaction(posting: &PostingRow, entries: &[EntryRow]) -> pb::LedgerTran
         counterparty_customer_id: counterparty.unwrap_or_default(),
         actor: posting.actor.clone().unwrap_or_default(),
         approver: posting.approver.clone().unwrap_or_default(),
+        points_currency: currency.to_owned(),
     }
 }
 
@@ -148,6 +114,7 @@ fn entry(entry: &EntryRow) -> pb::LedgerEntry {
 pub struct LotOf<'a> {
     pub program_id: &'a str,
     pub customer_id: &'a CustomerId,
+    pub currency: &'a str,
     pub posting_id: &'a str,
     pub as_of: Timestamp,
 }
@@ -177,6 +144,7 @@ pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
         expires_at: lot.expires_at.map(Into::into),
         held: lot.held,
         cancelled_at: lot.cancelled_at.map(Into::into),
+        points_currency: of.currency.to_owned(),
     }
 }
 
@@ -185,18 +153,20 @@ pub fn earned(platform: &Platform, posted: Posted) -> pb::EarnPointsResponse {
     let Posted {
         written,
         balance: after,
+        currency,
     } = posted;
     let posting = &written.posting;
     let of = LotOf {
         program_id: &posting.program_id,
         customer_id: &posting.customer_id,
+        currency: &currency,
         posting_id: &posting.posting_id,
         as_of: posting.posted_at,
     };
     pb::EarnPointsResponse {
-        transaction: Some(transaction(posting, &written.entries)),
+        transaction: Some(transaction(posting, &written.entries, &currency)),
         lot: written.lots.first().map(|made| lot(made, &of)),
-        balance: Some(balance(after)),
+        balance: Some(balance(after, &currency)),
         consistency_token: token,
     }
 }
@@ -204,12 +174,9 @@ pub fn earned(platform: &Platform, posted: Posted) -> pb::EarnPointsResponse {
 pub fn redeemed(platform: &Platform, posted: Posted) -> pb::RedeemPointsResponse {
     pb::RedeemPointsResponse {
         consistency_token: token(platform, &posted),
-        transaction: Some(transaction(
-            &posted.written.posting,
-            &posted.written.entries,
-        )),
+        transaction: Some(self::posted(&posted)),
         allocations: allocations(posted.written.taken),
-        balance: Some(balance(posted.balance)),
+        balance: Some(balance(posted.balance, &posted.currency)),
     }
 }
 
@@ -224,18 +191,15 @@ pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransacti
         restored: allocations(restored),
         expired,
         consistency_token: token(platform, &posted),
-        transaction: Some(transaction(
-            &posted.written.posting,
-            &posted.written.entries,
-        )),
+        transaction: Some(self::posted(&posted)),
         recovered: allocations(posted.written.taken),
         debt_incurred: posted.written.debt_incurred,
-        balance: Some(balance(posted.balance)),
+        balance: Some(balance(posted.balance, &posted.currency)),
         lines: of_earning.into_iter().map(lines::present).collect(),
     }
 }
 
-pub fn hold(stored: &StoredHold) -> pb::Hold {
+pub fn hold(stored: &StoredHold, currency: &str) -> pb::Hold {
     let hold = &stored.hold;
     let state = match hold.state {
         HoldState::Authorized => pb::HoldState::Authorized,
@@ -264,10 +228,11 @@ pub fn hold(stored: &StoredHold) -> pb::Hold {
         expires_at: Some(hold.expires_at.into()),
         closed_at: hold.closed_at.map(Into::into),
         lots: hold.pins.iter().map(pin).collect(),
+        points_currency: currency.to_owned(),
     }
 }
 
-pub fn extension(row: &ExtensionRow) -> pb::ExpiryExtension {
+pub fn extension(row: &ExtensionRow, currency: &str) -> pb::ExpiryExtension {
     pb::ExpiryExtension {
         program_id: row.program_id.clone(),
         customer_id: row.customer_id.to_string(),
@@ -277,6 +242,7 @@ pub fn extension(row: &ExtensionRow) -> pb::ExpiryExtension {
         reason: row.reason.clone(),
         extended_at: Some(row.extended_at.into()),
         revision: row.revision,
+        points_currency: currency.to_owned(),
     }
 }
 
@@ -285,25 +251,31 @@ pub fn adjusted(platform: &Platform, posted: Posted) -> pb::AdjustPointsResponse
     let Posted {
         written,
         balance: after,
+        currency,
     } = posted;
     let posting = &written.posting;
     let of = LotOf {
         program_id: &posting.program_id,
         customer_id: &posting.customer_id,
+        currency: &currency,
         posting_id: &posting.posting_id,
         as_of: posting.posted_at,
     };
     pb::AdjustPointsResponse {
-        transaction: Some(transaction(posting, &written.entries)),
+        transaction: Some(transaction(posting, &written.entries, &currency)),
         lot: written.lots.first().map(|made| lot(made, &of)),
         allocations: allocations(written.taken),
-        balance: Some(balance(after)),
+        balance: Some(balance(after, &currency)),
         consistency_token: token,
     }
 }
 
 pub fn posted(posted: &Posted) -> pb::LedgerTransaction {
-    transaction(&posted.written.posting, &posted.written.entries)
+    transaction(
+        &posted.written.posting,
+        &posted.written.entries,
+        &posted.currency,
+    )
 }
 
 pub fn token(platform: &Platform, posted: &Posted) -> String {
@@ -323,7 +295,7 @@ pub fn allocations(taken: Vec<Allocation>) -> Vec<pb::LotAllocation> {
     taken.into_iter().map(allocation).collect()
 }
 
-pub fn balance(balance: Balance) -> pb::Balance {
+pub fn balance(balance: Balance, currency: &str) -> pb::Balance {
     let expiry = |(expires_at, points): (Timestamp, i64)| pb::Expiry {
         expires_at: Some(expires_at.into()),
         points,
@@ -335,6 +307,7 @@ pub fn balance(balance: Balance) -> pb::Balance {
         next_expiries: balance.next_expiries.into_iter().map(expiry).collect(),
         as_of: Some(balance.as_of.into()),
         held: balance.held,
+        points_currency: currency.to_owned(),
     }
 }
 

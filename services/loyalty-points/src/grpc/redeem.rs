@@ -54,6 +54,7 @@ impl TryFrom<pb::RedeemPointsRequest> for RedeemPoints {
             &request.customer_id,
             request.at_least,
         );
+        let account = parse::in_currency(&mut v, account, &request.points_currency);
         let points = v.check("points", Points::parse(request.points));
         let reason = parse::reason(&mut v, request.reason);
         let (account, points, reason) = v.all((account, points, reason))?;

@@ -17,6 +17,7 @@ pub async fn get(
 ) -> Answer<pb::GetStatementResponse> {
     let mut v = Violations::new();
     let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+    let raw = raw.in_currency(&request.points_currency);
     let of = parse::of(&mut v, &raw);
     let period = period(&mut v, &request);
     // A token belongs to one period.
@@ -32,7 +33,8 @@ pub async fn get(
     let (of, period, page) = v.all((of, period, page))?;
     state.platform.at_least(&of.at_least).await?;
     let told = statement::statement(state, &of, period, &page).await?;
-    let movement = |(posting, lines): &Movement| present::transaction(posting, lines);
+    let movement =
+        |(posting, lines): &Movement| present::transaction(posting, lines, &told.currency);
     Ok(Response::new(pb::GetStatementResponse {
         opening: Some(standing(told.opening, told.pending.0, period.from)),
         movements: told.movements.iter().map(movement).collect(),
@@ -40,6 +42,7 @@ pub async fn get(
         movement_count: told.count,
         digest: told.digest,
         next_page_token: told.next_page_token,
+        points_currency: told.currency.clone(),
     }))
 }
 

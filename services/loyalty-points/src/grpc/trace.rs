@@ -23,7 +23,11 @@ pub async fn get(
     let (of,) = v.all((of,))?;
     let trace = trace::trace(state, &of, &request.transaction_id).await?;
     Ok(Response::new(pb::GetDecisionTraceResponse {
-        transaction: Some(present::transaction(&trace.posting, &trace.entries)),
+        transaction: Some(present::transaction(
+            &trace.posting,
+            &trace.entries,
+            &trace.currency,
+        )),
         basis: basis(trace.basis),
         steps: trace.steps.into_iter().map(step).collect(),
     }))

@@ -57,6 +57,7 @@ fn respond(state: &State, transferred: Transferred) -> pb::TransferPointsRespons
     let of = LotOf {
         program_id: &posting.program_id,
         customer_id: &posting.customer_id,
+        currency: &received.currency,
         posting_id: &posting.posting_id,
         as_of: posting.posted_at,
     };
@@ -68,7 +69,7 @@ fn respond(state: &State, transferred: Transferred) -> pb::TransferPointsRespons
         consistency_token: present::token(&state.platform, &sent),
         recipient_consistency_token: present::token(&state.platform, &received),
         allocations: present::allocations(sent.written.taken),
-        balance: Some(present::balance(sent.balance)),
+        balance: Some(present::balance(sent.balance, &sent.currency)),
     }
 }
 
@@ -84,6 +85,7 @@ impl TryFrom<pb::TransferPointsRequest> for TransferPoints {
             &request.customer_id,
             request.at_least,
         );
+        let account = parse::in_currency(&mut v, account, &request.points_currency);
         let to = request.to_customer_id.as_str();
         let to = v.parse("to_customer_id", to, CustomerId::parse);
         if to.is_some() && request.to_customer_id == request.customer_id {

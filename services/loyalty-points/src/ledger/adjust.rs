@@ -55,7 +55,8 @@ pub async fn adjust(
     let (holding, now) = (standing.holding(), work.now());
     let plan = match adjust.amount {
         Amount::Credit(points) => {
-            let expires_at = adjust.expires_at.or_else(|| program.expiry_of(now));
+            let expires_at = adjust.expires_at;
+            let expires_at = expires_at.or_else(|| program.expiry_of(standing.wallet(), now));
             if expires_at.is_some_and(|expires_at| expires_at <= now) {
                 let mut violations = Violations::new();
                 violations.add("expires_at", "must be in the future");
@@ -63,6 +64,7 @@ pub async fn adjust(
             }
             let given = Earn {
                 lot_id: state.platform.ids.uuid(),
+                wallet: standing.wallet().clone(),
                 points,
                 earned_at: now,
                 activates_at: Some(now),
@@ -71,12 +73,7 @@ pub async fn adjust(
             decide::credit(holding, given, now)?
         }
         Amount::Debit(points) => {
-            let Account {
-                program_id,
-                customer_id,
-                ..
-            } = &adjust.account;
-            let lots = work.open_lots(customer_id, program_id.as_str()).await?;
+            let lots = work.open_lots(standing.key()).await?;
             decide::debit(holding, lots, points, now)?
         }
     };

@@ -6,6 +6,7 @@ use super::{Account, balance, open};
 use crate::domain::balance::Balance;
 use crate::domain::extension as decide;
 use crate::error::Error;
+use crate::store::accounts::AccountKey;
 use crate::store::extensions::{self, ExtensionRow};
 use crate::store::refunds;
 use crate::work::Work;
@@ -29,8 +30,10 @@ pub struct ExtendExpiry {
 pub struct Extended {
     /// The record.
     pub extension: ExtensionRow,
-    /// What the member can spend now.
+    /// What the member can spend now in the currency of the lot.
     pub balance: Balance,
+    /// Code of that currency.
+    pub currency: String,
 }
 
 /// Lets a lot be spent for longer.
@@ -62,9 +65,19 @@ pub async fn extend(
         extended_at: now,
     };
     extensions::insert(work.direct(), &extension).await?;
-    events::expiry_extended(work.tx(), &extension);
+    events::expiry_extended(work.tx(), &extension, program.code_of(&lot.wallet));
     work.settle(&lock);
     work.forget(&extension.customer_id).await?;
-    let balance = balance(work, &extension.customer_id, program_id).await?;
-    Ok(Extended { extension, balance })
+    let account = AccountKey {
+        customer_id: &extension.customer_id,
+        program_id,
+        wallet: &lot.wallet,
+    };
+    let balance = balance(work, account).await?;
+    let currency = program.code_of(&lot.wallet).to_owned();
+    Ok(Extended {
+        extension,
+        balance,
+        currency,
+    })
 }

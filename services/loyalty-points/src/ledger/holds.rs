@@ -3,13 +3,13 @@
 use chrono::TimeDelta;
 use common::page::PageRequest;
 
-use super::reads::Of;
-use super::{Account, Change, Origin, Posted, commit, open, write};
+use super::reads::{InCurrency, Of, Page};
+use super::{Account, Change, Origin, Posted, commit, open, turn_to, write};
 use crate::domain::Points;
 use crate::domain::holds::{self, Authorize, Ending, Hold, State as HoldState};
 use crate::domain::program::Program;
 use crate::error::Error;
-use crate::members as use_case;
+use crate::store::accounts::{AccountKey, MemberKey};
 use crate::store::holds::{self as store, StoredHold};
 use crate::store::members::{Lock, Standing};
 use crate::work::Work;
@@ -70,12 +70,7 @@ pub async fn authorize(
     authorize: AuthorizeHold,
 ) -> Result<Held, Error> {
     let (program, mut lock, standing) = open(state, work, &authorize.account).await?;
-    let Account {
-        program_id,
-        customer_id,
-        ..
-    } = authorize.account;
-    let lots = work.open_lots(&customer_id, program_id.as_str()).await?;
+    let lots = work.open_lots(standing.key()).await?;
     let new = Authorize {
         hold_id: state.platform.ids.uuid(),
         points: authorize.points,
@@ -83,8 +78,9 @@ pub async fn authorize(
     };
     let (plan, hold) = holds::authorize(standing.holding(), lots, new, work.now())?;
     let hold = StoredHold {
-        customer_id,
-        program_id: program_id.to_string(),
+        customer_id: standing.member.customer_id.clone(),
+        program_id: standing.member.program_id.clone(),
+        wallet: standing.wallet().clone(),
         revision: 0,
         reason: authorize.reason.clone(),
         hold,
@@ -105,7 +101,7 @@ pub async fn authorize(
         ..hold
     };
     store::insert(work.direct(), &hold).await?;
-    posted.written.revision = announce(work, &mut lock, &hold);
+    posted.written.revision = announce(work, &mut lock, &hold, &posted.currency);
     Ok(Held { hold, posted })
 }
 
@@ -115,11 +111,10 @@ pub async fn capture(
     work: &mut Work<'_>,
     capture: CaptureHold,
 ) -> Result<Held, Error> {
-    let (program, mut lock, standing) = open(state, work, &capture.account).await?;
+    let (program, mut lock, mut standing) = open(state, work, &capture.account).await?;
     let mut stored = get(work, &capture.account, capture.hold_id).await?;
-    let lots = work
-        .open_lots(&stored.customer_id, &stored.program_id)
-        .await?;
+    turn_to(work, &mut standing, &stored.wallet).await?;
+    let lots = work.open_lots(stored.account()).await?;
     let now = work.now();
     let (plan, hold) = holds::capture(standing.holding(), lots, stored.hold, capture.points, now)?;
     stored.hold = hold;
@@ -139,7 +134,7 @@ pub async fn capture(
             state: HoldState::Captured,
             at: now,
         };
-        let standing = read(work, &stored).await?;
+        let standing = read(work, stored.account()).await?;
         let reason = capture.reason;
         let release = release(
             work,
@@ -152,7 +147,7 @@ pub async fn capture(
         posted.balance = commit(state, work, &mut lock, release).await?.balance;
     }
     store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
-    posted.written.revision = announce(work, &mut lock, &stored);
+    posted.written.revision = announce(work, &mut lock, &stored, &posted.currency);
     Ok(Held {
         hold: stored,
         posted,
@@ -161,8 +156,9 @@ pub async fn capture(
 
 /// Lets go what is held.
 pub async fn void(state: &State, work: &mut Work<'_>, void: VoidHold) -> Result<Held, Error> {
-    let (program, mut lock, standing) = open(state, work, &void.account).await?;
+    let (program, mut lock, mut standing) = open(state, work, &void.account).await?;
     let mut stored = get(work, &void.account, void.hold_id).await?;
+    turn_to(work, &mut standing, &stored.wallet).await?;
     let at = work.now();
     stored.hold.check_open(at)?;
     let ending = Ending {
@@ -180,32 +176,36 @@ pub async fn void(state: &State, work: &mut Work<'_>, void: VoidHold) -> Result<
     .await?;
     let mut posted = commit(state, work, &mut lock, change).await?;
     store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
-    posted.written.revision = announce(work, &mut lock, &stored);
+    posted.written.revision = announce(work, &mut lock, &stored, &posted.currency);
     Ok(Held {
         hold: stored,
         posted,
     })
 }
 
-/// Lets go the holds that have timed out, each as of when it did, so that postings tell the same whenever
-/// they are made. Any decision about the member comes after this; returns what it is to be decided on.
+/// Lets go the holds that have timed out, in every currency, each as of when it did, so that postings tell the same
+/// whenever they are made. Any decision about the member comes after this; returns what it is to be decided on.
 pub(super) async fn let_go_timed_out(
     state: &State,
     work: &mut Work<'_>,
     lock: &mut Lock,
     program: &Program,
-    mut standing: Standing,
+    standing: Standing,
 ) -> Result<Standing, Error> {
-    if standing.held == 0 {
+    if !work.holds_any(&standing) {
         return Ok(standing);
     }
     let now = work.now();
     let customer_id = standing.member.customer_id.clone();
-    let open = store::list_open(work.tx(), &customer_id, program.program_id.as_str()).await?;
-    for mut stored in open {
+    let of = MemberKey {
+        wallet: None,
+        ..standing.key().into()
+    };
+    for mut stored in store::list_open(work.tx(), of).await? {
         if !stored.hold.has_timed_out(now) {
             continue;
         }
+        let standing = read(work, stored.account()).await?;
         let ending = Ending {
             state: HoldState::Expired,
             at: stored.hold.expires_at,
@@ -221,35 +221,36 @@ pub(super) async fn let_go_timed_out(
         .await?;
         write::write(state, work, lock, change).await?;
         store::update(work.direct(), &customer_id, &stored.hold).await?;
-        events::hold_changed(work.tx(), lock.next(), &stored);
-        standing = read(work, &stored).await?;
+        let currency = program.code_of(&stored.wallet);
+        events::hold_changed(work.tx(), lock.next(), &stored, currency);
     }
-    Ok(standing)
+    read(work, standing.key()).await
 }
 
 /// A hold as it is now.
-pub async fn find(state: &State, of: &Of, hold_id: &str) -> Result<StoredHold, Error> {
+pub async fn find(state: &State, of: &Of, hold_id: &str) -> Result<InCurrency<StoredHold>, Error> {
     let mut db = state.platform.snapshot().await?;
-    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
-    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
-    let found = store::find(&mut db, customer_id, program_id, hold_id).await?;
+    let (program, _) = of.accounts(state, &mut db).await?;
+    let program_id = of.program_id.as_str();
+    let found = store::find(&mut db, &of.customer_id, program_id, hold_id).await?;
     let found = found.ok_or_else(|| Error::HoldNotFound(hold_id.to_owned()))?;
-    Ok(at(found, state))
+    let currency = program.code_of(&found.wallet).to_owned();
+    Ok((at(found, state), currency))
 }
 
-/// A page of holds, the latest first, and the token of the next one.
-pub async fn list(
-    state: &State,
-    of: &Of,
-    page: &PageRequest,
-) -> Result<(Vec<StoredHold>, String), Error> {
+/// A page of holds, the latest first.
+pub async fn list(state: &State, of: &Of, page: &PageRequest) -> Result<Page<StoredHold>, Error> {
     let mut db = state.platform.snapshot().await?;
-    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
-    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let (program, wallet) = of.accounts(state, &mut db).await?;
     let before: i64 = page.after().unwrap_or(i64::MAX);
-    let mut rows = store::list(&mut db, customer_id, program_id, before, page.size + 1).await?;
-    let next = page.cut(&mut rows, |row| row.revision);
-    Ok((rows.into_iter().map(|row| at(row, state)).collect(), next))
+    let keys = of.keys(wallet.as_ref());
+    let mut rows = store::list(&mut db, keys, before, page.size + 1).await?;
+    let next_token = page.cut(&mut rows, |row| row.revision);
+    Ok(Page {
+        program,
+        items: rows.into_iter().map(|row| at(row, state)).collect(),
+        next_token,
+    })
 }
 
 fn at(stored: StoredHold, state: &State) -> StoredHold {
@@ -272,9 +273,7 @@ async fn release<'a>(
     stored: &mut StoredHold,
     release: Release,
 ) -> Result<Change<'a>, Error> {
-    let lots = work
-        .open_lots(&stored.customer_id, &stored.program_id)
-        .await?;
+    let lots = work.open_lots(stored.account()).await?;
     let hold: Hold = stored.hold.clone();
     let (plan, hold) = holds::release(standing.holding(), lots, hold, release.ending);
     stored.hold = hold;
@@ -301,14 +300,14 @@ async fn get(work: &mut Work<'_>, account: &Account, hold_id: String) -> Result<
 }
 
 /// The member as the postings so far have left it.
-async fn read(work: &mut Work<'_>, of: &StoredHold) -> Result<Standing, Error> {
-    let read = work.standings(&of.customer_id, &of.program_id).await?;
-    Ok(read.into_iter().next().expect("the member is locked"))
+async fn read(work: &mut Work<'_>, account: AccountKey<'_>) -> Result<Standing, Error> {
+    let read = work.standing(account).await?;
+    Ok(read.expect("the member is locked"))
 }
 
 /// Announces a changed hold; returns the customer's revision with that.
-fn announce(work: &mut Work<'_>, lock: &mut Lock, stored: &StoredHold) -> i64 {
-    events::hold_changed(work.tx(), lock.next(), stored);
+fn announce(work: &mut Work<'_>, lock: &mut Lock, stored: &StoredHold, currency: &str) -> i64 {
+    events::hold_changed(work.tx(), lock.next(), stored, currency);
     work.settle(lock);
     lock.revision
 }

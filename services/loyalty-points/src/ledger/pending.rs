@@ -1,7 +1,7 @@
 //! Points that wait for an event: activated when it has come, cancelled when it does not.
 
 use super::{
-    Account, Asked, Change, Origin, Posted, Reversal, Source, commit, open, plan_reversal, standing,
+    Account, Asked, Change, Origin, Posted, Reversal, Source, commit, open, plan_reversal,
 };
 use crate::State;
 use crate::domain::lots::Lot;
@@ -9,6 +9,7 @@ use crate::domain::pending::{self as decide, Refused};
 use crate::domain::program::Program;
 use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
+use crate::store::accounts::AccountKey;
 use crate::store::members::Standing;
 use crate::store::pending::{self as store, Earning, OfSource};
 use crate::store::postings::SourceKey;
@@ -78,12 +79,14 @@ pub async fn settle(
             source_ref: settle.source.source_ref,
         }));
     }
-    let (mut settled, mut first) = (Vec::new(), Some(first));
+    let mut settled = Vec::new();
     for earning in waiting {
-        let standing = match first.take() {
-            Some(standing) => standing,
-            None => standing(state, work, &mut lock, &program, account).await?,
+        let own = AccountKey {
+            wallet: &earning.lot.wallet,
+            ..first.key()
         };
+        let standing = work.standing(own).await?;
+        let standing = standing.expect("the member is locked");
         let decided = match outcome {
             Outcome::Activate => activate(work, &program, standing, (&settle, &earning)).await?,
             Outcome::Cancel => cancel(work, &program, standing, (&settle, &earning)).await?,
@@ -139,7 +142,11 @@ async fn activate<'a>(
     (settle, earning): (&SettlePending, &Earning),
 ) -> Result<(Change<'a>, Lot), Error> {
     let (mut lot, now) = (earning.lot.clone(), work.now());
-    let plan = decide::activate(standing.holding(), &mut lot, (program.expiry_of(now), now));
+    let plan = decide::activate(
+        standing.holding(),
+        &mut lot,
+        (program.expiry_of(&earning.lot.wallet, now), now),
+    );
     let customer_id = &settle.account.customer_id;
     store::activate(work.direct(), customer_id, &lot).await?;
     work.forget(customer_id).await?;

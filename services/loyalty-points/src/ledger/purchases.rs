@@ -9,6 +9,7 @@ use common::time::Timestamp;
 use super::holds::let_go_timed_out;
 use super::{Asked, Change, Origin, PURCHASE, Reversal, Source, lines, plan_reversal, write};
 use crate::State;
+use crate::domain::currency::Wallet;
 use crate::domain::decision::Decision;
 use crate::domain::lines::Line;
 use crate::domain::multiplier::{left, multiplied};
@@ -63,7 +64,7 @@ fn source_key(program_id: &str, transaction_id: &str) -> SourceKey {
     }
 }
 
-/// Earns by the base rule for a purchase, in every program the customer is an active member of, multiplied by what
+/// Earns by the base rule for a purchase, in the first currency of every program the customer is an active member of, multiplied by what
 /// the tier that the member had when it happened makes of it. A purchase in another currency, voided before, or of
 /// a customer who is no member, earns nothing; one of less than a unit earns nothing, but counts for tiers by
 /// spend or frequency.
@@ -100,10 +101,11 @@ pub async fn recorded(
         let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
         let earning = plan::Earn {
             lot_id: state.platform.ids.uuid(),
+            wallet: Wallet::first(),
             points,
             earned_at: purchase.occurred_at,
             activates_at: Some(purchase.occurred_at),
-            expires_at: program.expiry_of(purchase.occurred_at),
+            expires_at: program.expiry_of(&Wallet::first(), purchase.occurred_at),
         };
         let plan = plan::earn(standing.holding(), earning, now)?;
         let origin = Origin {

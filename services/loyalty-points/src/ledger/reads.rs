@@ -1,6 +1,7 @@
 //! Balances, postings and lots.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use common::db::Access;
 use common::ids::CustomerId;
@@ -10,17 +11,19 @@ use common::time::Timestamp;
 use crate::State;
 use crate::domain;
 use crate::domain::balance::Balance;
+use crate::domain::currency::{CurrencyCode, Wallet};
 use crate::domain::forecast::{self, Forecast, Outlook};
 use crate::domain::holds::Hold;
 use crate::domain::lots::Lot;
-use crate::domain::program::ProgramId;
+use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
 use crate::members as use_case;
+use crate::programs;
+use crate::store::accounts::{self, AccountKey, MemberKey};
 use crate::store::balances as batches;
 use crate::store::entries::{self, EntryRow};
 use crate::store::holds;
 use crate::store::lots::{self, SpendingKey};
-use crate::store::members;
 use crate::store::postings::{self, PostingRow};
 use crate::store::tiers::{self, TierChangeRow};
 
@@ -31,36 +34,116 @@ pub struct Of {
     pub program_id: ProgramId,
     /// The customer.
     pub customer_id: CustomerId,
+    /// The currency, where one is named.
+    pub currency: Option<CurrencyCode>,
     /// Consistency token.
     pub at_least: String,
 }
 
+impl Of {
+    /// The program, and the account: in its first currency where none is named.
+    pub(super) async fn account(
+        &self,
+        state: &State,
+        db: &mut impl Access,
+    ) -> Result<(Arc<Program>, Wallet), Error> {
+        let program = state.programs.get(db, &self.program_id).await?;
+        let wallet = programs::wallet_of(&program, self.currency.as_ref())?;
+        use_case::get(state, db, &self.program_id, &self.customer_id).await?;
+        Ok((program, wallet))
+    }
+
+    /// The program, and the accounts: in all of its currencies where none is named.
+    pub(super) async fn accounts(
+        &self,
+        state: &State,
+        db: &mut impl Access,
+    ) -> Result<(Arc<Program>, Option<Wallet>), Error> {
+        let (program, wallet) = self.account(state, db).await?;
+        Ok((program, self.currency.is_some().then_some(wallet)))
+    }
+
+    /// An account in one currency.
+    pub(super) fn key<'a>(&'a self, wallet: &'a Wallet) -> AccountKey<'a> {
+        AccountKey {
+            customer_id: &self.customer_id,
+            program_id: self.program_id.as_str(),
+            wallet,
+        }
+    }
+
+    /// Accounts in one currency or in all.
+    pub(super) fn keys<'a>(&'a self, wallet: Option<&'a Wallet>) -> MemberKey<'a> {
+        MemberKey {
+            customer_id: &self.customer_id,
+            program_id: self.program_id.as_str(),
+            wallet,
+        }
+    }
+}
+
+/// What is told of an account, and the code of its currency.
+pub type InCurrency<T> = (T, String);
+
 /// What a member can spend now, or at another instant by the entries effective by then.
-pub async fn balance(state: &State, of: &Of, as_of: Option<Timestamp>) -> Result<Balance, Error> {
+pub async fn balance(
+    state: &State,
+    of: &Of,
+    as_of: Option<Timestamp>,
+) -> Result<InCurrency<Balance>, Error> {
     let mut db = state.platform.snapshot().await?;
-    use_case::get(state, &mut db, &of.program_id, &of.customer_id).await?;
-    let ledger = ledger(&mut db, of, as_of, state.platform.now()).await?;
-    Ok(ledger.balance())
+    let (program, wallet) = of.account(state, &mut db).await?;
+    let ledger = ledger(&mut db, of.key(&wallet), as_of, state.platform.now()).await?;
+    Ok((ledger.balance(), program.code_of(&wallet).to_owned()))
+}
+
+/// What a member can spend in each currency of the program, the first one first, all from one snapshot.
+pub async fn all_balances(
+    state: &State,
+    of: &Of,
+    as_of: Option<Timestamp>,
+) -> Result<Vec<InCurrency<Balance>>, Error> {
+    let mut db = state.platform.snapshot().await?;
+    let (program, _) = of.account(state, &mut db).await?;
+    let now = state.platform.now();
+    let mut balances = Vec::new();
+    for wallet in program.wallets() {
+        let ledger = ledger(&mut db, of.key(&wallet), as_of, now).await?;
+        balances.push((ledger.balance(), program.code_of(&wallet).to_owned()));
+    }
+    Ok(balances)
+}
+
+/// Whose balances to read, each in the same currency.
+#[derive(Debug)]
+pub struct OfMany {
+    /// The program.
+    pub program_id: ProgramId,
+    /// The customers.
+    pub customer_ids: Vec<CustomerId>,
+    /// The currency; absent: the program's first.
+    pub currency: Option<CurrencyCode>,
 }
 
 /// What each of many members can spend, all from one snapshot, in the order asked for.
 pub async fn balances(
     state: &State,
-    program_id: &ProgramId,
-    customer_ids: &[CustomerId],
+    of: &OfMany,
     as_of: Option<Timestamp>,
-) -> Result<Vec<Option<Balance>>, Error> {
+) -> Result<InCurrency<Vec<Option<Balance>>>, Error> {
     let mut db = state.platform.snapshot().await?;
-    state.programs.get(&mut db, program_id).await?;
-    let ids: Vec<_> = customer_ids.iter().map(CustomerId::as_str).collect();
-    let debts = batches::list_debts(&mut db, program_id.as_str(), &ids).await?;
+    let program = state.programs.get(&mut db, &of.program_id).await?;
+    let wallet = programs::wallet_of(&program, of.currency.as_ref())?;
+    let program_id = of.program_id.as_str();
+    let ids: Vec<_> = of.customer_ids.iter().map(CustomerId::as_str).collect();
+    let debts = accounts::list_debts(&mut db, program_id, &wallet, &ids).await?;
     let mut open_lots = match as_of {
-        None => batches::list_open_lots(&mut db, program_id.as_str(), &ids).await?,
+        None => batches::list_open_lots(&mut db, program_id, &wallet, &ids).await?,
         Some(_) => HashMap::new(),
     };
     let now = state.platform.now();
-    let mut balances = Vec::with_capacity(customer_ids.len());
-    for customer_id in customer_ids {
+    let mut balances = Vec::with_capacity(ids.len());
+    for customer_id in &of.customer_ids {
         let Some(debt) = debts.get(customer_id) else {
             balances.push(None);
             continue;
@@ -69,16 +152,16 @@ pub async fn balances(
         let balance = if as_of.is_none() && lots.iter().all(|lot| lot.held == 0) {
             Balance::of(&lots, *debt, now)
         } else {
-            let of = Of {
-                program_id: program_id.clone(),
-                customer_id: customer_id.clone(),
-                at_least: String::new(),
+            let account = AccountKey {
+                customer_id,
+                program_id,
+                wallet: &wallet,
             };
-            ledger(&mut db, &of, as_of, now).await?.balance()
+            ledger(&mut db, account, as_of, now).await?.balance()
         };
         balances.push(Some(balance));
     }
-    Ok(balances)
+    Ok((balances, program.code_of(&wallet).to_owned()))
 }
 
 /// Which of a member's points expire when, seen from now or from another instant.
@@ -87,22 +170,23 @@ pub async fn forecast(
     of: &Of,
     outlook: Outlook,
     as_of: Option<Timestamp>,
-) -> Result<Forecast, Error> {
+) -> Result<InCurrency<Forecast>, Error> {
     let mut db = state.platform.snapshot().await?;
-    use_case::get(state, &mut db, &of.program_id, &of.customer_id).await?;
-    let mut ledger = ledger(&mut db, of, as_of, state.platform.now()).await?;
+    let (program, wallet) = of.account(state, &mut db).await?;
+    let mut ledger = ledger(&mut db, of.key(&wallet), as_of, state.platform.now()).await?;
     ledger.settle();
-    Ok(forecast::forecast(&ledger.lots, outlook, ledger.as_of))
+    let forecast = forecast::forecast(&ledger.lots, outlook, ledger.as_of);
+    Ok((forecast, program.code_of(&wallet).to_owned()))
 }
 
 /// What a member's timed-out holds change by repaying debt, as nothing has noticed them yet.
 pub async fn repaid(
     db: &mut impl Access,
-    of: &Of,
+    account: AccountKey<'_>,
     as_of: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Repaid, Error> {
-    let paid = ledger(db, of, as_of, now).await?;
+    let paid = ledger(db, account, as_of, now).await?;
     let debt = paid.debt;
     let unpaid = Ledger {
         debt: 0,
@@ -124,7 +208,7 @@ pub struct Repaid {
     pub debt: i64,
 }
 
-/// A member's ledger at an instant.
+/// One account of a member at an instant.
 #[derive(Clone)]
 struct Ledger {
     lots: Vec<Lot>,
@@ -133,20 +217,19 @@ struct Ledger {
     as_of: Timestamp,
 }
 
-/// A member's ledger as it is, or at another instant by the entries effective by then.
+/// One account of a member as it is, or at another instant by the entries effective by then.
 async fn ledger(
     db: &mut impl Access,
-    of: &Of,
+    account: AccountKey<'_>,
     as_of: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Ledger, Error> {
-    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
     let Some(as_of) = as_of else {
-        let lots = lots::list_open(db, customer_id, program_id, "").await?;
-        let debt = members::get_debt(db, customer_id, program_id).await?;
+        let lots = lots::list_open(db, account.into(), "").await?;
+        let debt = accounts::get_debt(db, account).await?;
         let mut open = Vec::new();
         if lots.iter().any(|lot| lot.held > 0) {
-            open = holds::list_open(db, customer_id, program_id).await?;
+            open = holds::list_open(db, account.into()).await?;
         }
         let open = open.into_iter().map(|stored| stored.hold).collect();
         return Ok(Ledger {
@@ -156,9 +239,9 @@ async fn ledger(
             as_of: now,
         });
     };
-    let lots = lots::list_open_at(db, customer_id, program_id, as_of).await?;
-    let debt = entries::get_debt_at(db, customer_id, program_id, as_of).await?;
-    let open = holds::list_open_at(db, customer_id, program_id, as_of).await?;
+    let lots = lots::list_open_at(db, account.into(), as_of).await?;
+    let debt = entries::get_debt_at(db, account, as_of).await?;
+    let open = holds::list_open_at(db, account.into(), as_of).await?;
     Ok(Ledger {
         lots,
         open,
@@ -181,46 +264,65 @@ impl Ledger {
     }
 }
 
-/// A page of postings with their entries, the latest first, and the token of the next one.
+/// A page of what a program's members have.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// The program, which tells the codes of currencies.
+    pub program: Arc<Program>,
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Token of the next one.
+    pub next_token: String,
+}
+
+/// A page of postings with their entries, the latest first.
 pub async fn transactions(
     state: &State,
     of: &Of,
     page: &PageRequest,
-) -> Result<(Vec<(PostingRow, Vec<EntryRow>)>, String), Error> {
+) -> Result<Page<(PostingRow, Vec<EntryRow>)>, Error> {
     let mut db = state.platform.snapshot().await?;
-    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
-    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let (program, wallet) = of.accounts(state, &mut db).await?;
     let before: i64 = page.after().unwrap_or(i64::MAX);
-    let mut rows = postings::list(&mut db, customer_id, program_id, before, page.size + 1).await?;
-    let next = page.cut(&mut rows, |row| row.revision);
+    let keys = of.keys(wallet.as_ref());
+    let mut rows = postings::list(&mut db, keys, before, page.size + 1).await?;
+    let next_token = page.cut(&mut rows, |row| row.revision);
     let ids: Vec<_> = rows.iter().map(|row| row.posting_id.as_str()).collect();
     let mut lines: HashMap<String, Vec<EntryRow>> = HashMap::new();
-    for (posting_id, entry) in entries::list(&mut db, customer_id, &ids).await? {
+    for (posting_id, entry) in entries::list(&mut db, &of.customer_id, &ids).await? {
         lines.entry(posting_id).or_default().push(entry);
     }
     let with_lines = |row: PostingRow| {
         let lines = lines.remove(&row.posting_id).unwrap_or_default();
         (row, lines)
     };
-    Ok((rows.into_iter().map(with_lines).collect(), next))
+    Ok(Page {
+        program,
+        items: rows.into_iter().map(with_lines).collect(),
+        next_token,
+    })
 }
 
-/// A page of lots in the order of spending, each with its posting, and the token of the next one.
+/// A page of lots in the order of spending, each with its posting.
 pub async fn lots(
     state: &State,
     of: &Of,
     page: &PageRequest,
-) -> Result<(Vec<(Lot, String)>, String), Error> {
+) -> Result<Page<(Lot, String)>, Error> {
     let mut db = state.platform.snapshot().await?;
-    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
-    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let (program, wallet) = of.accounts(state, &mut db).await?;
     let after: SpendingKey = page.after().unwrap_or((i64::MIN, i64::MIN, String::new()));
-    let mut rows = lots::list(&mut db, customer_id, program_id, &after, page.size + 1).await?;
-    let next = page.cut(&mut rows, |(lot, _)| {
+    let keys = of.keys(wallet.as_ref());
+    let mut items = lots::list(&mut db, keys, &after, page.size + 1).await?;
+    let next_token = page.cut(&mut items, |(lot, _)| {
         let (expires_at, earned_at, lot_id) = lot.spending_order();
         (expires_at.micros(), earned_at.micros(), lot_id.to_owned())
     });
-    Ok((rows, next))
+    Ok(Page {
+        program,
+        items,
+        next_token,
+    })
 }
 
 /// A page of tier changes, the latest first, and the token of the next one.

@@ -7,28 +7,11 @@ use crate::domain::program::Program;
 use crate::domain::refund::{self, Refunded};
 use crate::error::Error;
 use crate::store::members::Standing;
-use crate::store::postings::{self, PostingRow};
+use crate::store::postings::PostingRow;
 use crate::store::{refunds, reversals};
 use crate::work::Work;
 
-/// The posting if it is one that spent points.
-pub(super) async fn find_spending(
-    work: &mut Work<'_>,
-    standing: &Standing,
-    posting_id: &str,
-) -> Result<Option<PostingRow>, Error> {
-    let member = &standing.member;
-    let found = postings::find(
-        work.tx(),
-        &member.customer_id,
-        &member.program_id,
-        posting_id,
-    )
-    .await?;
-    Ok(found.filter(|posting| matches!(posting.kind.as_str(), "redeem" | "capture")))
-}
-
-/// Decides a refund.
+/// Decides a refund of what was spent from the account that the member is turned to.
 pub(super) async fn plan<'a>(
     state: &State,
     work: &mut Work<'_>,
@@ -56,7 +39,8 @@ pub(super) async fn plan<'a>(
         return Err(Error::AlreadyReversed(earlier.latest.unwrap_or_default()));
     }
     let lot_ids: Vec<_> = spent.iter().map(|spent| spent.lot_id.as_str()).collect();
-    let lots = refunds::list_lots(work.tx(), &customer_id, &program_id, &lot_ids).await?;
+    let mut lots = refunds::list_lots(work.tx(), &customer_id, &program_id, &lot_ids).await?;
+    lots.retain(|lot| lot.wallet == *standing.wallet());
     let points = refund::due(extent, &spent)?;
     let left = refund::left_of(&spent);
     let total = spent.iter().map(|spent| spent.points).sum();

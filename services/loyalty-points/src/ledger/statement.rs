@@ -11,13 +11,14 @@ use super::reads::Of;
 use crate::State;
 use crate::domain::statement::{Canonical, Standing};
 use crate::error::Error;
-use crate::members as use_case;
 use crate::store::entries::{self, EntryRow};
 use crate::store::postings::PostingRow;
 use crate::store::statements::{self, Period};
 
 /// The values that a digest starts with: another layout of the rest has another name.
 const LAYOUT: &str = "asterism.statement.v1";
+/// The same for currencies that a program has beside its first: their statements tell which.
+const LAYOUT_OF_FURTHER: &str = "asterism.statement.v2";
 /// Postings read at once.
 const BATCH: i64 = 1000;
 
@@ -50,6 +51,8 @@ pub struct Statement {
     pub digest: Vec<u8>,
     /// Token of the next page.
     pub next_page_token: String,
+    /// Code of the currency.
+    pub currency: String,
 }
 
 /// A page of a member's statement. Its digest is that of the whole, so all of the period is read for every page,
@@ -61,20 +64,25 @@ pub async fn statement(
     page: &PageRequest,
 ) -> Result<Statement, Error> {
     let mut db = state.platform.snapshot().await?;
-    let (program_id, customer_id) = (of.program_id.as_str(), &of.customer_id);
-    use_case::get(state, &mut db, &of.program_id, customer_id).await?;
+    let (program, wallet) = of.account(state, &mut db).await?;
     let FromTo { from, to } = period;
     let period = Period {
-        customer_id,
-        program_id,
+        account: of.key(&wallet),
         from,
         to,
     };
     let (opening, count) = statements::get_opening(&mut db, period).await?;
     let mut canonical = Canonical::default();
-    canonical.text(LAYOUT);
-    canonical.text(program_id);
-    canonical.text(customer_id.as_str());
+    canonical.text(if wallet.is_first() {
+        LAYOUT
+    } else {
+        LAYOUT_OF_FURTHER
+    });
+    canonical.text(of.program_id.as_str());
+    canonical.text(of.customer_id.as_str());
+    if let Some(code) = wallet.code() {
+        canonical.text(code);
+    }
     canonical.number(from.micros());
     canonical.number(to.micros());
     canonical.standing(opening);
@@ -111,6 +119,7 @@ pub async fn statement(
         count,
         digest: canonical.digest(),
         next_page_token,
+        currency: program.code_of(&wallet).to_owned(),
     })
 }
 
@@ -122,7 +131,7 @@ async fn batch(
     let rows = statements::list(db, period, after, BATCH).await?;
     let ids: Vec<_> = rows.iter().map(|row| row.posting_id.as_str()).collect();
     let mut lines: HashMap<String, Vec<EntryRow>> = HashMap::new();
-    for (posting_id, entry) in entries::list(db, period.customer_id, &ids).await? {
+    for (posting_id, entry) in entries::list(db, period.account.customer_id, &ids).await? {
         lines.entry(posting_id).or_default().push(entry);
     }
     let with_lines = |row: PostingRow| {

@@ -19,9 +19,10 @@ use super::{Change, Origin, write};
 use crate::domain::expiry;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
+use crate::store::accounts::{AccountKey, MemberKey};
 use crate::store::due::{self, DuePage, DueRow};
 use crate::store::holds;
-use crate::store::members::Lock;
+use crate::store::members::{Lock, Standing};
 use crate::store::notices::{self, NoticeRow};
 use crate::work::Work;
 use crate::{State, events};
@@ -228,34 +229,58 @@ async fn post(
     let Some(standing) = open else {
         return Ok(Swept::default());
     };
-    let before = standing.holding();
+    let before = owned(work, &standing, program).await?;
     let mut swept = Swept::default();
-    if before.held > 0 {
-        let open = holds::list_open(work.tx(), &customer_id, program_id).await?;
+    if work.holds_any(&standing) {
+        let of = MemberKey {
+            wallet: None,
+            ..standing.key().into()
+        };
+        let open = holds::list_open(work.tx(), of).await?;
         let timed_out = open.iter().filter(|stored| stored.hold.has_timed_out(now));
         swept.holds_expired = i64::try_from(timed_out.count()).expect("holds fit in memory");
     }
     let standing = let_go_timed_out(state, work, lock, program, standing).await?;
-    let mut after = standing.holding();
-    let open = work.open_lots(&customer_id, program_id).await?;
-    if let Some(plan) = expiry::write_off(after, open, now) {
-        after = plan.after;
-        let change = Change {
-            program,
-            standing,
-            plan,
-            origin: Origin::default(),
+    for wallet in program.wallets() {
+        let account = AccountKey {
+            wallet: &wallet,
+            ..standing.key()
         };
-        write::write(state, work, lock, change).await?;
+        let open = work.open_lots(account).await?;
+        let standing = work.standing(account).await?;
+        let standing = standing.expect("the member is locked");
+        if let Some(plan) = expiry::write_off(standing.holding(), open, now) {
+            let change = Change {
+                program,
+                standing,
+                plan,
+                origin: Origin::default(),
+            };
+            write::write(state, work, lock, change).await?;
+        }
     }
-    // What was let go or repaid is still the member's or no longer owed.
-    let net = |holding: crate::domain::plan::Holding| holding.points + holding.held - holding.debt;
-    swept.points_expired = net(before) - net(after);
+    swept.points_expired = before - owned(work, &standing, program).await?;
     swept.notices = tell(work, lock, program).await?;
     if swept != Swept::default() {
         swept.members = 1;
     }
     Ok(swept)
+}
+
+/// What a member has in all currencies together. What was let go or repaid is still the member's or no longer owed.
+async fn owned(work: &mut Work<'_>, standing: &Standing, program: &Program) -> Result<i64, Error> {
+    let mut owned = 0;
+    for wallet in program.wallets() {
+        let account = AccountKey {
+            wallet: &wallet,
+            ..standing.key()
+        };
+        if let Some(standing) = work.standing(account).await? {
+            let holding = standing.holding();
+            owned += holding.points + holding.held - holding.debt;
+        }
+    }
+    Ok(owned)
 }
 
 /// Tells the notices that a member's lots are due for; returns how many.
@@ -268,7 +293,16 @@ async fn tell(work: &mut Work<'_>, lock: &mut Lock, program: &Program) -> Result
     let customer_id = lock.customer_id.clone();
     let mut told = 0;
     let program_id = program.program_id.as_str();
-    for lot in work.open_lots(&customer_id, program_id).await? {
+    let mut lots = Vec::new();
+    for wallet in program.wallets() {
+        let account = AccountKey {
+            customer_id: &customer_id,
+            program_id,
+            wallet: &wallet,
+        };
+        lots.extend(work.open_lots(account).await?);
+    }
+    for lot in lots {
         let Some(expires_at) = lot.expires_at.filter(|_| lot.remaining > 0) else {
             continue;
         };
@@ -289,7 +323,7 @@ async fn tell(work: &mut Work<'_>, lock: &mut Lock, program: &Program) -> Result
             told_at: now,
         };
         notices::insert(work.direct(), &notice).await?;
-        events::points_expiring(work.tx(), &notice);
+        events::points_expiring(work.tx(), &notice, program.code_of(&lot.wallet));
         told += 1;
     }
     Ok(told)

@@ -52,6 +52,7 @@ pub async fn transfer(
     let to = Account {
         program_id: from.program_id.clone(),
         customer_id: to,
+        currency: from.currency.clone(),
         at_least: String::new(),
     };
     let program = state.programs.get(work.tx(), &from.program_id).await?;
@@ -68,8 +69,7 @@ pub async fn transfer(
     let recipient = standing(state, work, &mut to_lock, &program, &to).await?;
 
     let now = work.now();
-    let program_id = program.program_id.as_str();
-    let lots = work.open_lots(&from.customer_id, program_id).await?;
+    let lots = work.open_lots(sender.key()).await?;
     let sent = decide::send(sender.holding(), lots, points, now)?;
     let arriving = decide::arriving(&sent, || state.platform.ids.uuid());
     let received = decide::receive(recipient.holding(), arriving, now)?;

@@ -5,8 +5,10 @@ use common::time::Timestamp;
 
 use super::Change;
 use crate::State;
+use crate::domain::currency::Wallet;
 use crate::domain::lots::{Allocation, Lot};
 use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
+use crate::domain::program::Program;
 use crate::error::Error;
 use crate::events;
 use crate::store::entries::{EntryRow, NewEntry};
@@ -81,7 +83,8 @@ pub(super) async fn write(
     let mut ledger = Ledger {
         state,
         lock,
-        program_id: program.program_id.as_str(),
+        program,
+        wallet: standing.wallet().clone(),
     };
     // A write-off that frees nothing new comes before what it makes room for; an earning that had expired
     // must exist before it can be written off, and held or spent points must have come back.
@@ -136,14 +139,13 @@ pub(super) async fn write(
 
     let noted = (plan.posting.kind, plan.created.as_slice());
     let basis = tiers::basis::after(state, work, &mut standing, noted).await?;
-    let cause = if matches!(plan.posting.kind, Kind::Reverse | Kind::Cancel) {
+    let takes_back = matches!(plan.posting.kind, Kind::Reverse | Kind::Cancel);
+    let cause = if takes_back && standing.wallet().is_first() {
         Cause::Reversal
     } else {
         Cause::Usual
     };
-    standing.points = plan.after.points;
-    standing.held = plan.after.held;
-    standing.debt = plan.after.debt;
+    standing.turn_to(standing.wallet().clone(), plan.after);
     tiers::requalify(work.direct(), lock, &mut standing, &basis, cause).await?;
     work.put_standing(&standing).await?;
     tiers::announce(state, work.tx(), lock, &standing, basis.policy());
@@ -161,7 +163,8 @@ pub(super) async fn write(
 struct Ledger<'a> {
     state: &'a State,
     lock: &'a mut Lock,
-    program_id: &'a str,
+    program: &'a Program,
+    wallet: Wallet,
 }
 
 impl Ledger<'_> {
@@ -181,7 +184,7 @@ impl Ledger<'_> {
         let row = PostingRow {
             customer_id: self.lock.customer_id.clone(),
             posting_id: self.state.platform.ids.uuid(),
-            program_id: self.program_id.to_owned(),
+            program_id: self.program.program_id.to_string(),
             revision: self.lock.next(),
             kind: kind(posting.kind).to_owned(),
             points: posting.points(),
@@ -197,6 +200,7 @@ impl Ledger<'_> {
             decision: origin.decision,
             actor: origin.actor,
             approver: origin.approver,
+            wallet: self.wallet.clone(),
         };
         let rows = rows(posting, posted_at);
         let entry = |entry: &EntryRow| NewEntry {
@@ -206,7 +210,8 @@ impl Ledger<'_> {
             entry: entry.clone(),
         };
         work.post(&row, rows.iter().map(entry)).await?;
-        events::points_posted(work.tx(), &row, &rows, after);
+        let currency = self.program.code_of(&self.wallet);
+        events::points_posted(work.tx(), (&row, &rows), after, currency);
         Ok((row, rows))
     }
 }

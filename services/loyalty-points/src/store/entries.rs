@@ -6,6 +6,8 @@ use common::on;
 use common::time::Timestamp;
 use serde::Serialize;
 
+use super::accounts::AccountKey;
+
 /// A line as stored.
 #[derive(Debug, Clone, Serialize, sqlx::FromRow)]
 pub struct EntryRow {
@@ -105,23 +107,25 @@ pub async fn list(
         .collect())
 }
 
-/// What a member owed at an instant.
+/// What a member owed in one currency at an instant.
 pub async fn get_debt_at(
     db: &mut impl Access,
-    customer_id: &CustomerId,
-    program_id: &str,
+    account: AccountKey<'_>,
     as_of: Timestamp,
 ) -> Result<i64, common::Error> {
     const SELECT: &str = "
-        SELECT CAST(COALESCE(-SUM(points), 0) AS BIGINT)
-        FROM entries
-        WHERE customer_id = $1
-            AND program_id = $2
-            AND account = 'debt'
-            AND effective_at <= $3";
+        SELECT CAST(COALESCE(-SUM(e.points), 0) AS BIGINT)
+        FROM entries e
+        JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
+        WHERE e.customer_id = $1
+            AND e.program_id = $2
+            AND p.currency = $3
+            AND e.account = 'debt'
+            AND e.effective_at <= $4";
     Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
-        .bind(customer_id)
-        .bind(program_id)
+        .bind(account.customer_id)
+        .bind(account.program_id)
+        .bind(account.wallet)
         .bind(as_of)
         .fetch_one(conn)
         .await)?)

@@ -5,6 +5,7 @@ use common::on;
 use common::time::Timestamp;
 
 use super::postings::PostingRow;
+use crate::domain::currency::Wallet;
 
 /// Customers: those after one and up to another.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +45,7 @@ pub async fn list_postings(
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at, decision,
-               actor, approver
+               actor, approver, currency
         FROM postings
         WHERE (customer_id, revision) > ($1, $2) AND customer_id <= $3
         ORDER BY customer_id, revision
@@ -65,6 +66,9 @@ pub struct LotRow {
     pub customer_id: String,
     /// The program.
     pub program_id: String,
+    /// The currency.
+    #[sqlx(rename = "currency")]
+    pub wallet: Wallet,
     /// The lot.
     pub lot_id: String,
     /// The posting that made it.
@@ -97,7 +101,7 @@ pub async fn list_lots(
     range: Range<'_>,
 ) -> Result<Vec<LotRow>, common::Error> {
     const SELECT: &str = "
-        SELECT l.customer_id, l.program_id, l.lot_id, l.posting_id, l.original, l.remaining, l.held,
+        SELECT l.customer_id, l.program_id, l.currency, l.lot_id, l.posting_id, l.original, l.remaining, l.held,
                l.consumed, l.expired, l.reversed, l.qualifying, l.earned_at, l.expires_at,
                (
                    SELECT x.to_expires_at
@@ -123,6 +127,9 @@ pub struct HoldRow {
     pub customer_id: String,
     /// The program.
     pub program_id: String,
+    /// The currency.
+    #[sqlx(rename = "currency")]
+    pub wallet: Wallet,
     /// The hold.
     pub hold_id: String,
     /// The revision of the posting that made it.
@@ -149,7 +156,7 @@ pub async fn list_holds(
     range: Range<'_>,
 ) -> Result<Vec<HoldRow>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, program_id, hold_id, revision, state, points, captured, released,
+        SELECT customer_id, program_id, currency, hold_id, revision, state, points, captured, released,
                created_at, expires_at, closed_at
         FROM holds
         WHERE customer_id > $1 AND customer_id <= $2

@@ -8,6 +8,8 @@ use common::on;
 use common::time::Timestamp;
 use serde::Serialize;
 
+use super::accounts::{AccountKey, MemberKey};
+use crate::domain::currency::Wallet;
 use crate::domain::holds::{Hold, Pin, State};
 
 /// A hold as stored.
@@ -17,12 +19,25 @@ pub struct StoredHold {
     pub customer_id: CustomerId,
     /// The program.
     pub program_id: String,
+    /// The currency.
+    pub wallet: Wallet,
     /// The customer's revision with the posting that made it.
     pub revision: i64,
     /// Why.
     pub reason: String,
     /// The hold.
     pub hold: Hold,
+}
+
+impl StoredHold {
+    /// The account whose points it holds.
+    pub fn account(&self) -> AccountKey<'_> {
+        AccountKey {
+            customer_id: &self.customer_id,
+            program_id: &self.program_id,
+            wallet: &self.wallet,
+        }
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -36,6 +51,8 @@ struct HoldRow {
     created_at: Timestamp,
     expires_at: Timestamp,
     closed_at: Option<Timestamp>,
+    #[sqlx(rename = "currency")]
+    wallet: Wallet,
 }
 
 #[derive(Serialize, sqlx::FromRow)]
@@ -53,8 +70,8 @@ pub async fn insert(tx: &mut Tx, new: &StoredHold) -> Result<(), common::Error> 
     const INSERT: &str = "
         INSERT INTO holds
             (customer_id, hold_id, program_id, revision, state, points, held, captured, released,
-             reason, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+             reason, created_at, expires_at, currency)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     const INSERT_LOTS: Sql = Sql {
         postgres: "
             INSERT INTO hold_lots (customer_id, hold_id, lot_id, points, held, captured, released)
@@ -82,6 +99,7 @@ pub async fn insert(tx: &mut Tx, new: &StoredHold) -> Result<(), common::Error> 
         .bind(&new.reason)
         .bind(hold.created_at)
         .bind(hold.expires_at)
+        .bind(&new.wallet)
         .execute(conn)
         .await
         .map(drop))?;
@@ -143,7 +161,7 @@ pub async fn find(
 ) -> Result<Option<StoredHold>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, hold_id, program_id, revision, state, reason, created_at, expires_at,
-               closed_at
+               closed_at, currency
         FROM holds
         WHERE customer_id = $1 AND program_id = $2 AND hold_id = $3";
     let row = on!(db, |conn| sqlx::query_as::<_, HoldRow>(SELECT)
@@ -159,53 +177,58 @@ pub async fn find(
 /// A member's holds that are open as far as anything has noticed. Unlimited, as a decision needs all of them.
 pub async fn list_open(
     db: &mut impl Access,
-    customer_id: &CustomerId,
-    program_id: &str,
+    of: MemberKey<'_>,
 ) -> Result<Vec<StoredHold>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, hold_id, program_id, revision, state, reason, created_at, expires_at,
-               closed_at
+               closed_at, currency
         FROM holds
-        WHERE customer_id = $1 AND program_id = $2 AND state = 'authorized'
+        WHERE customer_id = $1
+            AND program_id = $2
+            AND ($3 IS NULL OR currency = $3)
+            AND state = 'authorized'
         ORDER BY expires_at, hold_id";
     let rows = on!(db, |conn| sqlx::query_as::<_, HoldRow>(SELECT)
-        .bind(customer_id)
-        .bind(program_id)
+        .bind(of.customer_id)
+        .bind(of.program_id)
+        .bind(of.wallet)
         .fetch_all(conn)
         .await)?;
-    with_pins(db, customer_id, rows).await
+    with_pins(db, of.customer_id, rows).await
 }
 
 /// A member's holds before a revision, the latest first.
 pub async fn list(
     db: &mut impl Access,
-    customer_id: &CustomerId,
-    program_id: &str,
+    of: MemberKey<'_>,
     before: i64,
     limit: i64,
 ) -> Result<Vec<StoredHold>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, hold_id, program_id, revision, state, reason, created_at, expires_at,
-               closed_at
+               closed_at, currency
         FROM holds
-        WHERE customer_id = $1 AND program_id = $2 AND revision < $3
+        WHERE customer_id = $1
+            AND program_id = $2
+            AND ($3 IS NULL OR currency = $3)
+            AND revision < $4
         ORDER BY revision DESC
-        LIMIT $4";
+        LIMIT $5";
     let rows = on!(db, |conn| sqlx::query_as::<_, HoldRow>(SELECT)
-        .bind(customer_id)
-        .bind(program_id)
+        .bind(of.customer_id)
+        .bind(of.program_id)
+        .bind(of.wallet)
         .bind(before)
         .bind(limit)
         .fetch_all(conn)
         .await)?;
-    with_pins(db, customer_id, rows).await
+    with_pins(db, of.customer_id, rows).await
 }
 
 /// What a member's holds held at an instant, by the entries effective by then; of amounts only `held` is told.
 pub async fn list_open_at(
     db: &mut impl Access,
-    customer_id: &CustomerId,
-    program_id: &str,
+    of: MemberKey<'_>,
     as_of: Timestamp,
 ) -> Result<Vec<Hold>, common::Error> {
     const SELECT: &str = "
@@ -214,8 +237,9 @@ pub async fn list_open_at(
         JOIN holds h ON h.customer_id = e.customer_id AND h.hold_id = e.hold_id
         WHERE e.customer_id = $1
             AND e.program_id = $2
+            AND ($3 IS NULL OR h.currency = $3)
             AND e.account = 'held'
-            AND e.effective_at <= $3
+            AND e.effective_at <= $4
         GROUP BY h.hold_id, h.created_at, h.expires_at, e.lot_id
         HAVING SUM(e.points) > 0
         ORDER BY h.hold_id, e.lot_id";
@@ -228,8 +252,9 @@ pub async fn list_open_at(
         held: i64,
     }
     let rows = on!(db, |conn| sqlx::query_as::<_, Row>(SELECT)
-        .bind(customer_id)
-        .bind(program_id)
+        .bind(of.customer_id)
+        .bind(of.program_id)
+        .bind(of.wallet)
         .bind(as_of)
         .fetch_all(conn)
         .await)?;
@@ -296,6 +321,7 @@ async fn with_pins(
     let stored = |row: HoldRow| StoredHold {
         customer_id: row.customer_id,
         program_id: row.program_id,
+        wallet: row.wallet,
         revision: row.revision,
         reason: row.reason,
         hold: Hold {

@@ -6,6 +6,8 @@ use common::on;
 use common::time::Timestamp;
 use serde::Serialize;
 
+use super::accounts::MemberKey;
+use crate::domain::currency::Wallet;
 use crate::domain::lots::Lot;
 
 #[derive(sqlx::FromRow)]
@@ -22,12 +24,15 @@ pub(super) struct LotRow {
     activates_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
     cancelled_at: Option<Timestamp>,
+    #[sqlx(rename = "currency")]
+    wallet: Wallet,
 }
 
 impl From<LotRow> for Lot {
     fn from(row: LotRow) -> Self {
         Self {
             lot_id: row.lot_id,
+            wallet: row.wallet,
             original: row.original,
             remaining: row.remaining,
             held: row.held,
@@ -55,21 +60,22 @@ struct ListedRow {
 /// a decision needs all of them.
 pub async fn list_open(
     db: &mut impl Access,
-    customer_id: &CustomerId,
-    program_id: &str,
+    of: MemberKey<'_>,
     and_of_posting: &str,
 ) -> Result<Vec<Lot>, common::Error> {
     const SELECT: &str = "
         SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-               earned_at, activates_at, expires_at, cancelled_at
+               earned_at, activates_at, expires_at, cancelled_at, currency
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
-            AND (remaining > 0 OR held > 0 OR posting_id = $3)
+            AND ($3 IS NULL OR currency = $3)
+            AND (remaining > 0 OR held > 0 OR posting_id = $4)
         ORDER BY lot_id";
     let rows = on!(db, |conn| sqlx::query_as::<_, LotRow>(SELECT)
-        .bind(customer_id)
-        .bind(program_id)
+        .bind(of.customer_id)
+        .bind(of.program_id)
+        .bind(of.wallet)
         .bind(and_of_posting)
         .fetch_all(conn)
         .await)?;
@@ -94,13 +100,13 @@ pub async fn list_open_of(
     const SELECT: Sql = Sql {
         postgres: "
             SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at
+                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
             FROM lots
             WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
                 AND (remaining > 0 OR held > 0)",
         sqlite: "
             SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at
+                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
             FROM lots
             WHERE customer_id IN (SELECT value FROM json_each($1))
                 AND (remaining > 0 OR held > 0)",
@@ -133,8 +139,7 @@ pub async fn get_id_of_posting(
 /// `remaining` and `held` are told.
 pub async fn list_open_at(
     db: &mut impl Access,
-    customer_id: &CustomerId,
-    program_id: &str,
+    of: MemberKey<'_>,
     as_of: Timestamp,
 ) -> Result<Vec<Lot>, common::Error> {
     const SELECT: &str = "
@@ -143,18 +148,20 @@ pub async fn list_open_at(
                CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT) AS held,
                CAST(0 AS BIGINT) AS consumed, CAST(0 AS BIGINT) AS expired,
                CAST(0 AS BIGINT) AS reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at,
-               l.cancelled_at
+               l.cancelled_at, l.currency
         FROM entries e
         JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
         WHERE e.customer_id = $1
             AND e.program_id = $2
-            AND e.effective_at <= $3
+            AND ($3 IS NULL OR l.currency = $3)
+            AND e.effective_at <= $4
         GROUP BY l.customer_id, l.lot_id
         HAVING SUM(e.points) > 0
         ORDER BY l.lot_id";
     let rows = on!(db, |conn| sqlx::query_as::<_, LotRow>(SELECT)
-        .bind(customer_id)
-        .bind(program_id)
+        .bind(of.customer_id)
+        .bind(of.program_id)
+        .bind(of.wallet)
         .bind(as_of)
         .fetch_all(conn)
         .await)?;
@@ -167,24 +174,25 @@ pub type SpendingKey = (i64, i64, String);
 /// A member's lots in the order of spending, each with the posting that made it.
 pub async fn list(
     db: &mut impl Access,
-    customer_id: &CustomerId,
-    program_id: &str,
+    of: MemberKey<'_>,
     after: &SpendingKey,
     limit: i64,
 ) -> Result<Vec<(Lot, String)>, common::Error> {
     const SELECT: &str = "
         SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-               earned_at, activates_at, expires_at, cancelled_at, posting_id
+               earned_at, activates_at, expires_at, cancelled_at, currency, posting_id
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
-            AND (COALESCE(expires_at, $7), earned_at, lot_id) > ($3, $4, $5)
-        ORDER BY COALESCE(expires_at, $7), earned_at, lot_id
-        LIMIT $6";
+            AND ($3 IS NULL OR currency = $3)
+            AND (COALESCE(expires_at, $8), earned_at, lot_id) > ($4, $5, $6)
+        ORDER BY COALESCE(expires_at, $8), earned_at, lot_id
+        LIMIT $7";
     let (expires_at, earned_at, lot_id) = after;
     let rows = on!(db, |conn| sqlx::query_as::<_, ListedRow>(SELECT)
-        .bind(customer_id)
-        .bind(program_id)
+        .bind(of.customer_id)
+        .bind(of.program_id)
+        .bind(of.wallet)
         .bind(expires_at)
         .bind(earned_at)
         .bind(lot_id)
@@ -216,23 +224,23 @@ pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error
         postgres: "
             INSERT INTO lots
                 (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
-                 expired, reversed, qualifying, earned_at, activates_at, expires_at)
+                 expired, reversed, qualifying, earned_at, activates_at, expires_at, currency)
             SELECT customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
-                   expired, reversed, qualifying, earned_at, activates_at, expires_at
+                   expired, reversed, qualifying, earned_at, activates_at, expires_at, currency
             FROM json_to_recordset(CAST($1 AS json))
                 AS lot (customer_id TEXT, lot_id TEXT, program_id TEXT, posting_id TEXT,
                         original BIGINT, remaining BIGINT, held BIGINT, consumed BIGINT,
                         expired BIGINT, reversed BIGINT, qualifying BIGINT, earned_at BIGINT,
-                        activates_at BIGINT, expires_at BIGINT)",
+                        activates_at BIGINT, expires_at BIGINT, currency TEXT)",
         sqlite: "
             INSERT INTO lots
                 (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
-                 expired, reversed, qualifying, earned_at, activates_at, expires_at)
+                 expired, reversed, qualifying, earned_at, activates_at, expires_at, currency)
             SELECT value ->> 'customer_id', value ->> 'lot_id', value ->> 'program_id',
                    value ->> 'posting_id', value ->> 'original', value ->> 'remaining',
                    value ->> 'held', value ->> 'consumed', value ->> 'expired',
                    value ->> 'reversed', value ->> 'qualifying', value ->> 'earned_at',
-                   value ->> 'activates_at', value ->> 'expires_at'
+                   value ->> 'activates_at', value ->> 'expires_at', value ->> 'currency'
             FROM json_each($1)",
     };
     #[derive(Serialize)]
@@ -251,6 +259,7 @@ pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error
         earned_at: i64,
         activates_at: Option<i64>,
         expires_at: Option<i64>,
+        currency: &'a str,
     }
     let rows: Vec<_> = new
         .iter()
@@ -269,6 +278,7 @@ pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error
             earned_at: new.lot.earned_at.micros(),
             activates_at: new.lot.activates_at.map(Timestamp::micros),
             expires_at: new.lot.expires_at.map(Timestamp::micros),
+            currency: new.lot.wallet.as_stored(),
         })
         .collect();
     let text = INSERT.text(tx.dialect());

@@ -1,6 +1,8 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
+pub mod accounts;
 pub mod balances;
+pub mod currencies;
 pub mod due;
 pub mod earning_lines;
 pub mod entries;
@@ -16,7 +18,6 @@ pub mod postings;
 pub mod programs;
 pub mod purchases;
 pub mod qualifying;
-pub mod recalculation;
 pub mod refunds;
 pub mod replay;
 pub mod reversals;

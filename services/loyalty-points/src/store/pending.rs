@@ -38,7 +38,8 @@ pub struct Earning {
 pub async fn list(db: &mut impl Access, of: OfSource<'_>) -> Result<Vec<Earning>, common::Error> {
     const SELECT: &str = "
         SELECT p.posting_id, p.rule, l.lot_id, l.original, l.remaining, l.held, l.consumed, l.expired,
-               l.reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at, l.cancelled_at
+               l.reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at, l.cancelled_at,
+               l.currency
         FROM postings p
         JOIN lots l ON l.customer_id = p.customer_id AND l.posting_id = p.posting_id
         WHERE p.program_id = $1

@@ -6,6 +6,9 @@ use common::on;
 use common::time::Timestamp;
 use serde::Serialize;
 
+use super::accounts::{AccountKey, MemberKey};
+use crate::domain::currency::Wallet;
+
 /// A posting as stored, without its entries.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PostingRow {
@@ -45,9 +48,21 @@ pub struct PostingRow {
     pub actor: Option<String>,
     /// Who else approved of it.
     pub approver: Option<String>,
+    /// The currency of its points.
+    #[sqlx(rename = "currency")]
+    pub wallet: Wallet,
 }
 
 impl PostingRow {
+    /// The account it is posted to.
+    pub fn account(&self) -> AccountKey<'_> {
+        AccountKey {
+            customer_id: &self.customer_id,
+            program_id: &self.program_id,
+            wallet: &self.wallet,
+        }
+    }
+
     /// The permanent key, of a posting that has a source.
     pub fn source_key(&self) -> Option<SourceKey> {
         Some(SourceKey {
@@ -66,29 +81,30 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
             INSERT INTO postings
                 (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                  rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
-                 decision, actor, approver)
+                 decision, actor, approver, currency)
             SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                    rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
-                   decision, actor, approver
+                   decision, actor, approver, currency
             FROM json_to_recordset(CAST($1 AS json))
                 AS posting (customer_id TEXT, posting_id TEXT, program_id TEXT, revision BIGINT,
                             kind TEXT, points BIGINT, source_type TEXT, source_ref TEXT, rule TEXT,
                             reason_code TEXT, reason TEXT, reverses TEXT, counterparty TEXT,
                             occurred_at BIGINT, posted_at BIGINT, decision TEXT, actor TEXT,
-                            approver TEXT)
+                            approver TEXT, currency TEXT)
             ORDER BY program_id, source_type, source_ref, rule
             ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
         sqlite: "
             INSERT INTO postings
                 (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                  rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
-                 decision, actor, approver)
+                 decision, actor, approver, currency)
             SELECT value ->> 'customer_id', value ->> 'posting_id', value ->> 'program_id',
                    value ->> 'revision', value ->> 'kind', value ->> 'points',
                    value ->> 'source_type', value ->> 'source_ref', value ->> 'rule',
                    value ->> 'reason_code', value ->> 'reason', value ->> 'reverses',
                    value ->> 'counterparty', value ->> 'occurred_at', value ->> 'posted_at',
-                   value ->> 'decision', value ->> 'actor', value ->> 'approver'
+                   value ->> 'decision', value ->> 'actor', value ->> 'approver',
+                   value ->> 'currency'
             FROM json_each($1)
             WHERE TRUE
             ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
@@ -113,6 +129,7 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
         decision: Option<&'a str>,
         actor: Option<&'a str>,
         approver: Option<&'a str>,
+        currency: &'a str,
     }
     let rows: Vec<_> = postings
         .iter()
@@ -135,6 +152,7 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
             decision: posting.decision.as_deref(),
             actor: posting.actor.as_deref(),
             approver: posting.approver.as_deref(),
+            currency: posting.wallet.as_stored(),
         })
         .collect();
     let text = INSERT.text(tx.dialect());
@@ -211,7 +229,7 @@ pub async fn find(
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
-               decision, actor, approver
+               decision, actor, approver, currency
         FROM postings
         WHERE customer_id = $1 AND program_id = $2 AND posting_id = $3";
     Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
@@ -222,25 +240,28 @@ pub async fn find(
         .await)?)
 }
 
-/// A member's postings before a revision, the latest first.
+/// A member's postings in one currency or in all of them, before a revision, the latest first.
 pub async fn list(
     db: &mut impl Access,
-    customer_id: &CustomerId,
-    program_id: &str,
+    of: MemberKey<'_>,
     before: i64,
     limit: i64,
 ) -> Result<Vec<PostingRow>, common::Error> {
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
-               decision, actor, approver
+               decision, actor, approver, currency
         FROM postings
-        WHERE customer_id = $1 AND program_id = $2 AND revision < $3
+        WHERE customer_id = $1
+            AND program_id = $2
+            AND ($3 IS NULL OR currency = $3)
+            AND revision < $4
         ORDER BY revision DESC
-        LIMIT $4";
+        LIMIT $5";
     Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
-        .bind(customer_id)
-        .bind(program_id)
+        .bind(of.customer_id)
+        .bind(of.program_id)
+        .bind(of.wallet)
         .bind(before)
         .bind(limit)
         .fetch_all(conn)

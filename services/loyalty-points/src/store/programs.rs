@@ -5,10 +5,11 @@ use common::money::{Currency, Money};
 use common::on;
 use common::time::Timestamp;
 
+use crate::domain::currency::{CurrencyCode, PointCurrency};
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::PolicyVersions;
 use crate::domain::tiers::{Period, WINDOW_DAYS_DEFAULT};
-use crate::store::{notices, policies};
+use crate::store::{currencies, notices, policies};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -44,8 +45,12 @@ pub async fn find(
     let versions = PolicyVersions::new(versions);
     let versions = versions
         .map_err(|what| common::Error::Internal(format!("program {program_id}: {what}")))?;
-    let notice_days = notices::list_days(db, program_id.as_str()).await?;
-    into_program(row, versions, notice_days).map(Some)
+    let parts = Parts {
+        policies: versions,
+        expiry_notice_days: notices::list_days(db, program_id.as_str()).await?,
+        further_currencies: currencies::list(db, program_id.as_str()).await?,
+    };
+    into_program(row, parts).map(Some)
 }
 
 /// Ids of programs, in order.
@@ -89,7 +94,7 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
     let inserted = on!(tx, |conn| sqlx::query(INSERT)
         .bind(program_id)
         .bind(&program.display_name)
-        .bind(&program.points_currency)
+        .bind(program.points_currency.as_str())
         .bind(program.earning_rule.unit.currency.as_str())
         .bind(program.earning_rule.unit.micros)
         .bind(program.earning_rule.points_per_unit)
@@ -115,14 +120,18 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
     }
     policies::insert(tx, program_id, first).await?;
     notices::insert_days(tx, program_id, &program.expiry_notice_days).await?;
+    currencies::insert(tx, program_id, &program.further_currencies).await?;
     Ok(true)
 }
 
-fn into_program(
-    row: ProgramRow,
+/// What of a program is in other tables.
+struct Parts {
     policies: PolicyVersions,
     expiry_notice_days: Vec<i64>,
-) -> Result<Program, common::Error> {
+    further_currencies: Vec<PointCurrency>,
+}
+
+fn into_program(row: ProgramRow, parts: Parts) -> Result<Program, common::Error> {
     let broken =
         |what: String| common::Error::Internal(format!("program {}: {what}", row.program_id));
     Ok(Program {
@@ -134,11 +143,12 @@ fn into_program(
             },
             points_per_unit: row.points_per_unit,
         },
-        policies,
+        policies: parts.policies,
         display_name: row.display_name,
-        points_currency: row.points_currency,
+        points_currency: CurrencyCode::parse(&row.points_currency).map_err(broken)?,
         validity_days: row.validity_days,
-        expiry_notice_days,
+        further_currencies: parts.further_currencies,
+        expiry_notice_days: parts.expiry_notice_days,
         adjustment_approval_limit: row.adjustment_approval_limit,
         created_at: row.created_at,
     })

@@ -53,7 +53,7 @@ pub async fn list_lots(
     const SELECT: Sql = Sql {
         postgres: "
             SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-                   earned_at, activates_at, expires_at, cancelled_at
+                   earned_at, activates_at, expires_at, cancelled_at, currency
             FROM lots
             WHERE customer_id = $1
                 AND program_id = $2
@@ -62,7 +62,7 @@ pub async fn list_lots(
             ORDER BY lot_id",
         sqlite: "
             SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-                   earned_at, activates_at, expires_at, cancelled_at
+                   earned_at, activates_at, expires_at, cancelled_at, currency
             FROM lots
             WHERE customer_id = $1
                 AND program_id = $2

@@ -4,14 +4,18 @@ use common::db::Access;
 use common::on;
 
 use super::seals::PostingKey;
+use crate::domain::currency::Wallet;
 
-/// A member as stored, and by the entries.
+/// A member's account as stored, and by the entries.
 #[derive(Debug, sqlx::FromRow)]
 pub struct MemberSums {
     /// The member's customer.
     pub customer_id: String,
     /// The program.
     pub program_id: String,
+    /// The currency.
+    #[sqlx(rename = "currency")]
+    pub wallet: Wallet,
     /// Points stored.
     pub points: i64,
     /// Held points stored.
@@ -26,6 +30,13 @@ pub struct MemberSums {
     pub debt_posted: i64,
 }
 
+impl MemberSums {
+    /// Customer and program.
+    pub fn member(&self) -> (&str, &str) {
+        (&self.customer_id, &self.program_id)
+    }
+}
+
 /// A lot as stored, and by the entries; zeroes where there is no such lot.
 #[derive(Debug, sqlx::FromRow)]
 pub struct LotSums {
@@ -33,6 +44,9 @@ pub struct LotSums {
     pub customer_id: String,
     /// The program.
     pub program_id: String,
+    /// The currency stored.
+    #[sqlx(rename = "currency")]
+    pub wallet: Option<Wallet>,
     /// The lot.
     pub lot_id: String,
     /// Points it began with.
@@ -58,31 +72,63 @@ pub struct Members<'a> {
     pub limit: i64,
 }
 
-/// A page of members with what their entries add up to, all of one instant.
+/// A page of members with what the entries in each currency add up to, all of one instant. Those whose entries and
+/// accounts are all missing have one row nevertheless, so that the page tells how far it goes.
 pub async fn list_members(
     db: &mut impl Access,
     page: Members<'_>,
 ) -> Result<Vec<MemberSums>, common::Error> {
     const SELECT: &str = "
         WITH page AS (
-            SELECT customer_id, program_id, points, held, debt
+            SELECT customer_id, program_id
             FROM members
             WHERE (customer_id, program_id) > ($1, $2)
             ORDER BY customer_id, program_id
             LIMIT $3
+        ), posted AS (
+            SELECT e.customer_id, e.program_id, COALESCE(p.currency, '') AS currency,
+                   CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
+                       AS points,
+                   CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT)
+                       AS held,
+                   CAST(COALESCE(-SUM(e.points) FILTER (WHERE e.account = 'debt'), 0) AS BIGINT)
+                       AS debt
+            FROM page
+            JOIN entries e
+                ON e.customer_id = page.customer_id AND e.program_id = page.program_id
+            LEFT JOIN postings p
+                ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
+            GROUP BY e.customer_id, e.program_id, COALESCE(p.currency, '')
+        ), stored AS (
+            SELECT a.customer_id, a.program_id, a.currency, a.points, a.held, a.debt
+            FROM page
+            JOIN accounts a
+                ON a.customer_id = page.customer_id AND a.program_id = page.program_id
+        ), both_sides AS (
+            SELECT COALESCE(stored.customer_id, posted.customer_id) AS customer_id,
+                   COALESCE(stored.program_id, posted.program_id) AS program_id,
+                   COALESCE(stored.currency, posted.currency) AS currency,
+                   COALESCE(stored.points, 0) AS points,
+                   COALESCE(stored.held, 0) AS held,
+                   COALESCE(stored.debt, 0) AS debt,
+                   COALESCE(posted.points, 0) AS points_posted,
+                   COALESCE(posted.held, 0) AS held_posted,
+                   COALESCE(posted.debt, 0) AS debt_posted
+            FROM stored
+            FULL JOIN posted
+                ON posted.customer_id = stored.customer_id
+                AND posted.program_id = stored.program_id
+                AND posted.currency = stored.currency
         )
-        SELECT page.customer_id, page.program_id, page.points, page.held, page.debt,
-               CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
-                   AS points_posted,
-               CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT)
-                   AS held_posted,
-               CAST(COALESCE(-SUM(e.points) FILTER (WHERE e.account = 'debt'), 0) AS BIGINT)
-                   AS debt_posted
+        SELECT page.customer_id, page.program_id, COALESCE(b.currency, '') AS currency,
+               COALESCE(b.points, 0) AS points, COALESCE(b.held, 0) AS held,
+               COALESCE(b.debt, 0) AS debt, COALESCE(b.points_posted, 0) AS points_posted,
+               COALESCE(b.held_posted, 0) AS held_posted,
+               COALESCE(b.debt_posted, 0) AS debt_posted
         FROM page
-        LEFT JOIN entries e
-            ON e.customer_id = page.customer_id AND e.program_id = page.program_id
-        GROUP BY page.customer_id, page.program_id, page.points, page.held, page.debt
-        ORDER BY page.customer_id, page.program_id";
+        LEFT JOIN both_sides b
+            ON b.customer_id = page.customer_id AND b.program_id = page.program_id
+        ORDER BY page.customer_id, page.program_id, COALESCE(b.currency, '')";
     let (customer_id, program_id) = page.after;
     Ok(on!(db, |conn| sqlx::query_as(SELECT)
         .bind(customer_id)
@@ -118,13 +164,13 @@ pub async fn find_lot_astray(
             WHERE e.lot_id IS NOT NULL
             GROUP BY e.customer_id, e.program_id, e.lot_id
         ), stored AS (
-            SELECT l.customer_id, l.program_id, l.lot_id, l.original, l.remaining, l.held
+            SELECT l.customer_id, l.program_id, l.currency, l.lot_id, l.original, l.remaining, l.held
             FROM page
             JOIN lots l ON l.customer_id = page.customer_id AND l.program_id = page.program_id
         ), both_sides AS (
             SELECT COALESCE(stored.customer_id, posted.customer_id) AS customer_id,
                    COALESCE(stored.program_id, posted.program_id) AS program_id,
-                   COALESCE(stored.lot_id, posted.lot_id) AS lot_id,
+                   stored.currency, COALESCE(stored.lot_id, posted.lot_id) AS lot_id,
                    COALESCE(stored.original, 0) AS original,
                    COALESCE(stored.remaining, 0) AS remaining,
                    COALESCE(stored.held, 0) AS held,
@@ -137,7 +183,7 @@ pub async fn find_lot_astray(
                 AND posted.program_id = stored.program_id
                 AND posted.lot_id = stored.lot_id
         )
-        SELECT customer_id, program_id, lot_id, original, remaining, held,
+        SELECT customer_id, program_id, currency, lot_id, original, remaining, held,
                original_posted, remaining_posted, held_posted
         FROM both_sides
         WHERE (original, remaining, held) <> (original_posted, remaining_posted, held_posted)

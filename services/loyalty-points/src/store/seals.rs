@@ -152,7 +152,7 @@ pub async fn list_unsealed_between(
         SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
                p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
                p.counterparty, p.occurred_at, p.posted_at, p.decision,
-               p.actor, p.approver
+               p.actor, p.approver, p.currency
         FROM feed f
         JOIN postings p ON p.customer_id = f.customer_id AND p.revision = f.revision
         WHERE f.position > $1
@@ -177,7 +177,7 @@ pub async fn list_unsealed(
         SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
                p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
                p.counterparty, p.occurred_at, p.posted_at, p.decision,
-               p.actor, p.approver
+               p.actor, p.approver, p.currency
         FROM postings p
         WHERE NOT EXISTS (
             SELECT 1 FROM seals s
@@ -240,7 +240,7 @@ pub async fn list_postings(
         SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
                p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
                p.counterparty, p.occurred_at, p.posted_at, p.decision,
-               p.actor, p.approver
+               p.actor, p.approver, p.currency
         FROM seals s
         JOIN postings p ON p.customer_id = s.customer_id AND p.posting_id = s.posting_id
         WHERE s.block = $1

@@ -1,20 +1,18 @@
 //! What statements are read from: postings by when they were written.
 
 use common::db::Access;
-use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
 
+use super::accounts::AccountKey;
 use super::postings::PostingRow;
 use crate::domain::statement::Standing;
 
-/// Postings of one member written in `[from, to)`.
+/// Postings to one account written in `[from, to)`.
 #[derive(Debug, Clone, Copy)]
 pub struct Period<'a> {
-    /// The member's customer.
-    pub customer_id: &'a CustomerId,
-    /// The program.
-    pub program_id: &'a str,
+    /// The member's account.
+    pub account: AccountKey<'a>,
     /// Start.
     pub from: Timestamp,
     /// End.
@@ -34,21 +32,28 @@ pub async fn get_opening(
         JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
         WHERE p.customer_id = $1
             AND p.program_id = $2
-            AND p.posted_at < $3
+            AND p.currency = $3
+            AND p.posted_at < $4
             AND e.account IN ('member', 'held', 'debt')";
     const COUNT: &str = "
         SELECT COUNT(*)
         FROM postings
-        WHERE customer_id = $1 AND program_id = $2 AND posted_at >= $3 AND posted_at < $4";
+        WHERE customer_id = $1
+            AND program_id = $2
+            AND currency = $3
+            AND posted_at >= $4
+            AND posted_at < $5";
     let row = on!(db, |conn| sqlx::query_as::<_, (i64, i64, i64)>(SELECT)
-        .bind(period.customer_id)
-        .bind(period.program_id)
+        .bind(period.account.customer_id)
+        .bind(period.account.program_id)
+        .bind(period.account.wallet)
         .bind(period.from)
         .fetch_one(conn)
         .await)?;
     let count = on!(db, |conn| sqlx::query_scalar::<_, i64>(COUNT)
-        .bind(period.customer_id)
-        .bind(period.program_id)
+        .bind(period.account.customer_id)
+        .bind(period.account.program_id)
+        .bind(period.account.wallet)
         .bind(period.from)
         .bind(period.to)
         .fetch_one(conn)
@@ -70,13 +75,15 @@ pub async fn get_pending(
         JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
         WHERE p.customer_id = $1
             AND p.program_id = $2
-            AND p.posted_at < $3
+            AND p.currency = $3
+            AND p.posted_at < $4
             AND e.account = 'member'
-            AND (l.activates_at IS NULL OR l.activates_at >= $3)
-            AND (l.expires_at IS NULL OR l.expires_at >= $3)";
+            AND (l.activates_at IS NULL OR l.activates_at >= $4)
+            AND (l.expires_at IS NULL OR l.expires_at >= $4)";
     Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
-        .bind(period.customer_id)
-        .bind(period.program_id)
+        .bind(period.account.customer_id)
+        .bind(period.account.program_id)
+        .bind(period.account.wallet)
         .bind(before)
         .fetch_one(conn)
         .await)?)
@@ -92,18 +99,20 @@ pub async fn list(
     const SELECT: &str = "
         SELECT customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
-               decision, actor, approver
+               decision, actor, approver, currency
         FROM postings
         WHERE customer_id = $1
             AND program_id = $2
-            AND posted_at >= $3
-            AND posted_at < $4
-            AND revision > $5
+            AND currency = $3
+            AND posted_at >= $4
+            AND posted_at < $5
+            AND revision > $6
         ORDER BY revision
-        LIMIT $6";
+        LIMIT $7";
     Ok(on!(db, |conn| sqlx::query_as::<_, PostingRow>(SELECT)
-        .bind(period.customer_id)
-        .bind(period.program_id)
+        .bind(period.account.customer_id)
+        .bind(period.account.program_id)
+        .bind(period.account.wallet)
         .bind(period.from)
         .bind(period.to)
         .bind(after)

@@ -7,7 +7,18 @@ use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
 
-/// What a program's active members hold.
+use crate::domain::currency::Wallet;
+
+/// One currency of a program.
+#[derive(Debug, Clone, Copy)]
+pub struct CurrencyOf<'a> {
+    /// The program.
+    pub program_id: &'a str,
+    /// The currency.
+    pub wallet: &'a Wallet,
+}
+
+/// What a program's active members hold in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct Held {
     /// Spendable points.
@@ -22,7 +33,7 @@ pub struct Held {
 /// timed out have let go, but repaid no debt yet: see [`list_unsettled`].
 pub async fn get_held(
     db: &mut impl Access,
-    program_id: &str,
+    of: CurrencyOf<'_>,
     now: Timestamp,
 ) -> Result<Held, common::Error> {
     const SELECT: &str = "
@@ -31,6 +42,7 @@ pub async fn get_held(
             FROM holds h
             JOIN hold_lots p ON p.customer_id = h.customer_id AND p.hold_id = h.hold_id
             WHERE h.program_id = $1
+                AND h.currency = $3
                 AND h.state = 'authorized'
                 AND h.expires_at <= $2
             GROUP BY p.customer_id, p.lot_id
@@ -42,6 +54,7 @@ pub async fn get_held(
             JOIN members m ON m.customer_id = l.customer_id AND m.program_id = l.program_id
             LEFT JOIN timed_out t ON t.customer_id = l.customer_id AND t.lot_id = l.lot_id
             WHERE l.program_id = $1
+                AND l.currency = $3
                 AND (l.remaining > 0 OR l.held > 0)
                 AND m.state = 'active'
         )
@@ -51,8 +64,9 @@ pub async fn get_held(
                CAST(COALESCE(SUM(held), 0) AS BIGINT) AS on_hold
         FROM lot_points";
     Ok(on!(db, |conn| sqlx::query_as::<_, Held>(SELECT)
-        .bind(program_id)
+        .bind(of.program_id)
         .bind(now)
+        .bind(of.wallet)
         .fetch_one(conn)
         .await)?)
 }
@@ -61,7 +75,7 @@ pub async fn get_held(
 /// let go, but repaid no debt yet: see [`list_unsettled_at`].
 pub async fn get_held_at(
     db: &mut impl Access,
-    program_id: &str,
+    of: CurrencyOf<'_>,
     as_of: Timestamp,
 ) -> Result<Held, common::Error> {
     const SELECT: &str = "
@@ -74,6 +88,7 @@ pub async fn get_held_at(
             JOIN members m ON m.customer_id = e.customer_id AND m.program_id = e.program_id
             LEFT JOIN holds h ON h.customer_id = e.customer_id AND h.hold_id = e.hold_id
             WHERE e.program_id = $1
+                AND l.currency = $3
                 AND e.effective_at <= $2
                 AND m.state = 'active'
             GROUP BY l.customer_id, l.lot_id
@@ -88,20 +103,23 @@ pub async fn get_held_at(
                CAST(COALESCE(SUM(held), 0) AS BIGINT) AS on_hold
         FROM spendable";
     Ok(on!(db, |conn| sqlx::query_as::<_, Held>(SELECT)
-        .bind(program_id)
+        .bind(of.program_id)
         .bind(as_of)
+        .bind(of.wallet)
         .fetch_one(conn)
         .await)?)
 }
 
 /// Points owed now.
-pub async fn get_debt(db: &mut impl Access, program_id: &str) -> Result<i64, common::Error> {
+pub async fn get_debt(db: &mut impl Access, of: CurrencyOf<'_>) -> Result<i64, common::Error> {
     const SELECT: &str = "
-        SELECT CAST(COALESCE(SUM(debt), 0) AS BIGINT)
-        FROM members
-        WHERE program_id = $1 AND state = 'active'";
+        SELECT CAST(COALESCE(SUM(a.debt), 0) AS BIGINT)
+        FROM members m
+        JOIN accounts a ON a.customer_id = m.customer_id AND a.program_id = m.program_id
+        WHERE m.program_id = $1 AND m.state = 'active' AND a.currency = $2";
     Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
-        .bind(program_id)
+        .bind(of.program_id)
+        .bind(of.wallet)
         .fetch_one(conn)
         .await)?)
 }
@@ -109,20 +127,23 @@ pub async fn get_debt(db: &mut impl Access, program_id: &str) -> Result<i64, com
 /// Points owed at an instant.
 pub async fn get_debt_at(
     db: &mut impl Access,
-    program_id: &str,
+    of: CurrencyOf<'_>,
     as_of: Timestamp,
 ) -> Result<i64, common::Error> {
     const SELECT: &str = "
         SELECT CAST(COALESCE(-SUM(e.points), 0) AS BIGINT)
         FROM entries e
         JOIN members m ON m.customer_id = e.customer_id AND m.program_id = e.program_id
+        JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
         WHERE e.program_id = $1
+            AND p.currency = $3
             AND e.account = 'debt'
             AND e.effective_at <= $2
             AND m.state = 'active'";
     Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
-        .bind(program_id)
+        .bind(of.program_id)
         .bind(as_of)
+        .bind(of.wallet)
         .fetch_one(conn)
         .await)?)
 }
@@ -130,22 +151,28 @@ pub async fn get_debt_at(
 /// Active members who owe points, and have a hold that has timed out without anything having noticed.
 pub async fn list_unsettled(
     db: &mut impl Access,
-    program_id: &str,
+    of: CurrencyOf<'_>,
     now: Timestamp,
 ) -> Result<Vec<CustomerId>, common::Error> {
     const SELECT: &str = "
         SELECT DISTINCT h.customer_id
         FROM holds h
         JOIN members m ON m.customer_id = h.customer_id AND m.program_id = h.program_id
+        JOIN accounts a
+            ON a.customer_id = h.customer_id
+            AND a.program_id = h.program_id
+            AND a.currency = h.currency
         WHERE h.program_id = $1
+            AND h.currency = $3
             AND h.state = 'authorized'
             AND h.expires_at <= $2
             AND m.state = 'active'
-            AND m.debt > 0
+            AND a.debt > 0
         ORDER BY h.customer_id";
     Ok(on!(db, |conn| sqlx::query_scalar::<_, CustomerId>(SELECT)
-        .bind(program_id)
+        .bind(of.program_id)
         .bind(now)
+        .bind(of.wallet)
         .fetch_all(conn)
         .await)?)
 }
@@ -154,7 +181,7 @@ pub async fn list_unsettled(
 /// until now.
 pub async fn list_unsettled_at(
     db: &mut impl Access,
-    program_id: &str,
+    of: CurrencyOf<'_>,
     as_of: Timestamp,
 ) -> Result<Vec<CustomerId>, common::Error> {
     const SELECT: &str = "
@@ -163,6 +190,7 @@ pub async fn list_unsettled_at(
         JOIN holds h ON h.customer_id = e.customer_id AND h.hold_id = e.hold_id
         JOIN members m ON m.customer_id = h.customer_id AND m.program_id = h.program_id
         WHERE e.program_id = $1
+            AND h.currency = $3
             AND e.effective_at <= $2
             AND h.expires_at <= $2
             AND m.state = 'active'
@@ -171,15 +199,18 @@ pub async fn list_unsettled_at(
             AND (
                 SELECT COALESCE(SUM(d.points), 0)
                 FROM entries d
+                JOIN postings p ON p.customer_id = d.customer_id AND p.posting_id = d.posting_id
                 WHERE d.customer_id = h.customer_id
                     AND d.program_id = $1
+                    AND p.currency = $3
                     AND d.account = 'debt'
                     AND d.effective_at <= $2
             ) < 0
         ORDER BY h.customer_id";
     Ok(on!(db, |conn| sqlx::query_scalar::<_, CustomerId>(SELECT)
-        .bind(program_id)
+        .bind(of.program_id)
         .bind(as_of)
+        .bind(of.wallet)
         .fetch_all(conn)
         .await)?)
 }

@@ -9,7 +9,7 @@ use common::time::Timestamp;
 use super::basis;
 use crate::State;
 use crate::domain::program::Program;
-use crate::store::recalculation::{self, Batch};
+use crate::store::members::{self, Batch};
 use crate::store::summary::{self, CountedBy, TierCount};
 use crate::store::tier_overrides;
 
@@ -41,7 +41,7 @@ pub async fn list(
             after: &after,
             limit: AT_ONCE,
         };
-        let standings = recalculation::list_standings(db, batch, as_of).await?;
+        let standings = members::list_batch(db, batch, as_of).await?;
         let [first, ..] = standings.as_slice() else {
             break;
         };

@@ -12,8 +12,7 @@ use super::{Cause, basis, catch_up, decide};
 use crate::State;
 use crate::domain::program::Program;
 use crate::error::Error;
-use crate::store::members::Standing;
-use crate::store::recalculation::{self, Batch};
+use crate::store::members::{self, Batch, Standing};
 use crate::store::tiers::TierChangeRow;
 
 /// Whether the moves are made.
@@ -65,7 +64,7 @@ impl Recalculation {
             after,
             limit: self.page.size + 1,
         };
-        let mut standings = recalculation::list_standings(&mut db, batch, now).await?;
+        let mut standings = members::list_batch(&mut db, batch, now).await?;
         let customer_of = |standing: &Standing| standing.member.customer_id.to_string();
         let next_token = self.page.cut(&mut standings, customer_of);
         let last = standings.last().map(customer_of);

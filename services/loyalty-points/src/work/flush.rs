@@ -1,6 +1,7 @@
 //! Writing what was noted, one statement for each table.
 
 use super::{Kept, RowState, Work};
+use crate::store::accounts::{self, AccountKey};
 use crate::store::lots::{self, NewLot};
 use crate::store::{entries, members, postings, purchases};
 
@@ -11,6 +12,7 @@ impl Work<'_> {
         self.write_postings().await?;
         self.write_lots().await?;
         self.write_purchases().await?;
+        self.write_accounts().await?;
         self.write_members().await?;
         // What is written can no longer be undone here.
         self.direct |= !self.changes.is_empty();
@@ -66,6 +68,32 @@ impl Work<'_> {
         for kept in self.customers.values_mut() {
             for (_, lot) in kept.lots.iter_mut().flatten() {
                 lot.row.state = RowState::Stored;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_accounts(&mut self) -> Result<(), common::Error> {
+        let mut changed = Vec::new();
+        for (customer_id, kept) in &self.customers {
+            for ((program_id, wallet), row) in &kept.accounts {
+                let key = AccountKey {
+                    customer_id,
+                    program_id,
+                    wallet,
+                };
+                if row.state != RowState::Stored {
+                    changed.push((key, row.value));
+                }
+            }
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        accounts::update(self.tx, &changed).await?;
+        for kept in self.customers.values_mut() {
+            for row in kept.accounts.values_mut() {
+                row.state = RowState::Stored;
             }
         }
         Ok(())

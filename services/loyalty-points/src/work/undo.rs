@@ -3,7 +3,8 @@
 use common::db::Gathered;
 use common::ids::CustomerId;
 
-use super::{Care, OpenLot, Row, Work};
+use super::{AccountId, Care, OpenLot, Row, Work};
+use crate::domain::plan::Holding;
 use crate::store::members::{Lock, Standing};
 use crate::store::postings::SourceKey;
 
@@ -11,6 +12,7 @@ use crate::store::postings::SourceKey;
 pub(super) enum Change {
     Lock(CustomerId, Option<Lock>),
     Standing(Box<Row<Standing>>),
+    Account(CustomerId, AccountId, Option<Row<Holding>>),
     Lot(CustomerId, String, Option<OpenLot>),
     Source(SourceKey),
 }
@@ -86,6 +88,13 @@ impl Work<'_> {
             match self.changes.pop() {
                 Some(Change::Lock(customer_id, before)) => self.kept(&customer_id).lock = before,
                 Some(Change::Standing(before)) => self.restore(*before),
+                Some(Change::Account(customer_id, id, before)) => {
+                    let accounts = &mut self.kept(&customer_id).accounts;
+                    match before {
+                        Some(before) => drop(accounts.insert(id, before)),
+                        None => drop(accounts.remove(&id)),
+                    }
+                }
                 Some(Change::Lot(customer_id, lot_id, before)) => {
                     let lots = self.kept(&customer_id).lots.get_or_insert_default();
                     match before {

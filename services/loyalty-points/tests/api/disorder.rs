@@ -83,14 +83,16 @@ async fn a_parked_purchase_that_was_voided_meanwhile_earns_nothing(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let mut shop = Shop::with_member(backend, "c1").await;
-    shop.execute("UPDATE members SET points = 999999999999999")
+    shop.execute("UPDATE accounts SET points = 999999999999999")
         .await
         .unwrap();
     shop.bought("c1", Purchase::dollars("t1", MARCH, 40)).await;
     shop.bought("c1", Purchase::dollars("t2", MARCH, 50)).await;
     shop.voided("c1", Purchase::dollars("t1", MARCH, 40)).await;
     shop.caught_up().await;
-    shop.execute("UPDATE members SET points = 0").await.unwrap();
+    shop.execute("UPDATE accounts SET points = 0")
+        .await
+        .unwrap();
     for event in parked(&shop).await {
         replay(&shop, event).await;
     }
@@ -119,7 +121,8 @@ async fn a_purchase_that_waits_for_the_member_counts_what_was_posted_meanwhile()
             (customer_id, lot_id, program_id, posting_id, original, remaining, consumed, expired,
              reversed, qualifying, earned_at, activates_at)
         VALUES ('c1', 'l', 'default', 'p', 100, 100, 0, 0, 0, 100, $1, $1)",
-        "UPDATE members SET points = 100, tier = 'Silver', tier_points = 100, tier_since = $1",
+        "UPDATE accounts SET points = 100 WHERE $1 > 0",
+        "UPDATE members SET tier = 'Silver', tier_points = 100, tier_since = $1",
     ] {
         on!(&mut other, |conn| sqlx::query(statement)
             .bind(later)

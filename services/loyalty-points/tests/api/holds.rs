@@ -530,7 +530,7 @@ async fn the_database_keeps_holds_as_they_are(
     for statement in [
         "UPDATE lots SET held = held + 1",
         "UPDATE lots SET held = -1, remaining = remaining + 61",
-        "UPDATE members SET held = -1",
+        "UPDATE accounts SET held = -1",
         "UPDATE holds SET held = held - 1",
         "UPDATE holds SET state = 'voided'",
         "UPDATE holds SET points = 61, held = 61",

@@ -38,3 +38,4 @@ mod tiers;
 mod traces;
 mod transfers;
 mod walk;
+mod wallets;

@@ -32,6 +32,7 @@ async fn each_notice_is_told_once_and_anew_for_an_extended_lot(
         points,
         expires_at: at(expires_at),
         notice_days,
+        points_currency: "PTS".to_owned(),
     };
     let first = notice(30, "1998-09-01T00:00:00Z", 30);
     assert_eq!(

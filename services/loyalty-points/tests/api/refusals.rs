@@ -134,7 +134,7 @@ async fn nobody_holds_more_points_than_the_limit(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let mut shop = Shop::with_member(backend, "c1").await;
-    shop.execute("UPDATE members SET points = 999999999999990")
+    shop.execute("UPDATE accounts SET points = 999999999999990")
         .await
         .unwrap();
     let refused = shop.try_earn(earn("c1", 11, "s1")).await;

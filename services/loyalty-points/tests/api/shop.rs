@@ -32,6 +32,11 @@ impl Shop {
         let customers = FeedSource::start("customer", backend).await;
         let server = TestServer::start_as(backend, &[&customers], setup).await;
         server.clock.set(testkit::time(NOW));
+        Self::over(customers, server)
+    }
+
+    /// Opens over a service that the test has started.
+    pub fn over(customers: FeedSource, server: TestServer<Loyalty>) -> Self {
         let client = LoyaltyServiceClient::new(server.channel());
         Self {
             customers,

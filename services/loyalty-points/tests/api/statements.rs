@@ -167,8 +167,13 @@ async fn statement(
     Ok(shop.client.get_statement(request).await?.into_inner())
 }
 
-/// The canonical bytes as the proto tells them, from what a caller sees.
-fn canonical(told: &pb::GetStatementResponse, movements: &[pb::LedgerTransaction]) -> String {
+/// The canonical bytes as the proto tells them, from what a caller sees. They begin with the layout and whose they
+/// are.
+pub fn canonical(
+    begin: &[&str],
+    told: &pb::GetStatementResponse,
+    movements: &[pb::LedgerTransaction],
+) -> String {
     let micros = |at: &Option<prost_types::Timestamp>| {
         let at = Timestamp::try_from(&at.unwrap()).unwrap();
         at.micros().to_string()
@@ -178,9 +183,7 @@ fn canonical(told: &pb::GetStatementResponse, movements: &[pb::LedgerTransaction
     let standing = |balance: &pb::StatementBalance| {
         [balance.points, balance.held, balance.debt].map(|points| points.to_string())
     };
-    let mut values: Vec<String> = ["asterism.statement.v1", "default", "c1"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut values: Vec<_> = begin.iter().map(ToString::to_string).collect();
     values.extend([micros(&opening.at), micros(&closing.at)]);
     values.extend(standing(&opening));
     for movement in movements {
@@ -256,7 +259,8 @@ async fn a_statement_adds_up_and_its_digest_can_be_recomputed(
         }
     }
     assert_eq!(paged, whole.movements);
-    let bytes = canonical(&whole, &paged);
+    let begin = ["asterism.statement.v1", "default", "c1"];
+    let bytes = canonical(&begin, &whole, &paged);
     assert_eq!(whole.digest, sha2::Sha256::digest(bytes).to_vec());
 
     // What is posted after the period changes nothing of it, and opens the next one.

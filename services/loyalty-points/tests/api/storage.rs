@@ -41,8 +41,8 @@ async fn amounts_that_do_not_add_up_are_refused(
         "UPDATE lots SET remaining = -1, consumed = 11",
         "UPDATE lots SET qualifying = 11",
         "UPDATE lots SET expires_at = activates_at",
-        "UPDATE members SET points = -1",
-        "UPDATE members SET debt = 1",
+        "UPDATE accounts SET points = -1",
+        "UPDATE accounts SET debt = 1",
         "UPDATE members SET state = 'unheard of'",
     ] {
         shop.execute(statement).await.expect_err(statement);

@@ -135,8 +135,8 @@ async fn a_head_kept_elsewhere_shows_a_ledger_rewritten_whole(
 }
 
 #[rstest]
-#[case("UPDATE members SET points = points + 1", DivergenceKind::Balance)]
-#[case("UPDATE members SET held = held + 1", DivergenceKind::Balance)]
+#[case("UPDATE accounts SET points = points + 1", DivergenceKind::Balance)]
+#[case("UPDATE accounts SET held = held + 1", DivergenceKind::Balance)]
 #[case(
     "UPDATE lots SET original = original + 1, remaining = remaining + 1 WHERE original = 20",
     DivergenceKind::Lot

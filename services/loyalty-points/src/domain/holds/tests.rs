@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::balance::Balance;
+use crate::domain::currency::Wallet;
 use crate::domain::lots;
 use crate::domain::plan::fixtures::{at, lot};
 use crate::domain::plan::{Earn, earn, redeem, reverse};
@@ -323,6 +324,7 @@ proptest! {
                 Step::Earn { points: of, lasts } => {
                     let earning = Earn {
                         lot_id: format!("lot {n}"),
+                        wallet: Wallet::first(),
                         points: points(of),
                         earned_at: now,
                         activates_at: Some(now),

@@ -22,6 +22,7 @@ fn points(points: i64) -> Points {
 fn earning(lot_id: &str, of: i64) -> Earn {
     Earn {
         lot_id: lot_id.to_owned(),
+        wallet: Wallet::first(),
         points: points(of),
         earned_at: at(0),
         activates_at: Some(at(0)),
@@ -238,6 +239,7 @@ proptest! {
                     let activates_at = activates_in.map(|days| earned_at + TimeDelta::days(days));
                     let first = activates_at.unwrap_or(earned_at);
                     let earn = Earn {
+                        wallet: Wallet::first(),
                         lot_id: format!("lot {n}"),
                         points: points(of),
                         earned_at,

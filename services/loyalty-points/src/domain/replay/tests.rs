@@ -1,6 +1,8 @@
 use super::*;
 use crate::domain::plan::fixtures::at;
 
+static FIRST: Wallet = Wallet::first();
+
 fn lot(lot_id: &str, points: i64) -> Line<'_> {
     Line {
         account: Account::Member,
@@ -32,6 +34,7 @@ fn fact<'a>(kind: Kind, posting_id: &'a str, lines: &'a [Line<'a>]) -> Fact<'a> 
         kind,
         posting_id,
         revision: 1,
+        wallet: &FIRST,
         reverses: None,
         reason: "",
         occurred_at: at(1),

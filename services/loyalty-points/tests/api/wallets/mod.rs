@@ -1,0 +1,9 @@
+//! Programs with several point currencies, and members with an account in each.
+
+mod alone;
+mod apart;
+mod migrated;
+mod named;
+mod over_time;
+mod proven;
+mod travel;
