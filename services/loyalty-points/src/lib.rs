@@ -9,6 +9,10 @@
 //! `tiers`) is a mutation with a transaction of its own.
 //!
 //! # The ledger
+//! A program has one or more point currencies, and a member an *account* in each; which one points are in is their
+//! *wallet*. Accounts have nothing to do with each other: lots, holds and debt are of one, each posting is to one, and
+//! what follows is true of each alone. Purchases earn in the first currency, and only that counts for tiers.
+//!
 //! An earning makes a *lot*; spending takes from the lot that expires first. Every change is a *posting*
 //! whose *entries* add up to zero over the member's points, the member's debt and the accounts beside
 //! them. Postings, entries and tier changes are append-only, enforced by triggers. A lot's state and a
@@ -41,8 +45,8 @@
 //! - `customers.revision` grows by one with each event about a customer; whoever changes anything of a
 //!   customer holds the lock on that row.
 //! - A source (a purchase, a promotion) earns once for ever by one rule: a unique key.
-//! - A member's points equal the sum of what the lots have left, and what is held the sum of what open holds
-//!   pin; points and debt are never both above 0.
+//! - In each account, points equal the sum of what the lots have left, and what is held the sum of what open holds
+//!   pin; points and debt are never both above 0. Points never move from one currency to another.
 //! - Programs never change once created, but for versions of the tier policy that are added; `programs` tells how
 //!   every replica comes to know of one.
 //! - A tier follows from what counts, the version of the policy that holds, and the instant: nothing else is kept to

@@ -191,15 +191,14 @@ impl Programs {
 
 /// The wallet of a currency of a program; of its first one where none is named.
 pub fn wallet_of(program: &Program, currency: Option<&CurrencyCode>) -> Result<Wallet, Error> {
-    let unknown = |currency: &CurrencyCode| Error::CurrencyNotFound {
+    let Some(currency) = currency else {
+        return Ok(Wallet::first());
+    };
+    let unknown = || Error::CurrencyNotFound {
         program_id: program.program_id.clone(),
         currency: currency.clone(),
     };
-    match (program.wallet(currency), currency) {
-        (Some(wallet), _) => Ok(wallet),
-        (None, Some(currency)) => Err(unknown(currency)),
-        (None, None) => Ok(Wallet::first()),
-    }
+    program.wallet(currency).ok_or_else(unknown)
 }
 
 /// Creates a program.

@@ -79,11 +79,11 @@ impl Program {
         (days > 0).then(|| activates_at + TimeDelta::days(days))
     }
 
-    /// The wallet of a currency; of the first one where none is named. `None`: the program has no such currency.
-    pub fn wallet(&self, code: Option<&CurrencyCode>) -> Option<Wallet> {
-        let Some(code) = code.filter(|code| **code != self.points_currency) else {
+    /// The wallet of a currency, if the program has it.
+    pub fn wallet(&self, code: &CurrencyCode) -> Option<Wallet> {
+        if *code == self.points_currency {
             return Some(Wallet::first());
-        };
+        }
         let mut further = self.further_currencies.iter();
         let known = further.any(|currency| currency.code == *code);
         known.then(|| Wallet::further(code))

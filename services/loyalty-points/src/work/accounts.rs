@@ -25,8 +25,13 @@ impl Work<'_> {
             rows.filter(|row| program_id.is_empty() || row.value.member.program_id == program_id);
         let mut standings: Vec<_> = wanted.map(|row| row.value.clone()).collect();
         for standing in &mut standings {
-            let first = self.holding(standing.key());
-            standing.turn_to(Wallet::first(), first);
+            // Noted as it was turned to whatever was posted to last.
+            let first = AccountKey {
+                wallet: &Wallet::first(),
+                ..standing.key()
+            };
+            let holding = self.holding(first);
+            standing.turn_to(Wallet::first(), holding);
         }
         Ok(standings)
     }

@@ -7,7 +7,7 @@ use rstest::rstest;
 use testkit::Backend;
 
 use super::travel::{COINS, MILES, STARS, TRAVEL, Travel, earn};
-use crate::shop::at;
+use crate::shop::{Purchase, at};
 use crate::sweep::{notices, sweep};
 
 /// Ten days after the start of every test.
@@ -248,4 +248,30 @@ async fn a_lot_is_extended_in_its_currency_and_the_past_is_told_by_currency(
             [(currency.to_owned(), points), (currency.to_owned(), 0)]
         );
     }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_earns_in_the_first_currency_whatever_was_let_go_before_it_in_its_batch(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut travel = Travel::open(backend).await;
+    let june = "1998-06-30T00:00:00Z";
+    let returned = Purchase::dollars("t1", june, 60);
+    travel.shop.bought("c1", returned).await;
+    travel.shop.voided("c1", returned).await;
+    travel.shop.caught_up().await;
+    travel.earn(30, MILES).await;
+    travel.authorize(20, MILES).await;
+    travel.shop.server.clock.advance(TimeDelta::hours(2));
+    // What is announced while nobody listens is applied at once: the second void lets the hold go and does no more.
+    travel.shop.server.stop().await;
+    travel.shop.voided("c1", returned).await;
+    let kept = Purchase::dollars("t2", june, 5);
+    travel.shop.bought("c1", kept).await;
+    travel.shop.server = travel.shop.server.restart().await;
+    travel.shop.client =
+        pb::loyalty_service_client::LoyaltyServiceClient::new(travel.shop.server.channel());
+    travel.shop.caught_up().await;
+    travel.assert_told((5, 0, 0), (30, 0, 0)).await;
 }
