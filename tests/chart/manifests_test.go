@@ -52,20 +52,21 @@ func TestTheServerAdmitsEveryObject(t *testing.T) {
 	})
 }
 
-func TestTheLongestNameStillFits(t *testing.T) {
-	name := strings.Repeat("long", 13) + "x"
-	manifests, err := helm(t, "template", name, folder, "--namespace", namespace, "--values", values("everything"))
-	if err != nil {
-		t.Fatal(manifests)
-	}
-	all := read(t, manifests)
-	for _, object := range all.objects {
-		admit(t, object)
-	}
-	for _, job := range all.jobs {
-		// Kubernetes makes a label of it.
-		if len(job.Name) > 63 {
-			t.Errorf("%s is %d characters long", job.Name, len(job.Name))
+func TestTheLongestNamesStillFit(t *testing.T) {
+	for _, name := range []string{strings.Repeat("long", 13), strings.Repeat("asterism", 6)} {
+		manifests, err := helm(t, "template", name, folder, "--namespace", namespace, "--values", values("everything"))
+		if err != nil {
+			t.Fatal(manifests)
+		}
+		all := read(t, manifests)
+		for _, object := range all.objects {
+			admit(t, object)
+		}
+		for _, job := range all.jobs {
+			// Kubernetes makes a label of it.
+			if len(job.Name) > 63 {
+				t.Errorf("%s is %d characters long", job.Name, len(job.Name))
+			}
 		}
 	}
 }
