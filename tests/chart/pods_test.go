@@ -40,13 +40,11 @@ func secretFiles(pod core.PodTemplateSpec) map[string]string {
 	files := map[string]string{}
 	for _, mount := range pod.Spec.Containers[0].VolumeMounts {
 		for _, volume := range pod.Spec.Volumes {
-			if volume.Name != mount.Name || volume.Projected == nil {
+			if volume.Name != mount.Name || volume.Secret == nil {
 				continue
 			}
-			for _, source := range volume.Projected.Sources {
-				for _, item := range source.Secret.Items {
-					files[mount.MountPath+"/"+item.Path] = source.Secret.Name + "/" + item.Key
-				}
+			for _, item := range volume.Secret.Items {
+				files[mount.MountPath+"/"+item.Path] = volume.Secret.SecretName + "/" + item.Key
 			}
 		}
 	}
@@ -155,7 +153,7 @@ func TestSecretsAreFilesOrReferences(t *testing.T) {
 func TestSecretsAreThoseThatWereNamed(t *testing.T) {
 	all := render(t, values("everything"))
 	shared := map[string]string{
-		"/etc/asterism/jwks.json": "issuer-keys/keys", "/etc/asterism/peer-token": "services-token/jwt",
+		"/etc/asterism/jwks/value": "issuer-keys/keys", "/etc/asterism/peer-token/value": "services-token/jwt",
 	}
 	databases := map[string]string{
 		"customer-profile": "customer-db/dsn", "segmentation": "segmentation-db/dsn",
@@ -163,12 +161,12 @@ func TestSecretsAreThoseThatWereNamed(t *testing.T) {
 	}
 	for name, pod := range all.pods() {
 		service := strings.TrimSuffix(pod.Labels["app.kubernetes.io/component"], "-migrate")
-		want := map[string]string{"/etc/asterism/database-url": databases[service]}
+		want := map[string]string{"/etc/asterism/database-url/value": databases[service]}
 		for file, secret := range shared {
 			want[file] = secret
 		}
 		if service == "loyalty-points" {
-			want["/etc/asterism/signing-key.pem"] = "ledger/ed25519.pem"
+			want["/etc/asterism/signing-key/value"] = "ledger/ed25519.pem"
 		}
 		if got := secretFiles(pod); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s has %v, not %v", name, got, want)

@@ -62,10 +62,9 @@ volumeMounts:
 - name: temporary
   mountPath: /tmp
 {{- end }}
-{{- if include "asterism.secrets" . }}
-# Not a subPath: those do not follow when a Secret changes.
-- name: secrets
-  mountPath: /etc/asterism
+{{- range $name, $_ := fromYaml (include "asterism.secrets" .) }}
+- name: {{ $name }}
+  mountPath: /etc/asterism/{{ $name }}
   readOnly: true
 {{- end }}
 {{- end }}
@@ -78,37 +77,35 @@ volumeMounts:
 - name: temporary
   emptyDir: {}
 {{- end }}
-{{- with include "asterism.secrets" . }}
-- name: secrets
-  projected:
-    defaultMode: 0440
-    sources:
-      {{- . | trim | nindent 6 }}
+{{- range $name, $from := fromYaml (include "asterism.secrets" .) }}
+- name: {{ $name }}
+  secret:
+    secretName: {{ $from.secret }}
+    # Nobody else is in the Pod, and whoever it runs as must be able to read it.
+    defaultMode: 0444
+    items:
+      - key: {{ $from.key }}
+        path: value
 {{- end }}
 {{- end }}
 
-{{/* Sources of the projected volume with the secret files; empty when the component has none. */}}
+{{/*
+The Secrets that a component reads from files, as YAML: each is /etc/asterism/NAME/value. A folder for each, since files
+that are mounted by themselves do not follow when a Secret changes.
+*/}}
 {{- define "asterism.secrets" -}}
 {{- with .root.Values.auth }}
 {{- if .jwks.secret }}
-{{ include "asterism.secret" (dict "from" .jwks "path" "jwks.json") }}
-{{ include "asterism.secret" (dict "from" .peerToken "path" "peer-token") }}
+jwks: {{ toJson .jwks }}
+peer-token: {{ toJson .peerToken }}
 {{- end }}
 {{- end }}
 {{- with .component.database }}
-{{ include "asterism.secret" (dict "from" . "path" "database-url") }}
+database-url: {{ toJson . }}
 {{- end }}
 {{- with .component.signingKey }}
 {{- if .secret }}
-{{ include "asterism.secret" (dict "from" . "path" "signing-key.pem") }}
+signing-key: {{ toJson . }}
 {{- end }}
 {{- end }}
-{{- end }}
-
-{{- define "asterism.secret" -}}
-- secret:
-    name: {{ .from.secret }}
-    items:
-      - key: {{ .from.key }}
-        path: {{ .path }}
 {{- end }}
