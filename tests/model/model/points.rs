@@ -7,7 +7,7 @@ use tonic::Code;
 use super::member::{Earning, Lot, Member, Spending, of_lot, on};
 use super::{Micros, Step, of, program};
 use crate::answers::{Refusal, micros, stamp};
-use crate::operations::Told;
+use crate::operations::{CALLER, Told};
 
 /// The source types of the ledger's own postings.
 const TRANSFER: &str = "transfer";
