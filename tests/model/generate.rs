@@ -130,7 +130,7 @@ impl Generator {
                 request_id,
                 program_id: CLUB.to_owned(),
                 customer_id,
-                at_least: String::new(),
+                ..Default::default()
             }),
             Operation::Earn => {
                 let occurred_at = self.sometimes(0.3, now, -5..5);

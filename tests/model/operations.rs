@@ -10,6 +10,9 @@ use tonic::{Response as Reply, Status};
 
 use crate::answers::{micros, stamp};
 
+/// Whoever calls a server without authentication.
+pub const CALLER: &str = "anonymous";
+
 /// A call of the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
@@ -343,6 +346,7 @@ impl Told {
             kind: kind.into(),
             occurred_at: Some(stamp(occurred_at)),
             reason: reason.to_owned(),
+            actor: CALLER.to_owned(),
             ..Default::default()
         }
     }

@@ -171,6 +171,7 @@ impl Service {
         let request = pb::CreateProgramRequest {
             request_id: CLUB.to_owned(),
             program: Some(club),
+            ..Default::default()
         };
         client.create_program(request).await.expect("it is new");
     }

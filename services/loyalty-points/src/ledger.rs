@@ -195,6 +195,7 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
         source: Some(earn.source),
         rule,
         reason: earn.reason,
+        actor: earn.account.actor,
         ..Origin::default()
     };
     let change = Change {
@@ -219,6 +220,7 @@ pub async fn redeem(
     let plan = plan::redeem(standing.holding(), lots, redeem.points, work.now())?;
     let origin = Origin {
         reason: redeem.reason,
+        actor: redeem.account.actor,
         ..Origin::default()
     };
     commit(
@@ -266,6 +268,7 @@ pub async fn reverse(
         asked: reverse.asked,
         policy: reverse.policy,
         reason: reverse.reason,
+        actor: reverse.account.actor,
     };
     let change = plan_reversal(work, &program, standing, change).await?;
     let posted = commit(state, work, &mut lock, change).await?;
@@ -326,6 +329,7 @@ struct Reversal {
     asked: Asked,
     policy: Policy,
     reason: String,
+    actor: Option<String>,
 }
 
 /// Decides a reversal of what was posted to the account that the member is turned to. Its source is the earning's and its rule says which reversal of it this is: the permanent
@@ -344,6 +348,7 @@ async fn plan_reversal<'a>(
         asked,
         policy,
         reason,
+        actor,
     } = reversal;
     let found = find_posting(work, &standing, &posting_id).await?;
     let Some(earned) = found.filter(|posting| posting.wallet == *standing.wallet()) else {
@@ -412,6 +417,7 @@ async fn plan_reversal<'a>(
         reason,
         reverses: Some(posting_id),
         decision: Some(decision.to_json()),
+        actor,
         ..Origin::default()
     };
     Ok(Change {

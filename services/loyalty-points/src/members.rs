@@ -21,6 +21,10 @@ pub struct Enroll {
     pub customer_id: CustomerId,
     /// Token to wait for.
     pub at_least: String,
+    /// Who asks for it; empty: the service itself.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Enrols a customer who is known; returns the member and the customer's revision.
@@ -37,7 +41,7 @@ pub async fn enroll(state: &State, tx: &mut Tx, enroll: &Enroll) -> Result<(Memb
     let known = members::find(tx, customer_id, program_id.as_str()).await?;
     let member = match known {
         Some(member) => member,
-        None => insert(state, tx, &mut lock, program_id).await?,
+        None => insert(state, tx, &mut lock, enroll).await?,
     };
     members::update_revisions(tx, &[(customer_id, lock.revision)]).await?;
     if member.is_closed() {
@@ -60,6 +64,8 @@ pub async fn customer_created(
         program_id: ProgramId::default_program(),
         customer_id: customer_id.clone(),
         at_least: String::new(),
+        actor: String::new(),
+        reason: String::new(),
     };
     enroll(state, tx, &enroll_default).await.map(drop)
 }
@@ -109,8 +115,9 @@ async fn insert(
     state: &State,
     tx: &mut Tx,
     lock: &mut Lock,
-    program_id: &ProgramId,
+    enroll: &Enroll,
 ) -> Result<Member, Error> {
+    let program_id = &enroll.program_id;
     let program = state.programs.current(tx, program_id).await?;
     let version = program.policy_at(tx.now());
     let tier = &version.policy.lowest().name;
@@ -131,8 +138,8 @@ async fn insert(
         reason: "enrolled".to_owned(),
         points: 0,
         changed_at: member.enrolled_at,
-        actor: String::new(),
-        remark: String::new(),
+        actor: enroll.actor.clone(),
+        remark: enroll.reason.clone(),
         policy_version: version.version,
     };
     tiers::insert(tx, &change).await?;

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::State;
 use crate::domain::currency::{CurrencyCode, Wallet};
+use crate::domain::known::Instants;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
 use crate::ledger::reads;
@@ -261,7 +262,7 @@ pub async fn summarise(
     };
     let mut currencies = Vec::new();
     for wallet in program.wallets() {
-        currencies.push(in_currency(&mut db, &program, &wallet, instant).await?);
+        currencies.push(in_currency(state, &mut db, (&program, &wallet), instant).await?);
     }
     let as_of = as_of.unwrap_or(instant.now);
     Ok(Summary {
@@ -280,9 +281,9 @@ struct AsOf {
 }
 
 async fn in_currency(
+    state: &State,
     db: &mut impl Access,
-    program: &Program,
-    wallet: &Wallet,
+    (program, wallet): (&Program, &Wallet),
     AsOf { as_of, now }: AsOf,
 ) -> Result<CurrencySummary, Error> {
     let program_id = program.program_id.as_str();
@@ -297,13 +298,17 @@ async fn in_currency(
         let debt = summary::get_debt(db, of).await?;
         (held, debt, summary::list_unsettled(db, of, now).await?)
     };
+    let at = Instants {
+        as_of,
+        posted_by: None,
+    };
     for customer_id in &unsettled {
         let account = AccountKey {
             customer_id,
             program_id,
             wallet,
         };
-        let repaid = reads::repaid(db, account, as_of, now).await?;
+        let repaid = reads::repaid(state, db, account, at).await?;
         held.outstanding -= repaid.available;
         debt -= repaid.debt;
     }

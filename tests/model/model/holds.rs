@@ -8,6 +8,7 @@ use super::member::{Hold, Lot, Member, Pin, Spending, of_hold, of_lot, on};
 use super::points::spend;
 use super::{DAY, Micros, Step, of};
 use crate::answers::{Refusal, stamp};
+use crate::operations::CALLER;
 
 impl Step<'_> {
     pub fn authorize(
@@ -186,6 +187,7 @@ pub fn shown(member: &Member, hold: &Hold, at: Micros) -> pb::Hold {
         captured: sum(|pin| pin.captured),
         released: sum(|pin| pin.released),
         reason: hold.reason.clone(),
+        actor: CALLER.to_owned(),
         created_at: Some(stamp(hold.created_at)),
         expires_at: Some(stamp(hold.expires_at)),
         closed_at: hold.closed_at.map(stamp),

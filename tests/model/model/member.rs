@@ -8,6 +8,7 @@ use pb::{LedgerAccount as Account, TransactionKind as Kind};
 
 use super::Micros;
 use crate::answers::{sort_entries, stamp};
+use crate::operations::CALLER;
 
 #[derive(Debug, Clone)]
 pub struct Lot {
@@ -290,7 +291,9 @@ impl Member {
         let hold = &mut self.holds[position];
         hold.state = state;
         hold.closed_at = Some(at);
+        let by_itself = state == pb::HoldState::Expired;
         let posting = pb::LedgerTransaction {
+            actor: if by_itself { "" } else { CALLER }.to_owned(),
             kind: Kind::Release.into(),
             occurred_at: Some(stamp(at)),
             reason: reason.to_owned(),

@@ -7,7 +7,7 @@ use tonic::Code;
 use super::member::{Earning, Lot, Member, Spending, of_lot, on};
 use super::{Micros, Step, of, program};
 use crate::answers::{Refusal, micros, stamp};
-use crate::operations::Told;
+use crate::operations::{CALLER, Told};
 
 /// The source types of the ledger's own postings.
 const TRANSFER: &str = "transfer";
@@ -106,8 +106,6 @@ impl Step<'_> {
         let member = self.open(whose, code)?;
         let posting = pb::LedgerTransaction {
             reason_code: request.reason_code.clone(),
-            // Whoever calls a server without authentication.
-            actor: "anonymous".to_owned(),
             ..told.posting(Kind::Adjust, now, &request.reason)
         };
         let (mut allocations, mut lot_id) = (Vec::new(), None);
@@ -240,6 +238,7 @@ impl Step<'_> {
                 extended_at: Some(stamp(now)),
                 revision: told.revision,
                 points_currency,
+                actor: CALLER.to_owned(),
             }),
             balance: Some(member.balance(now)),
             consistency_token: String::new(),

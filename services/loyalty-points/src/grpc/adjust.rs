@@ -2,7 +2,6 @@
 
 use api::loyalty::v1 as pb;
 use common::Error;
-use common::identity;
 use common::validate::Violations;
 
 use super::{Answer, parse, post, present};
@@ -78,7 +77,6 @@ impl TryFrom<pb::AdjustPointsRequest> for AdjustPoints {
             reason_code,
             reason,
             expires_at,
-            actor: identity::current().subject.to_string(),
             approver,
         })
     }
@@ -116,7 +114,7 @@ fn parse_reason_code(raw: &str) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use common::identity::Identity;
+    use common::identity::{self, Identity};
 
     use super::*;
 
@@ -132,8 +130,8 @@ mod tests {
         let parse = async { AdjustPoints::try_from(request).unwrap() };
         let parsed = identity::scope(Identity::new("ann", []), parse).await;
         assert_eq!(
-            (parsed.actor.as_str(), parsed.approver.as_deref()),
-            ("ann", Some("bob"))
+            (parsed.account.actor.as_deref(), parsed.approver.as_deref()),
+            (Some("ann"), Some("bob"))
         );
     }
 }

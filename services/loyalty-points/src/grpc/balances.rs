@@ -22,7 +22,8 @@ pub async fn batch_get(
 ) -> Answer<pb::BatchGetBalancesResponse> {
     let mut v = Violations::new();
     let program_id = parse::program_id(&mut v, &request.program_id);
-    let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+    let (as_of, posted_by) = (request.as_of.as_ref(), request.posted_by.as_ref());
+    let at = parse::instants(&mut v, as_of, posted_by, state.platform.now());
     let customer_ids = parse::customer_ids(&mut v, &request.customer_ids);
     let currency = parse::currency(&mut v, &request.points_currency);
     let (program_id, currency) = v.all((program_id, currency))?;
@@ -32,7 +33,7 @@ pub async fn batch_get(
         customer_ids,
         currency,
     };
-    let (found, currency) = reads::balances(state, &of, as_of).await?;
+    let (found, currency) = reads::balances(state, &of, at).await?;
     let mut response = pb::BatchGetBalancesResponse::default();
     for (customer_id, balance) in of.customer_ids.into_iter().zip(found) {
         let customer_id = customer_id.to_string();
@@ -54,10 +55,11 @@ pub async fn list(
     let mut v = Violations::new();
     let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
     let of = parse::of(&mut v, &raw);
-    let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+    let (as_of, posted_by) = (request.as_of.as_ref(), request.posted_by.as_ref());
+    let at = parse::instants(&mut v, as_of, posted_by, state.platform.now());
     let (of,) = v.all((of,))?;
     state.platform.at_least(&of.at_least).await?;
-    let balances = reads::all_balances(state, &of, as_of).await?;
+    let balances = reads::all_balances(state, &of, at).await?;
     let present = |(balance, currency): (Balance, String)| present::balance(balance, &currency);
     Ok(Response::new(pb::ListBalancesResponse {
         balances: balances.into_iter().map(present).collect(),
@@ -73,10 +75,11 @@ pub async fn forecast(
     let raw = raw.in_currency(&request.points_currency);
     let of = parse::of(&mut v, &raw);
     let outlook = outlook(&mut v, request.horizon_days, request.bucket_days);
-    let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+    let (as_of, posted_by) = (request.as_of.as_ref(), request.posted_by.as_ref());
+    let at = parse::instants(&mut v, as_of, posted_by, state.platform.now());
     let (of, outlook) = v.all((of, outlook))?;
     state.platform.at_least(&of.at_least).await?;
-    let (forecast, points_currency) = reads::forecast(state, &of, outlook, as_of).await?;
+    let (forecast, points_currency) = reads::forecast(state, &of, outlook, at).await?;
     let bucket = |bucket: Bucket| pb::ExpiryBucket {
         from: Some(bucket.from.into()),
         to: Some(bucket.to.into()),

@@ -6,6 +6,7 @@ mod balances;
 mod batch;
 mod dry_run;
 mod earn;
+mod enrolment;
 mod extend;
 mod holds;
 mod lines;
@@ -25,7 +26,7 @@ mod transfer;
 
 use api::loyalty::v1 as pb;
 use api::loyalty::v1::loyalty_service_server::LoyaltyService;
-use common::mutation::{Begun, Call, Mutation};
+use common::mutation::Mutation;
 use common::page::PageRequest;
 use common::validate::Violations;
 use prost::Message;
@@ -35,7 +36,7 @@ use self::parse::{RawOf, RawPage};
 use crate::domain::lots::Lot;
 use crate::error::Error;
 use crate::ledger::reads;
-use crate::members::{self, Enroll};
+use crate::members;
 use crate::store::postings::PostingRow;
 use crate::tiers;
 use crate::tiers::reads::{Wanted, WantedMany};
@@ -65,20 +66,7 @@ impl LoyaltyService for Grpc {
         &self,
         request: Request<pb::CreateProgramRequest>,
     ) -> Answer<pb::CreateProgramResponse> {
-        let request = request.into_inner();
-        let method = "asterism.loyalty.v1.LoyaltyService/CreateProgram";
-        let call = Call::new(method, &request, &request.request_id);
-        let program = parse::new_program(request, self.state.platform.now())?;
-        let mut mutation = match self.state.platform.begin(call).await? {
-            Begun::Replayed(answer) => return answer,
-            Begun::Fresh(mutation) => mutation,
-        };
-        let created = programs::create(mutation.tx(), program).await;
-        let now = self.state.platform.now();
-        let respond = |program| pb::CreateProgramResponse {
-            program: Some(present::program(&program, now)),
-        };
-        mutation.finish(created.map(respond)).await
+        enrolment::create_program(&self.state, request.into_inner()).await
     }
 
     async fn get_program(
@@ -137,21 +125,7 @@ impl LoyaltyService for Grpc {
         &self,
         request: Request<pb::EnrollMemberRequest>,
     ) -> Answer<pb::EnrollMemberResponse> {
-        let request = request.into_inner();
-        let method = "asterism.loyalty.v1.LoyaltyService/EnrollMember";
-        let call = Call::new(method, &request, &request.request_id);
-        let enroll = Enroll::try_from(request)?;
-        self.state.platform.at_least(&enroll.at_least).await?;
-        let mut mutation = match self.state.platform.begin(call).await? {
-            Begun::Replayed(answer) => return answer,
-            Begun::Fresh(mutation) => mutation,
-        };
-        let enrolled = members::enroll(&self.state, mutation.tx(), &enroll).await;
-        let respond = |(member, revision)| pb::EnrollMemberResponse {
-            member: Some(present::member(&member)),
-            consistency_token: self.state.platform.token(&member.customer_id, revision),
-        };
-        finish(mutation, enrolled.map(respond)).await
+        enrolment::enroll(&self.state, request.into_inner()).await
     }
 
     async fn get_member(
@@ -302,10 +276,11 @@ impl LoyaltyService for Grpc {
         let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
         let raw = raw.in_currency(&request.points_currency);
         let of = parse::of(&mut v, &raw);
-        let as_of = parse::instant(&mut v, "as_of", request.as_of.as_ref());
+        let (as_of, posted_by) = (request.as_of.as_ref(), request.posted_by.as_ref());
+        let at = parse::instants(&mut v, as_of, posted_by, self.state.platform.now());
         let (of,) = v.all((of,))?;
         self.state.platform.at_least(&of.at_least).await?;
-        let (balance, currency) = reads::balance(&self.state, &of, as_of).await?;
+        let (balance, currency) = reads::balance(&self.state, &of, at).await?;
         Ok(Response::new(pb::GetBalanceResponse {
             balance: Some(present::balance(balance, &currency)),
         }))

@@ -2,6 +2,7 @@
 
 use api::loyalty::v1 as pb;
 use common::Error;
+use common::identity;
 use common::ids::CustomerId;
 use common::money::Money;
 use common::page::PageRequest;
@@ -10,6 +11,7 @@ use common::validate::Violations;
 
 use crate::domain::currency::{CurrencyCode, FURTHER_MAX, PointCurrency};
 use crate::domain::expiry::{NOTICE_DAYS_MAX, NOTICES_MAX};
+use crate::domain::known::Instants;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::{PolicyVersion, PolicyVersions};
 use crate::domain::{POINTS_PER_POSTING_MAX, Points};
@@ -33,6 +35,21 @@ pub fn instant(
     raw: Option<&prost_types::Timestamp>,
 ) -> Option<Timestamp> {
     raw.and_then(|raw| v.check(field, Timestamp::try_from(raw)))
+}
+
+/// Which balance is asked for. What will be written is not known.
+pub fn instants(
+    v: &mut Violations,
+    as_of: Option<&prost_types::Timestamp>,
+    posted_by: Option<&prost_types::Timestamp>,
+    now: Timestamp,
+) -> Instants {
+    let as_of = instant(v, "as_of", as_of);
+    let posted_by = instant(v, "posted_by", posted_by);
+    if posted_by.is_some_and(|posted_by| posted_by > now) {
+        v.add("posted_by", "must not be in the future");
+    }
+    Instants { as_of, posted_by }
 }
 
 /// A program's id; empty means the default one.
@@ -115,11 +132,14 @@ impl TryFrom<pb::EnrollMemberRequest> for Enroll {
         let customer_id = v.parse("customer_id", &request.customer_id, |id| {
             CustomerId::parse(id)
         });
-        let (program_id, customer_id) = v.all((program_id, customer_id))?;
+        let reason = reason(&mut v, request.reason);
+        let (program_id, customer_id, reason) = v.all((program_id, customer_id, reason))?;
         Ok(Self {
             program_id,
             customer_id,
             at_least: request.at_least,
+            actor: identity::current().subject.to_string(),
+            reason,
         })
     }
 }
@@ -220,20 +240,23 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
             format!("must be 0 (none) to {POINTS_PER_POSTING_MAX}"),
         );
     }
+    let reason = reason(&mut v, request.reason);
     let parsed = (
         program_id,
         display_name,
         points_currency,
         earning_rule,
         tier_policy,
+        reason,
     );
-    let (program_id, display_name, points_currency, earning_rule, tier_policy) = v.all(parsed)?;
+    let (program_id, display_name, points_currency, earning_rule, tier_policy, reason) =
+        v.all(parsed)?;
     let first = PolicyVersion {
         version: 1,
         effective_at: now,
         published_at: now,
-        actor: String::new(),
-        reason: String::new(),
+        actor: identity::current().subject.to_string(),
+        reason,
         policy: tier_policy,
     };
     Ok(Program {
@@ -317,6 +340,7 @@ fn further_currencies(
     further
 }
 
+/// Whose ledger to post to, on behalf of the caller.
 pub fn account(
     v: &mut Violations,
     program: &str,
@@ -330,6 +354,7 @@ pub fn account(
         customer_id: customer_id?,
         currency: None,
         at_least,
+        actor: Some(identity::current().subject.to_string()),
     })
 }
 

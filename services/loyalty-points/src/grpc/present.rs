@@ -224,6 +224,7 @@ pub fn hold(stored: &StoredHold, currency: &str) -> pb::Hold {
         captured: hold.captured(),
         released: hold.released(),
         reason: stored.reason.clone(),
+        actor: stored.actor.clone().unwrap_or_default(),
         created_at: Some(hold.created_at.into()),
         expires_at: Some(hold.expires_at.into()),
         closed_at: hold.closed_at.map(Into::into),
@@ -243,6 +244,7 @@ pub fn extension(row: &ExtensionRow, currency: &str) -> pb::ExpiryExtension {
         extended_at: Some(row.extended_at.into()),
         revision: row.revision,
         points_currency: currency.to_owned(),
+        actor: row.actor.clone().unwrap_or_default(),
     }
 }
 

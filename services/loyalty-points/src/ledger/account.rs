@@ -27,6 +27,8 @@ pub struct Account {
     pub currency: Option<CurrencyCode>,
     /// Token to wait for.
     pub at_least: String,
+    /// Who asks for it; absent: the service itself.
+    pub actor: Option<String>,
 }
 
 impl Account {

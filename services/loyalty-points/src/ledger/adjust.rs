@@ -33,8 +33,6 @@ pub struct AdjustPoints {
     pub reason: String,
     /// Until when points that are given can be spent; absent means what the program says.
     pub expires_at: Option<Timestamp>,
-    /// Who asks for it.
-    pub actor: String,
     /// Who else approves of it.
     pub approver: Option<String>,
 }
@@ -48,7 +46,7 @@ pub async fn adjust(
     let (program, mut lock, standing) = open(state, work, &adjust.account).await?;
     let (Amount::Credit(points) | Amount::Debit(points)) = adjust.amount;
     let hands = Hands {
-        actor: &adjust.actor,
+        actor: adjust.account.actor.as_deref().unwrap_or_default(),
         approver: adjust.approver.as_deref(),
     };
     decide::approve(points, program.adjustment_approval_limit, hands)?;
@@ -80,7 +78,7 @@ pub async fn adjust(
     let origin = Origin {
         reason_code: Some(adjust.reason_code),
         reason: adjust.reason,
-        actor: Some(adjust.actor),
+        actor: adjust.account.actor,
         approver: adjust.approver,
         ..Origin::default()
     };

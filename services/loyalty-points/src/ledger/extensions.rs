@@ -63,6 +63,7 @@ pub async fn extend(
         to: extend.to,
         reason: extend.reason,
         extended_at: now,
+        actor: extend.account.actor,
     };
     extensions::insert(work.direct(), &extension).await?;
     events::expiry_extended(work.tx(), &extension, program.code_of(&lot.wallet));

@@ -71,6 +71,7 @@ pub async fn authorize(
 ) -> Result<Held, Error> {
     let (program, mut lock, standing) = open(state, work, &authorize.account).await?;
     let lots = work.open_lots(standing.key()).await?;
+    let actor = authorize.account.actor;
     let new = Authorize {
         hold_id: state.platform.ids.uuid(),
         points: authorize.points,
@@ -83,10 +84,12 @@ pub async fn authorize(
         wallet: standing.wallet().clone(),
         revision: 0,
         reason: authorize.reason.clone(),
+        actor: actor.clone(),
         hold,
     };
     let origin = Origin {
         reason: authorize.reason,
+        actor,
         ..Origin::default()
     };
     let change = Change {
@@ -120,6 +123,7 @@ pub async fn capture(
     stored.hold = hold;
     let origin = Origin {
         reason: capture.reason.clone(),
+        actor: capture.account.actor.clone(),
         ..Origin::default()
     };
     let change = Change {
@@ -135,15 +139,12 @@ pub async fn capture(
             at: now,
         };
         let standing = read(work, stored.account()).await?;
-        let reason = capture.reason;
-        let release = release(
-            work,
-            &program,
-            standing,
-            &mut stored,
-            Release { ending, reason },
-        )
-        .await?;
+        let rest = Release {
+            ending,
+            reason: capture.reason,
+            actor: capture.account.actor,
+        };
+        let release = release(work, &program, standing, &mut stored, rest).await?;
         posted.balance = commit(state, work, &mut lock, release).await?.balance;
     }
     store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
@@ -165,15 +166,12 @@ pub async fn void(state: &State, work: &mut Work<'_>, void: VoidHold) -> Result<
         state: HoldState::Voided,
         at,
     };
-    let reason = void.reason;
-    let change = release(
-        work,
-        &program,
-        standing,
-        &mut stored,
-        Release { ending, reason },
-    )
-    .await?;
+    let all = Release {
+        ending,
+        reason: void.reason,
+        actor: void.account.actor,
+    };
+    let change = release(work, &program, standing, &mut stored, all).await?;
     let mut posted = commit(state, work, &mut lock, change).await?;
     store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
     posted.written.revision = announce(work, &mut lock, &stored, &posted.currency);
@@ -210,15 +208,12 @@ pub(super) async fn let_go_timed_out(
             state: HoldState::Expired,
             at: stored.hold.expires_at,
         };
-        let reason = "hold timed out".to_owned();
-        let change = release(
-            work,
-            program,
-            standing,
-            &mut stored,
-            Release { ending, reason },
-        )
-        .await?;
+        let all = Release {
+            ending,
+            reason: "hold timed out".to_owned(),
+            actor: None,
+        };
+        let change = release(work, program, standing, &mut stored, all).await?;
         write::write(state, work, lock, change).await?;
         store::update(work.direct(), &customer_id, &stored.hold).await?;
         let currency = program.code_of(&stored.wallet);
@@ -263,6 +258,7 @@ fn at(stored: StoredHold, state: &State) -> StoredHold {
 struct Release {
     ending: Ending,
     reason: String,
+    actor: Option<String>,
 }
 
 /// Decides to let a hold go, which is changed to what it is afterwards.
@@ -279,6 +275,7 @@ async fn release<'a>(
     stored.hold = hold;
     let origin = Origin {
         reason: release.reason,
+        actor: release.actor,
         ..Origin::default()
     };
     Ok(Change {

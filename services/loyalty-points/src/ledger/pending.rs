@@ -154,6 +154,7 @@ async fn activate<'a>(
         source: Some(settle.source.clone()),
         rule: rule(earning),
         reason: settle.reason.clone(),
+        actor: settle.account.actor.clone(),
         ..Origin::default()
     };
     let change = Change {
@@ -176,6 +177,7 @@ async fn cancel<'a>(
         asked: Asked::Extent(Extent::Whole),
         policy: Policy::AllowDebt,
         reason: settle.reason.clone(),
+        actor: settle.account.actor.clone(),
     };
     let mut change = plan_reversal(work, program, standing, reversal).await?;
     let lot = decide::cancel(&mut change.plan, &earning.lot.lot_id, work.now());

@@ -251,6 +251,7 @@ pub async fn voided(
             asked: Asked::Extent(Extent::Whole),
             policy: Policy::AllowDebt,
             reason: "purchase voided".to_owned(),
+            actor: None,
         };
         match plan_reversal(work, &program, standing, reversal).await {
             Ok(change) => drop(write::write(state, work, &mut lock, change).await?),

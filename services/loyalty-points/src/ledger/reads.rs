@@ -14,6 +14,7 @@ use crate::domain::balance::Balance;
 use crate::domain::currency::{CurrencyCode, Wallet};
 use crate::domain::forecast::{self, Forecast, Outlook};
 use crate::domain::holds::Hold;
+use crate::domain::known::Instants;
 use crate::domain::lots::Lot;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
@@ -23,6 +24,7 @@ use crate::store::accounts::{self, AccountKey, MemberKey};
 use crate::store::balances as batches;
 use crate::store::entries::{self, EntryRow};
 use crate::store::holds;
+use crate::store::known;
 use crate::store::lots::{self, SpendingKey};
 use crate::store::postings::{self, PostingRow};
 use crate::store::tiers::{self, TierChangeRow};
@@ -89,11 +91,11 @@ pub type InCurrency<T> = (T, String);
 pub async fn balance(
     state: &State,
     of: &Of,
-    as_of: Option<Timestamp>,
+    at: Instants,
 ) -> Result<InCurrency<Balance>, Error> {
     let mut db = state.platform.snapshot().await?;
     let (program, wallet) = of.account(state, &mut db).await?;
-    let ledger = ledger(&mut db, of.key(&wallet), as_of, state.platform.now()).await?;
+    let ledger = ledger(state, &mut db, of.key(&wallet), at).await?;
     Ok((ledger.balance(), program.code_of(&wallet).to_owned()))
 }
 
@@ -101,14 +103,13 @@ pub async fn balance(
 pub async fn all_balances(
     state: &State,
     of: &Of,
-    as_of: Option<Timestamp>,
+    at: Instants,
 ) -> Result<Vec<InCurrency<Balance>>, Error> {
     let mut db = state.platform.snapshot().await?;
     let (program, _) = of.account(state, &mut db).await?;
-    let now = state.platform.now();
     let mut balances = Vec::new();
     for wallet in program.wallets() {
-        let ledger = ledger(&mut db, of.key(&wallet), as_of, now).await?;
+        let ledger = ledger(state, &mut db, of.key(&wallet), at).await?;
         balances.push((ledger.balance(), program.code_of(&wallet).to_owned()));
     }
     Ok(balances)
@@ -129,7 +130,7 @@ pub struct OfMany {
 pub async fn balances(
     state: &State,
     of: &OfMany,
-    as_of: Option<Timestamp>,
+    at: Instants,
 ) -> Result<InCurrency<Vec<Option<Balance>>>, Error> {
     let mut db = state.platform.snapshot().await?;
     let program = state.programs.get(&mut db, &of.program_id).await?;
@@ -137,9 +138,11 @@ pub async fn balances(
     let program_id = of.program_id.as_str();
     let ids: Vec<_> = of.customer_ids.iter().map(CustomerId::as_str).collect();
     let debts = accounts::list_debts(&mut db, program_id, &wallet, &ids).await?;
-    let mut open_lots = match as_of {
-        None => batches::list_open_lots(&mut db, program_id, &wallet, &ids).await?,
-        Some(_) => HashMap::new(),
+    let is_present = at == Instants::default();
+    let mut open_lots = if is_present {
+        batches::list_open_lots(&mut db, program_id, &wallet, &ids).await?
+    } else {
+        HashMap::new()
     };
     let now = state.platform.now();
     let mut balances = Vec::with_capacity(ids.len());
@@ -149,7 +152,7 @@ pub async fn balances(
             continue;
         };
         let lots = open_lots.remove(customer_id).unwrap_or_default();
-        let balance = if as_of.is_none() && lots.iter().all(|lot| lot.held == 0) {
+        let balance = if is_present && lots.iter().all(|lot| lot.held == 0) {
             Balance::of(&lots, *debt, now)
         } else {
             let account = AccountKey {
@@ -157,7 +160,7 @@ pub async fn balances(
                 program_id,
                 wallet: &wallet,
             };
-            ledger(&mut db, account, as_of, now).await?.balance()
+            ledger(state, &mut db, account, at).await?.balance()
         };
         balances.push(Some(balance));
     }
@@ -169,11 +172,11 @@ pub async fn forecast(
     state: &State,
     of: &Of,
     outlook: Outlook,
-    as_of: Option<Timestamp>,
+    at: Instants,
 ) -> Result<InCurrency<Forecast>, Error> {
     let mut db = state.platform.snapshot().await?;
     let (program, wallet) = of.account(state, &mut db).await?;
-    let mut ledger = ledger(&mut db, of.key(&wallet), as_of, state.platform.now()).await?;
+    let mut ledger = ledger(state, &mut db, of.key(&wallet), at).await?;
     ledger.settle();
     let forecast = forecast::forecast(&ledger.lots, outlook, ledger.as_of);
     Ok((forecast, program.code_of(&wallet).to_owned()))
@@ -181,12 +184,12 @@ pub async fn forecast(
 
 /// What a member's timed-out holds change by repaying debt, as nothing has noticed them yet.
 pub async fn repaid(
+    state: &State,
     db: &mut impl Access,
     account: AccountKey<'_>,
-    as_of: Option<Timestamp>,
-    now: Timestamp,
+    at: Instants,
 ) -> Result<Repaid, Error> {
-    let paid = ledger(db, account, as_of, now).await?;
+    let paid = ledger(state, db, account, at).await?;
     let debt = paid.debt;
     let unpaid = Ledger {
         debt: 0,
@@ -219,12 +222,13 @@ struct Ledger {
 
 /// One account of a member as it is, or at another instant by the entries effective by then.
 async fn ledger(
+    state: &State,
     db: &mut impl Access,
     account: AccountKey<'_>,
-    as_of: Option<Timestamp>,
-    now: Timestamp,
+    at: Instants,
 ) -> Result<Ledger, Error> {
-    let Some(as_of) = as_of else {
+    let now = state.platform.now();
+    if at == Instants::default() {
         let lots = lots::list_open(db, account.into(), "").await?;
         let debt = accounts::get_debt(db, account).await?;
         let mut open = Vec::new();
@@ -238,10 +242,18 @@ async fn ledger(
             debt,
             as_of: now,
         });
-    };
-    let lots = lots::list_open_at(db, account.into(), as_of).await?;
-    let debt = entries::get_debt_at(db, account, as_of).await?;
-    let open = holds::list_open_at(db, account.into(), as_of).await?;
+    }
+    let as_of = at.as_of.unwrap_or(now);
+    let posted_by = at.posted_by.unwrap_or(Timestamp::MAX);
+    let mut lots = lots::list_open_at(db, account.into(), as_of, posted_by).await?;
+    let debt = entries::get_debt_at(db, account, as_of, posted_by).await?;
+    let open = holds::list_open_at(db, account.into(), as_of, posted_by).await?;
+    if at.posted_by.is_some() {
+        let program_id = ProgramId::parse(account.program_id).map_err(common::Error::Internal)?;
+        let program = state.programs.get(db, &program_id).await?;
+        let later = known::get_later(db, account, posted_by).await?;
+        later.take_back(&mut lots, |at| program.expiry_of(account.wallet, at));
+    }
     Ok(Ledger {
         lots,
         open,

@@ -57,6 +57,7 @@ pub(super) async fn plan<'a>(
     let origin = Origin {
         reason: request.reason,
         reverses: Some(posting_id),
+        actor: request.account.actor,
         decision: Some(decision.to_json()),
         ..Origin::default()
     };

@@ -54,6 +54,7 @@ pub async fn transfer(
         customer_id: to,
         currency: from.currency.clone(),
         at_least: String::new(),
+        actor: from.actor.clone(),
     };
     let program = state.programs.get(work.tx(), &from.program_id).await?;
     // Both at once, in the order of their ids: transfers in opposite directions wait for each other rather than
@@ -80,6 +81,7 @@ pub async fn transfer(
         origin: Origin {
             reason: reason.clone(),
             counterparty: Some(to.customer_id.clone()),
+            actor: from.actor.clone(),
             ..Origin::default()
         },
     };
@@ -96,6 +98,7 @@ pub async fn transfer(
             rule: RECEIVED_RULE.to_owned(),
             reason,
             counterparty: Some(from.customer_id),
+            actor: from.actor,
             ..Origin::default()
         },
     };

@@ -43,7 +43,7 @@ pub struct Origin {
     pub counterparty: Option<CustomerId>,
     /// What it is decided on, where its lines do not tell: the JSON of a `Decision`.
     pub decision: Option<String>,
-    /// Who adjusts.
+    /// Who asks for it; absent: the service itself.
     pub actor: Option<String>,
     /// Who else approves of it.
     pub approver: Option<String>,

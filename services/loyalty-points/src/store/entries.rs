@@ -107,11 +107,12 @@ pub async fn list(
         .collect())
 }
 
-/// What a member owed in one currency at an instant.
+/// What a member owed in one currency at an instant, by what was posted by another one.
 pub async fn get_debt_at(
     db: &mut impl Access,
     account: AccountKey<'_>,
     as_of: Timestamp,
+    posted_by: Timestamp,
 ) -> Result<i64, common::Error> {
     const SELECT: &str = "
         SELECT CAST(COALESCE(-SUM(e.points), 0) AS BIGINT)
@@ -121,12 +122,14 @@ pub async fn get_debt_at(
             AND e.program_id = $2
             AND p.currency = $3
             AND e.account = 'debt'
-            AND e.effective_at <= $4";
+            AND e.effective_at <= $4
+            AND p.posted_at <= $5";
     Ok(on!(db, |conn| sqlx::query_scalar::<_, i64>(SELECT)
         .bind(account.customer_id)
         .bind(account.program_id)
         .bind(account.wallet)
         .bind(as_of)
+        .bind(posted_by)
         .fetch_one(conn)
         .await)?)
 }

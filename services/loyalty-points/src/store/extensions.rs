@@ -24,14 +24,17 @@ pub struct ExtensionRow {
     pub reason: String,
     /// When it was extended.
     pub extended_at: Timestamp,
+    /// Who extended it; absent where that was not recorded.
+    pub actor: Option<String>,
 }
 
 /// Appends an extension and moves the lot's expiry.
 pub async fn insert(tx: &mut Tx, row: &ExtensionRow) -> Result<(), common::Error> {
     const INSERT: &str = "
         INSERT INTO expiry_extensions
-            (customer_id, revision, program_id, lot_id, from_expires_at, to_expires_at, reason, extended_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            (customer_id, revision, program_id, lot_id, from_expires_at, to_expires_at, reason, extended_at,
+             actor)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     const UPDATE: &str = "UPDATE lots SET expires_at = $3 WHERE customer_id = $1 AND lot_id = $2";
     on!(tx, |conn| sqlx::query(INSERT)
         .bind(&row.customer_id)
@@ -42,6 +45,7 @@ pub async fn insert(tx: &mut Tx, row: &ExtensionRow) -> Result<(), common::Error
         .bind(row.to)
         .bind(&row.reason)
         .bind(row.extended_at)
+        .bind(&row.actor)
         .execute(conn)
         .await
         .map(drop))?;

@@ -25,6 +25,8 @@ pub struct StoredHold {
     pub revision: i64,
     /// Why.
     pub reason: String,
+    /// Who authorised it; absent where that was not recorded.
+    pub actor: Option<String>,
     /// The hold.
     pub hold: Hold,
 }
@@ -48,6 +50,7 @@ struct HoldRow {
     revision: i64,
     state: String,
     reason: String,
+    actor: Option<String>,
     created_at: Timestamp,
     expires_at: Timestamp,
     closed_at: Option<Timestamp>,
@@ -70,8 +73,8 @@ pub async fn insert(tx: &mut Tx, new: &StoredHold) -> Result<(), common::Error> 
     const INSERT: &str = "
         INSERT INTO holds
             (customer_id, hold_id, program_id, revision, state, points, held, captured, released,
-             reason, created_at, expires_at, currency)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+             reason, created_at, expires_at, currency, actor)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     const INSERT_LOTS: Sql = Sql {
         postgres: "
             INSERT INTO hold_lots (customer_id, hold_id, lot_id, points, held, captured, released)
@@ -100,6 +103,7 @@ pub async fn insert(tx: &mut Tx, new: &StoredHold) -> Result<(), common::Error> 
         .bind(hold.created_at)
         .bind(hold.expires_at)
         .bind(&new.wallet)
+        .bind(&new.actor)
         .execute(conn)
         .await
         .map(drop))?;
@@ -160,8 +164,8 @@ pub async fn find(
     hold_id: &str,
 ) -> Result<Option<StoredHold>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, hold_id, program_id, revision, state, reason, created_at, expires_at,
-               closed_at, currency
+        SELECT customer_id, hold_id, program_id, revision, state, reason, actor, created_at,
+               expires_at, closed_at, currency
         FROM holds
         WHERE customer_id = $1 AND program_id = $2 AND hold_id = $3";
     let row = on!(db, |conn| sqlx::query_as::<_, HoldRow>(SELECT)
@@ -180,8 +184,8 @@ pub async fn list_open(
     of: MemberKey<'_>,
 ) -> Result<Vec<StoredHold>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, hold_id, program_id, revision, state, reason, created_at, expires_at,
-               closed_at, currency
+        SELECT customer_id, hold_id, program_id, revision, state, reason, actor, created_at,
+               expires_at, closed_at, currency
         FROM holds
         WHERE customer_id = $1
             AND program_id = $2
@@ -205,8 +209,8 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<StoredHold>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, hold_id, program_id, revision, state, reason, created_at, expires_at,
-               closed_at, currency
+        SELECT customer_id, hold_id, program_id, revision, state, reason, actor, created_at,
+               expires_at, closed_at, currency
         FROM holds
         WHERE customer_id = $1
             AND program_id = $2
@@ -225,21 +229,25 @@ pub async fn list(
     with_pins(db, of.customer_id, rows).await
 }
 
-/// What a member's holds held at an instant, by the entries effective by then; of amounts only `held` is told.
+/// What a member's holds held at an instant, by the entries effective by then and posted by another one; of amounts
+/// only `held` is told.
 pub async fn list_open_at(
     db: &mut impl Access,
     of: MemberKey<'_>,
     as_of: Timestamp,
+    posted_by: Timestamp,
 ) -> Result<Vec<Hold>, common::Error> {
     const SELECT: &str = "
         SELECT h.hold_id, h.created_at, h.expires_at, e.lot_id, CAST(SUM(e.points) AS BIGINT) AS held
         FROM entries e
+        JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
         JOIN holds h ON h.customer_id = e.customer_id AND h.hold_id = e.hold_id
         WHERE e.customer_id = $1
             AND e.program_id = $2
             AND ($3 IS NULL OR h.currency = $3)
             AND e.account = 'held'
             AND e.effective_at <= $4
+            AND p.posted_at <= $5
         GROUP BY h.hold_id, h.created_at, h.expires_at, e.lot_id
         HAVING SUM(e.points) > 0
         ORDER BY h.hold_id, e.lot_id";
@@ -256,6 +264,7 @@ pub async fn list_open_at(
         .bind(of.program_id)
         .bind(of.wallet)
         .bind(as_of)
+        .bind(posted_by)
         .fetch_all(conn)
         .await)?;
     let hold = |rows: &[Row]| Hold {
@@ -324,6 +333,7 @@ async fn with_pins(
         wallet: row.wallet,
         revision: row.revision,
         reason: row.reason,
+        actor: row.actor,
         hold: Hold {
             pins: pins.remove(&row.hold_id).unwrap_or_default(),
             hold_id: row.hold_id,

@@ -135,12 +135,13 @@ pub async fn get_id_of_posting(
         .await)?)
 }
 
-/// A member's lots as the entries effective by an instant tell them; only identity, times,
-/// `remaining` and `held` are told.
+/// A member's lots as the entries effective by an instant, and posted by another one, tell them; only identity, times
+/// as they are now, `remaining` and `held` are told.
 pub async fn list_open_at(
     db: &mut impl Access,
     of: MemberKey<'_>,
     as_of: Timestamp,
+    posted_by: Timestamp,
 ) -> Result<Vec<Lot>, common::Error> {
     const SELECT: &str = "
         SELECT l.lot_id, l.original,
@@ -150,11 +151,13 @@ pub async fn list_open_at(
                CAST(0 AS BIGINT) AS reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at,
                l.cancelled_at, l.currency
         FROM entries e
+        JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
         JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
         WHERE e.customer_id = $1
             AND e.program_id = $2
             AND ($3 IS NULL OR l.currency = $3)
             AND e.effective_at <= $4
+            AND p.posted_at <= $5
         GROUP BY l.customer_id, l.lot_id
         HAVING SUM(e.points) > 0
         ORDER BY l.lot_id";
@@ -163,6 +166,7 @@ pub async fn list_open_at(
         .bind(of.program_id)
         .bind(of.wallet)
         .bind(as_of)
+        .bind(posted_by)
         .fetch_all(conn)
         .await)?;
     Ok(rows.into_iter().map(Lot::from).collect())

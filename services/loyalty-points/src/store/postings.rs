@@ -44,7 +44,7 @@ pub struct PostingRow {
     pub posted_at: Timestamp,
     /// What it was decided on, where its lines do not tell: the JSON of a `Decision`.
     pub decision: Option<String>,
-    /// Who adjusted.
+    /// Who asked for it; absent: the service itself.
     pub actor: Option<String>,
     /// Who else approved of it.
     pub approver: Option<String>,

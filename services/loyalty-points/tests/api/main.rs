@@ -1,5 +1,6 @@
 //! The loyalty service over gRPC, on both databases, fed by a real change feed.
 
+mod actors;
 mod adjustments;
 mod approvals;
 mod audit;
@@ -10,10 +11,12 @@ mod complaints_at_once;
 mod derived;
 mod disorder;
 mod dry_holds;
+mod enrolments;
 mod extensions;
 mod feed;
 mod heads;
 mod holds;
+mod known;
 mod ledger;
 mod lines;
 mod members;

@@ -15,9 +15,9 @@ pub struct PolicyVersion {
     pub effective_at: Timestamp,
     /// When it was published.
     pub published_at: Timestamp,
-    /// Who published it; empty for the first.
+    /// Who published it; may be empty for the first.
     pub actor: String,
-    /// Why; empty for the first.
+    /// Why; may be empty for the first.
     pub reason: String,
     /// The policy.
     pub policy: TierPolicy,
