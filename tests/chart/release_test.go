@@ -136,7 +136,7 @@ func read(t *testing.T, manifests string) release {
 		}
 		object, _, err := decoder.Decode(document[:length], nil, nil)
 		if err != nil {
-			t.Fatalf("%v\n%s", err, document[:length])
+			t.Fatalf("%v, in\n%.300s…", err, document[:length])
 		}
 		all.add(t, object)
 	}
