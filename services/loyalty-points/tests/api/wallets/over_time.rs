@@ -7,6 +7,7 @@ use rstest::rstest;
 use testkit::Backend;
 
 use super::travel::{COINS, MILES, STARS, TRAVEL, Travel, earn};
+use crate::audit::success;
 use crate::shop::{Purchase, at};
 use crate::sweep::{notices, sweep};
 
@@ -274,4 +275,6 @@ async fn a_purchase_earns_in_the_first_currency_whatever_was_let_go_before_it_in
         pb::loyalty_service_client::LoyaltyServiceClient::new(travel.shop.server.channel());
     travel.shop.caught_up().await;
     travel.assert_told((5, 0, 0), (30, 0, 0)).await;
+    // Balances are told by lots; the accounts are as they must be too.
+    success(&travel.shop).await;
 }
