@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::events;
 use crate::store::accounts;
 use crate::store::members::{self, Lock, Member};
+use crate::store::merges;
 use crate::store::tiers::{self, TierChangeRow};
 
 /// A request to enrol.
@@ -37,7 +38,17 @@ pub async fn enroll(state: &State, tx: &mut Tx, enroll: &Enroll) -> Result<(Memb
     let known = members::find(tx, customer_id, program_id.as_str()).await?;
     let member = match known {
         Some(member) => member,
-        None => insert(state, tx, &mut lock, program_id).await?,
+        None => {
+            let actor = crate::ledger::merges::FEED;
+            if let Some(survivor) = merges::find_survivor_everywhere(tx, customer_id, actor).await?
+            {
+                return Err(Error::MemberMerged {
+                    customer_id: customer_id.clone(),
+                    survivor,
+                });
+            }
+            insert(state, tx, &mut lock, program_id).await?
+        }
     };
     members::update_revisions(tx, &[(customer_id, lock.revision)]).await?;
     if member.is_closed() {
@@ -119,6 +130,8 @@ async fn insert(
         program_id: program_id.to_string(),
         state: members::ACTIVE.to_owned(),
         enrolled_at: tx.now(),
+        merged_into: None,
+        survivor: None,
     };
     members::insert(tx, &member, tier, version.version).await?;
     accounts::open(tx, &member.customer_id, &member.program_id).await?;

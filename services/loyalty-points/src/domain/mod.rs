@@ -12,6 +12,7 @@ pub mod forecast;
 pub mod holds;
 pub mod lines;
 pub mod lots;
+pub mod merge;
 pub mod merkle;
 pub mod multiplier;
 pub mod overrides;

@@ -1,5 +1,6 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
+pub mod absorbed;
 pub mod accounts;
 pub mod balances;
 pub mod currencies;
@@ -11,6 +12,7 @@ pub mod histories;
 pub mod holds;
 pub mod lots;
 pub mod members;
+pub mod merges;
 pub mod notices;
 pub mod pending;
 pub mod policies;

@@ -17,6 +17,8 @@ mod holds;
 mod ledger;
 mod lines;
 mod members;
+mod merged;
+mod merges;
 mod notices;
 mod pending;
 mod programs;
