@@ -17,7 +17,6 @@ mod holds;
 mod ledger;
 mod lines;
 mod members;
-mod merged;
 mod merges;
 mod notices;
 mod pending;

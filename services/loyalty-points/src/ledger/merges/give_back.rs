@@ -68,7 +68,7 @@ pub async fn unmerge(
         unmerge_reason: Some(request.reason),
         ..merge
     };
-    undo(state, work, &program, undone).await
+    Box::pin(undo(state, work, &program, undone)).await
 }
 
 /// Undoes a merge that stands; `merge` is as it is afterwards.
@@ -194,7 +194,7 @@ pub async fn recall(
             to: customer_id,
             reason: "recalled to be taken back",
         };
-        back(state, work, way, (taken, Some(&held))).await?;
+        Box::pin(back(state, work, way, (taken, Some(&held)))).await?;
     }
     Ok(())
 }

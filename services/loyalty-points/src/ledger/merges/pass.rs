@@ -23,6 +23,17 @@ pub async fn pass_on(
     customer_id: &CustomerId,
     cause: Cause,
 ) -> Result<Amounts, Error> {
+    // Rare, and large.
+    Box::pin(pass(state, work, program, customer_id, cause)).await
+}
+
+async fn pass(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    customer_id: &CustomerId,
+    cause: Cause,
+) -> Result<Amounts, Error> {
     let standing = find(work, program, customer_id).await?;
     let Some(survivor) = standing.member.survivor else {
         return Ok(Amounts::new());

@@ -7,10 +7,11 @@ use rstest::rstest;
 use testkit::{Backend, assert_refused};
 use tonic::Code;
 
+use super::{announce, merge, shop_with, unmerge, verify};
 use crate::audit;
-use crate::merges::{announce, merge, shop_with, unmerge, verify};
 use crate::shop::{Purchase, Shop, at, earn};
 use crate::tier_policies::{policy, publish};
+use crate::wallets::travel::{COINS, MILES, STARS, TRAVEL, Travel};
 
 const JUNE: &str = "1998-06-01T00:00:00Z";
 
@@ -258,4 +259,64 @@ async fn a_merged_customer_joins_no_further_program(
     };
     let refused = shop.client.enroll_member(enroll).await;
     assert_refused(refused, Code::FailedPrecondition, "MEMBER_MERGED");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn each_currency_is_merged_for_itself(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut travel = Travel::open(backend).await;
+    travel.earn(100, COINS).await;
+    let earned = travel.earn(40, MILES).await.transaction.unwrap();
+    travel.redeem(40, MILES).await.unwrap();
+    travel.reverse(&earned.transaction_id).await.unwrap();
+    travel.earn(7, STARS).await;
+    let request = pb::MergeMembersRequest {
+        program_id: TRAVEL.to_owned(),
+        survivor_id: "c2".to_owned(),
+        absorbed_id: "c1".to_owned(),
+        reason: "same person".to_owned(),
+        ..Default::default()
+    };
+    let merged = travel.shop.client.merge_members(request).await.unwrap();
+    let merged = merged.into_inner();
+    let told = |moved: &[pb::MovedPoints]| -> Vec<(String, i64, i64)> {
+        let told = |it: &pb::MovedPoints| (it.points_currency.clone(), it.points, it.debt);
+        let mut told: Vec<_> = moved.iter().map(told).collect();
+        told.sort();
+        told
+    };
+    let all = [(COINS, 100, 0), (MILES, 0, 40), (STARS, 7, 0)];
+    let all = all.map(|(code, points, debt)| (code.to_owned(), points, debt));
+    assert_eq!(told(&merged.moved), all);
+    let balances = |balances: Vec<pb::Balance>| -> Vec<_> {
+        let told = |it: pb::Balance| (it.available, it.debt);
+        balances.into_iter().map(told).collect()
+    };
+    assert_eq!(
+        balances(merged.survivor_balances),
+        [(100, 0), (0, 40), (7, 0)]
+    );
+    assert_eq!(balances(travel.balances_of("c1").await), [(0, 0); 3]);
+    verify(&travel.shop).await;
+
+    let request = pb::UnmergeMembersRequest {
+        program_id: TRAVEL.to_owned(),
+        merge_id: merged.merge.unwrap().merge_id,
+        reason: "they are two".to_owned(),
+        ..Default::default()
+    };
+    let undone = travel.shop.client.unmerge_members(request).await.unwrap();
+    let undone = undone.into_inner();
+    assert_eq!(
+        (told(&undone.moved), told(&undone.returned)),
+        (all.to_vec(), all.to_vec())
+    );
+    assert_eq!(
+        balances(undone.absorbed_balances),
+        [(100, 0), (0, 40), (7, 0)]
+    );
+    assert_eq!(balances(travel.balances_of("c2").await), [(0, 0); 3]);
+    verify(&travel.shop).await;
 }
