@@ -3,5 +3,6 @@
 
 mod access;
 mod cdnow;
+mod merge;
 mod suite;
 mod trace;

@@ -32,6 +32,23 @@ pub enum Error {
     /// Voided before.
     #[error("transaction {0} is voided already")]
     TransactionAlreadyVoided(String),
+    /// Another customer stands for it.
+    #[error("customer {customer_id} was merged: customer {survivor} stands for it")]
+    CustomerMerged {
+        /// The customer.
+        customer_id: CustomerId,
+        /// Who stands for it.
+        survivor: CustomerId,
+    },
+    /// It stands for others.
+    #[error("customers are merged into customer {0}: unmerge them first")]
+    CustomerHasAbsorbed(CustomerId),
+    /// Unknown merge.
+    #[error("merge {0} not found")]
+    MergeNotFound(String),
+    /// Undone before.
+    #[error("merge {0} is undone already")]
+    MergeAlreadyUndone(String),
     /// Another writer took the same natural key between our look and our write. Nothing happened.
     #[error("another writer used the same key at the same moment: try again")]
     KeyRaced,
@@ -88,6 +105,23 @@ impl From<Error> for Status {
                 message,
             )
             .with("transaction_id", id),
+            Error::CustomerMerged {
+                customer_id,
+                survivor,
+            } => Refusal::new(Code::FailedPrecondition, "CUSTOMER_MERGED", message)
+                .with("customer_id", customer_id)
+                .with("survivor_id", survivor),
+            Error::CustomerHasAbsorbed(id) => {
+                Refusal::new(Code::FailedPrecondition, "CUSTOMER_HAS_ABSORBED", message)
+                    .with("customer_id", id)
+            }
+            Error::MergeNotFound(id) => {
+                Refusal::new(Code::NotFound, "MERGE_NOT_FOUND", message).with("merge_id", id)
+            }
+            Error::MergeAlreadyUndone(id) => {
+                Refusal::new(Code::FailedPrecondition, "MERGE_ALREADY_UNDONE", message)
+                    .with("merge_id", id)
+            }
             Error::KeyRaced => Refusal::new(Code::Aborted, "TRANSACTION_CONFLICT", message)
                 .retry_after(std::time::Duration::from_millis(20)),
             Error::Platform(error) => return error.into(),

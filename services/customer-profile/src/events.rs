@@ -5,8 +5,9 @@
 use api::customer::v1 as pb;
 use common::db::Tx;
 use common::ids::CustomerId;
+use common::time::Timestamp;
 
-use crate::domain::{Customer, Interaction, Transaction};
+use crate::domain::{Customer, Interaction, Merge, Transaction};
 
 /// A customer is new.
 pub fn customer_created(tx: &mut Tx, customer: &Customer) {
@@ -34,6 +35,29 @@ pub fn customer_deleted(tx: &mut Tx, id: &CustomerId, revision: i64) {
             customer_id: id.to_string(),
         },
     );
+}
+
+/// A customer is one of two that were merged.
+pub fn customer_merged(tx: &mut Tx, customer: &Customer, merge: &Merge) {
+    let event = pb::CustomerMerged {
+        merge_id: merge.id.clone(),
+        survivor_id: merge.survivor.to_string(),
+        absorbed_id: merge.absorbed.to_string(),
+        merged_at: Some(merge.merged_at.into()),
+    };
+    tx.emit(&customer.id, customer.revision, &event);
+}
+
+/// A customer is one of two whose merge is undone.
+pub fn customer_unmerged(tx: &mut Tx, customer: &Customer, merge: &Merge, at: Timestamp) {
+    let event = pb::CustomerUnmerged {
+        merge_id: merge.id.clone(),
+        survivor_id: merge.survivor.to_string(),
+        absorbed_id: merge.absorbed.to_string(),
+        merged_at: Some(merge.merged_at.into()),
+        unmerged_at: Some(at.into()),
+    };
+    tx.emit(&customer.id, customer.revision, &event);
 }
 
 /// A purchase is recorded.

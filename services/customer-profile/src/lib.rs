@@ -1,7 +1,7 @@
 //! The customer service: one record of each customer, and what the customer bought and did.
 //!
-//! Life of a request: `grpc` parses it and collects every violation; a use case (`profiles`, `records`,
-//! `voids`, `imports`, `timeline`, `summary`) reads through `store`, asks `domain` for the decision, writes, and
+//! Life of a request: `grpc` parses it and collects every violation; a use case (`profiles`, `merges`,
+//! `records`, `voids`, `imports`, `timeline`, `summary`) reads through `store`, asks `domain` for the decision, writes, and
 //! tells the others through `events` in the same transaction.
 //!
 //! What holds:
@@ -10,6 +10,8 @@
 //!   that revision, and `CustomerCreated` comes first: the others see no gap and no disorder.
 //! - A purchase or interaction is recorded once for its source and external id, whatever is sent again.
 //! - A deleted customer's id is retired: nobody inherits what other services keep under it.
+//! - A merge leaves both records as they are and only says who stands for whom: undone, all is as it was. What is sent
+//!   with the id of a merged customer is recorded under that id.
 //! - Personal data lies in one table and one type (`domain::Personal`) and never travels in events.
 //!
 //! Invariant: this crate follows no other service; the others follow it.
@@ -20,6 +22,7 @@ mod error;
 mod events;
 mod grpc;
 mod imports;
+mod merges;
 mod present;
 mod profiles;
 mod records;

@@ -5,7 +5,7 @@ use common::money::Money;
 use common::validate::Violations;
 
 use crate::domain::{
-    Channel, Contact, ContactKind, Customer, Gender, Interaction, Personal, Transaction,
+    Channel, Contact, ContactKind, Customer, Gender, Interaction, Merge, Personal, Transaction,
 };
 
 impl From<&Customer> for pb::Customer {
@@ -18,6 +18,7 @@ impl From<&Customer> for pb::Customer {
             gender,
             ..
         } = &profile.personal;
+        let merged = customer.merged.as_ref();
         Self {
             customer_id: customer.id.to_string(),
             name: Some(name(&profile.personal)).filter(|name| *name != pb::PersonName::default()),
@@ -41,6 +42,12 @@ impl From<&Customer> for pb::Customer {
             updated_at: Some(customer.updated_at.into()),
             etag: customer.etag(),
             revision: customer.revision,
+            merged_into: merged
+                .map(|merged| merged.into.to_string())
+                .unwrap_or_default(),
+            survivor_id: merged
+                .map(|merged| merged.survivor.to_string())
+                .unwrap_or_default(),
         }
     }
 }
@@ -120,6 +127,27 @@ impl From<&Interaction> for pb::Interaction {
             subject: interaction.subject.clone(),
             occurred_at: Some(interaction.occurred_at.into()),
             recorded_at: Some(interaction.recorded_at.into()),
+        }
+    }
+}
+
+impl From<&Merge> for pb::Merge {
+    fn from(merge: &Merge) -> Self {
+        let undone = merge.undone.as_ref();
+        Self {
+            merge_id: merge.id.clone(),
+            survivor_id: merge.survivor.to_string(),
+            absorbed_id: merge.absorbed.to_string(),
+            actor: merge.actor.clone(),
+            reason: merge.reason.clone(),
+            merged_at: Some(merge.merged_at.into()),
+            unmerged_at: undone.map(|undone| undone.at.into()),
+            unmerge_actor: undone
+                .map(|undone| undone.actor.clone())
+                .unwrap_or_default(),
+            unmerge_reason: undone
+                .map(|undone| undone.reason.clone())
+                .unwrap_or_default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use common::platform::Platform;
 
 use crate::domain::{Customer, Key, Mask, Profile};
 use crate::error::Error;
+use crate::merges::check_stands;
 use crate::{events, store};
 
 /// A customer to create.
@@ -73,6 +74,7 @@ pub async fn update(
     update: Update,
 ) -> Result<pb::UpdateCustomerResponse, Error> {
     let mut customer = lock_and_get(tx, &update.customer_id).await?;
+    check_stands(&customer)?;
     common::etag::check(&update.etag, customer.profile_revision)?;
     let profile = update.mask.apply(&customer.profile, &update.profile);
     let changed = customer.revise(profile, tx.now());
@@ -95,6 +97,10 @@ pub async fn delete(
     delete: Delete,
 ) -> Result<pb::DeleteCustomerResponse, Error> {
     let customer = lock_and_get(tx, &delete.customer_id).await?;
+    check_stands(&customer)?;
+    if store::merges::has_absorbed(tx, &customer.id).await? {
+        return Err(Error::CustomerHasAbsorbed(customer.id));
+    }
     common::etag::check(&delete.etag, customer.profile_revision)?;
     let revision = customer.revision + 1;
     let now = tx.now();

@@ -80,6 +80,7 @@ pub async fn record<R: Record>(
     let known = R::find(tx, &keys.into_iter().collect::<Vec<_>>()).await?;
     let mut known: HashMap<_, _> = known.into_iter().map(|of| (of.key().clone(), of)).collect();
 
+    let survivors = store::merges::survivors(tx, &ids).await?;
     let decisions = decide(&valid, &mut revisions, &mut known);
     write(tx, &valid, &decisions).await?;
 
@@ -107,7 +108,12 @@ pub async fn record<R: Record>(
                 .unwrap_or_default(),
         };
         let item_token = platform.token(item.customer_id(), revision);
-        outcomes.push(outcome::<R>(item.id(), decision, item_token));
+        let mut outcome = outcome::<R>(item.id(), decision, item_token);
+        if outcome.status() != pb::RecordStatus::Refused {
+            let survivor = survivors.get(item.customer_id());
+            outcome.survivor_id = survivor.map(ToString::to_string).unwrap_or_default();
+        }
+        outcomes.push(outcome);
     }
     Ok(Recorded { outcomes, token })
 }

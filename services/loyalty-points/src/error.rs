@@ -45,6 +45,20 @@ pub enum Error {
     /// The customer was deleted.
     #[error("member {0} is closed")]
     MemberClosed(CustomerId),
+    /// Another member stands for it.
+    #[error("member {customer_id} was merged: member {survivor} stands for it")]
+    MemberMerged {
+        /// The customer.
+        customer_id: CustomerId,
+        /// Who stands for it.
+        survivor: CustomerId,
+    },
+    /// The program has no such merge.
+    #[error("merge {0} not found")]
+    MergeNotFound(String),
+    /// The merge was undone before.
+    #[error("merge {0} is undone already")]
+    MergeAlreadyUndone(String),
     /// The member has no such posting.
     #[error("transaction {0} not found")]
     TransactionNotFound(String),
@@ -285,6 +299,18 @@ impl From<Error> for Status {
                 .with("customer_id", customer_id),
             Error::MemberClosed(id) => {
                 refuse(Code::FailedPrecondition, "MEMBER_CLOSED").with("customer_id", id)
+            }
+            Error::MemberMerged {
+                customer_id,
+                survivor,
+            } => refuse(Code::FailedPrecondition, "MEMBER_MERGED")
+                .with("customer_id", customer_id)
+                .with("survivor_id", survivor),
+            Error::MergeNotFound(id) => {
+                refuse(Code::NotFound, "MERGE_NOT_FOUND").with("merge_id", id)
+            }
+            Error::MergeAlreadyUndone(id) => {
+                refuse(Code::FailedPrecondition, "MERGE_ALREADY_UNDONE").with("merge_id", id)
             }
             Error::TransactionNotFound(id) => {
                 refuse(Code::NotFound, "TRANSACTION_NOT_FOUND").with("transaction_id", id)

@@ -2,6 +2,7 @@
 
 use api::loyalty::v1 as pb;
 use common::db::Tx;
+use common::ids::CustomerId;
 
 use crate::domain::plan::Holding;
 use crate::grpc::present;
@@ -9,6 +10,7 @@ use crate::store::entries::EntryRow;
 use crate::store::extensions::ExtensionRow;
 use crate::store::holds::StoredHold;
 use crate::store::members::Member;
+use crate::store::merges::MergeRow;
 use crate::store::notices::NoticeRow;
 use crate::store::postings::PostingRow;
 use crate::store::tiers::TierChangeRow;
@@ -28,6 +30,35 @@ pub fn member_closed(tx: &mut Tx, revision: i64, member: &Member) {
         member: Some(present::member(member)),
     };
     tx.emit(&member.customer_id, revision, &event);
+}
+
+/// A member is one of two that were merged.
+pub fn member_merged(
+    tx: &mut Tx,
+    (customer_id, revision): (&CustomerId, i64),
+    merge: &MergeRow,
+    moved: Vec<pb::MovedPoints>,
+) {
+    let event = pb::MemberMerged {
+        merge: Some(present::merge(merge)),
+        moved,
+    };
+    tx.emit(customer_id, revision, &event);
+}
+
+/// A member is one of two whose merge was undone.
+pub fn member_unmerged(
+    tx: &mut Tx,
+    (customer_id, revision): (&CustomerId, i64),
+    merge: &MergeRow,
+    (moved, returned): (Vec<pb::MovedPoints>, Vec<pb::MovedPoints>),
+) {
+    let event = pb::MemberUnmerged {
+        merge: Some(present::merge(merge)),
+        moved,
+        returned,
+    };
+    tx.emit(customer_id, revision, &event);
 }
 
 /// A posting was written.

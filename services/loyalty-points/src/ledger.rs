@@ -5,6 +5,7 @@ pub mod adjust;
 pub mod extensions;
 pub mod holds;
 mod lines;
+pub mod merges;
 pub mod pending;
 pub mod purchases;
 pub mod reads;
@@ -13,6 +14,8 @@ pub mod statement;
 pub mod sweep;
 pub mod transfer;
 mod write;
+
+use std::sync::Arc;
 
 use common::time::Timestamp;
 use common::validate::Violations;
@@ -33,12 +36,14 @@ use crate::store::accounts::AccountKey;
 use crate::store::earning_lines;
 use crate::store::lots;
 use crate::store::members::{Lock, Standing};
+use crate::store::merges::find_owner;
 use crate::store::postings::{self, PostingRow, SourceKey};
 use crate::store::purchases::PurchaseKey;
 use crate::store::reversals;
+use crate::tiers::Cause;
 use crate::work::Work;
 
-use account::{balance, open, standing, turn_to};
+use account::{balance, open, open_begun, standing, turn_to};
 
 pub use account::Account;
 pub use write::{Origin, Source, Written};
@@ -237,13 +242,48 @@ pub async fn redeem(
     .await
 }
 
-/// Takes an earning back, or refunds a redemption.
+/// Takes an earning back, or refunds a redemption; also one of a member who was merged into the one that is asked.
 pub async fn reverse(
     state: &State,
     work: &mut Work<'_>,
-    reverse: ReverseTransaction,
+    mut reverse: ReverseTransaction,
 ) -> Result<Reversed, Error> {
-    let (program, mut lock, mut standing) = open(state, work, &reverse.account).await?;
+    let opened = open(state, work, &reverse.account).await?;
+    let asked = reverse.account.customer_id.clone();
+    let owner = if opened.2.absorbs {
+        work.flush().await?;
+        let program_id = reverse.account.program_id.as_str();
+        find_owner(work.tx(), program_id, &asked, &reverse.posting_id).await?
+    } else {
+        None
+    };
+    let Some(owner) = owner else {
+        return reverse_own(state, work, reverse, opened).await;
+    };
+    reverse.account.customer_id = owner.clone();
+    let program = opened.0;
+    let earned = lots::find_id_of_posting(work.tx(), &owner, &reverse.posting_id).await?;
+    if let Some(lot_id) = earned {
+        merges::recall(state, work, &program, &owner, &lot_id).await?;
+    }
+    let opened = open_begun(state, work, &reverse.account).await?;
+    let mut reversed = reverse_own(state, work, reverse, opened).await?;
+    merges::pass_on(state, work, &program, &owner, Cause::Reversal).await?;
+    let key = AccountKey {
+        customer_id: &asked,
+        ..reversed.posted.written.posting.account()
+    };
+    reversed.posted.balance = balance(work, key).await?;
+    Ok(reversed)
+}
+
+async fn reverse_own(
+    state: &State,
+    work: &mut Work<'_>,
+    reverse: ReverseTransaction,
+    (program, mut lock, standing): (Arc<Program>, Lock, Standing),
+) -> Result<Reversed, Error> {
+    let mut standing = standing;
     work.flush().await?;
     let Some(posting) = find_posting(work, &standing, &reverse.posting_id).await? else {
         return Err(Error::TransactionNotFound(reverse.posting_id));

@@ -30,6 +30,11 @@
 //! An earning may come with *lines*, as purchases do, and be taken back by them: exactly, in whatever order and parts.
 //! An adjustment above the program's limit needs an approver other than the caller, named in the posting.
 //!
+//! Members who are the same person are *merged*: all that one has goes to the other, who stands for both from then on,
+//! and whatever is posted to it later is passed on in the same transaction. What was earned, spent and bought stays in
+//! the ledger where it is, and counts for the tier of who stands for it. Undone, a merge leaves what is left where it
+//! was: lots remember which lots they came from.
+//!
 //! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
 //! the clock; `RecalculateTiers` only makes known what readers would find.
 //!
@@ -49,6 +54,7 @@
 //!   pin; points and debt are never both above 0. Points never move from one currency to another.
 //! - Programs never change once created, but for versions of the tier policy that are added; `programs` tells how
 //!   every replica comes to know of one.
+//! - A merged member has nothing but what open holds pin, and a merge has its effect once, by its id.
 //! - A tier follows from what counts, the version of the policy that holds, and the instant: nothing else is kept to
 //!   decide or to check it.
 

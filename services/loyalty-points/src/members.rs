@@ -8,8 +8,10 @@ use crate::State;
 use crate::domain::program::ProgramId;
 use crate::error::Error;
 use crate::events;
+use crate::ledger::merges::FEED;
 use crate::store::accounts;
 use crate::store::members::{self, Lock, Member};
+use crate::store::merges;
 use crate::store::tiers::{self, TierChangeRow};
 
 /// A request to enrol.
@@ -39,9 +41,17 @@ pub async fn enroll(state: &State, tx: &mut Tx, enroll: &Enroll) -> Result<(Memb
     let lock = lock.filter(|lock| !lock.deleted);
     let mut lock = lock.ok_or_else(|| Error::CustomerNotFound(customer_id.clone()))?;
     let known = members::find(tx, customer_id, program_id.as_str()).await?;
-    let member = match known {
-        Some(member) => member,
-        None => insert(state, tx, &mut lock, enroll).await?,
+    let member = if let Some(member) = known {
+        member
+    } else {
+        let survivor = merges::find_survivor_everywhere(tx, customer_id, FEED).await?;
+        if let Some(survivor) = survivor {
+            return Err(Error::MemberMerged {
+                customer_id: customer_id.clone(),
+                survivor,
+            });
+        }
+        insert(state, tx, &mut lock, enroll).await?
     };
     members::update_revisions(tx, &[(customer_id, lock.revision)]).await?;
     if member.is_closed() {
@@ -126,6 +136,8 @@ async fn insert(
         program_id: program_id.to_string(),
         state: members::ACTIVE.to_owned(),
         enrolled_at: tx.now(),
+        merged_into: None,
+        survivor: None,
     };
     members::insert(tx, &member, tier, version.version).await?;
     accounts::open(tx, &member.customer_id, &member.program_id).await?;

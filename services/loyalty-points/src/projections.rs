@@ -3,16 +3,18 @@
 use api::customer::v1 as customer;
 use common::consumer::{ApplyError, Event, Projection};
 use common::db::Tx;
+use common::ids::CustomerId;
 use common::money::Money;
 use common::time::Timestamp;
 
 use crate::domain::lines::Line;
 use crate::error::Error;
+use crate::ledger::merges::{self, Announced};
 use crate::ledger::purchases::{self, Purchase};
 use crate::work::{Needs, Work};
 use crate::{State, members};
 
-/// Enrols new customers, posts purchases, reverses voided ones, closes deleted members.
+/// Enrols new customers, posts purchases, reverses voided ones, merges members and undoes that, closes deleted members.
 #[derive(Clone)]
 pub struct Projections {
     state: State,
@@ -39,6 +41,11 @@ impl Projection for Projections {
             customers: customers.collect(),
             sources: Vec::new(),
         };
+        for event in events {
+            if let Some((merge, _)) = merge_of(event)? {
+                needs.customers.extend([merge.survivor, merge.absorbed]);
+            }
+        }
         work.read(&needs).await?;
         for event in events {
             if let Some(transaction_id) = purchase_of(event)? {
@@ -68,6 +75,13 @@ impl Projections {
             let purchase = voided.transaction.unwrap_or_default();
             let transaction_id = &purchase.transaction_id;
             purchases::voided(&self.state, work, customer_id, transaction_id).await?;
+        } else if let Some((merge, undone_at)) = merge_of(event)? {
+            match undone_at {
+                None => merges::announced(&self.state, work, &merge).await?,
+                Some(at) => {
+                    merges::announced_undone(&self.state, work, &merge, at).await?;
+                }
+            }
         } else if event.unpack::<customer::CustomerDeleted>()?.is_some() {
             let tx = work.past(customer_id).await?;
             members::customer_deleted(tx, customer_id).await?;
@@ -86,6 +100,51 @@ fn purchase_of(event: &Event) -> Result<Option<String>, ApplyError> {
         None
     };
     Ok(transaction.map(|transaction| transaction.transaction_id))
+}
+
+/// The merge that an event is about, and when it was undone if it was.
+fn merge_of(event: &Event) -> Result<Option<(Announced, Option<Timestamp>)>, ApplyError> {
+    let malformed = |what: String| ApplyError::Poison(format!("merge: {what}"));
+    let instant = |at: Option<&prost_types::Timestamp>, of: &str| {
+        let at = at.ok_or_else(|| malformed(format!("{of} is missing")))?;
+        Timestamp::try_from(at).map_err(malformed)
+    };
+    let (merge_id, survivor, absorbed, merged_at, undone_at) =
+        if let Some(merged) = event.unpack::<customer::CustomerMerged>()? {
+            let merged_at = instant(merged.merged_at.as_ref(), "merged_at")?;
+            let customer::CustomerMerged {
+                merge_id,
+                survivor_id,
+                absorbed_id,
+                ..
+            } = merged;
+            (merge_id, survivor_id, absorbed_id, merged_at, None)
+        } else if let Some(unmerged) = event.unpack::<customer::CustomerUnmerged>()? {
+            let merged_at = instant(unmerged.merged_at.as_ref(), "merged_at")?;
+            let unmerged_at = instant(unmerged.unmerged_at.as_ref(), "unmerged_at")?;
+            let customer::CustomerUnmerged {
+                merge_id,
+                survivor_id,
+                absorbed_id,
+                ..
+            } = unmerged;
+            (
+                merge_id,
+                survivor_id,
+                absorbed_id,
+                merged_at,
+                Some(unmerged_at),
+            )
+        } else {
+            return Ok(None);
+        };
+    let announced = Announced {
+        merge_id,
+        survivor: CustomerId::parse(&survivor).map_err(malformed)?,
+        absorbed: CustomerId::parse(&absorbed).map_err(malformed)?,
+        merged_at,
+    };
+    Ok(Some((announced, undone_at)))
 }
 
 fn parse(recorded: customer::Transaction) -> Result<Purchase, ApplyError> {

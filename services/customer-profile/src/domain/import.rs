@@ -53,6 +53,8 @@ pub enum RowRefusal {
     AmbiguousCustomer,
     /// Together with what the customer has, its attributes or external ids are too many.
     LimitExceeded,
+    /// Its customer was merged into another.
+    CustomerMerged,
 }
 
 impl RowRefusal {
@@ -63,6 +65,7 @@ impl RowRefusal {
             Self::ExternalIdTaken => "EXTERNAL_ID_TAKEN",
             Self::AmbiguousCustomer => "AMBIGUOUS_CUSTOMER",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::CustomerMerged => "CUSTOMER_MERGED",
         }
     }
 }
@@ -107,6 +110,9 @@ impl Import {
             self.customers.insert(id.clone(), customer.clone());
             return Ok(RowDecision::Create(customer));
         };
+        if customer.merged.is_some() {
+            return Err(RowRefusal::CustomerMerged);
+        }
         let before: Vec<_> = customer.profile.external_keys().collect();
         let profile = merged(&customer.profile, &row.profile);
         if profile.attributes.len() > ATTRIBUTES_MAX

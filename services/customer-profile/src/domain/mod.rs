@@ -5,6 +5,7 @@
 mod field;
 mod import;
 mod interaction;
+mod merge;
 mod personal;
 mod profile;
 mod record;
@@ -14,6 +15,7 @@ mod transaction;
 pub use field::{Field, Mask};
 pub use import::{Import, ImportRow, RowDecision};
 pub use interaction::{Channel, Interaction};
+pub use merge::{Merge, Merged, Undone};
 pub use personal::{Address, Contact, ContactKind, Gender, Personal};
 pub use profile::{ATTRIBUTES_MAX, Customer, EXTERNAL_IDS_MAX, Profile};
 pub use record::{Decision, Fact, Key, decide};

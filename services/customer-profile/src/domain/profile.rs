@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::ids::CustomerId;
 use common::time::Timestamp;
 
-use super::{Field, Key, Personal};
+use super::{Field, Key, Merged, Personal};
 
 /// Attributes of one customer.
 pub const ATTRIBUTES_MAX: usize = 100;
@@ -57,6 +57,8 @@ pub struct Customer {
     pub changed_at: Timestamp,
     /// What callers set.
     pub profile: Profile,
+    /// Who stands for it, where it was merged.
+    pub merged: Option<Merged>,
 }
 
 impl Customer {
@@ -70,6 +72,7 @@ impl Customer {
             updated_at: now,
             changed_at: now,
             profile,
+            merged: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Transport: a request is parsed into a use case, its result becomes the response.
 
+mod merges;
 mod profile;
 mod record;
 mod requests;

@@ -8,7 +8,7 @@ use common::server::Drain;
 use common::token::ConsistencyToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{requests, stream};
+use super::{merges, requests, stream};
 use crate::error::Error;
 use crate::{imports, profiles, records, store, summary, timeline, voids};
 
@@ -262,5 +262,39 @@ impl CustomerProfileService for Grpc {
         Ok(Response::new(pb::GetCustomerSummaryResponse {
             summary: Some(summary),
         }))
+    }
+
+    async fn merge_customers(
+        &self,
+        request: Request<pb::MergeCustomersRequest>,
+    ) -> Result<Response<pb::MergeCustomersResponse>, Status> {
+        merges::merge(&self.platform, request.into_inner()).await
+    }
+
+    async fn unmerge_customers(
+        &self,
+        request: Request<pb::UnmergeCustomersRequest>,
+    ) -> Result<Response<pb::UnmergeCustomersResponse>, Status> {
+        merges::unmerge(&self.platform, request.into_inner()).await
+    }
+
+    async fn get_merge(
+        &self,
+        request: Request<pb::GetMergeRequest>,
+    ) -> Result<Response<pb::GetMergeResponse>, Status> {
+        let request = request.into_inner();
+        let merge_id = merges::id(&request.merge_id)?;
+        self.at_least(&request.at_least).await?;
+        merges::get(&self.platform, &merge_id).await
+    }
+
+    async fn list_merges(
+        &self,
+        request: Request<pb::ListMergesRequest>,
+    ) -> Result<Response<pb::ListMergesResponse>, Status> {
+        let request = request.into_inner();
+        let (customer_id, page) = merges::list_of(&request)?;
+        self.at_least(&request.at_least).await?;
+        merges::list(&self.platform, customer_id.as_ref(), &page).await
     }
 }

@@ -7,7 +7,7 @@ use common::time::Timestamp;
 use serde::Serialize;
 
 use super::json;
-use crate::domain::{Customer, Gender, Personal, Profile};
+use crate::domain::{Customer, Gender, Merged, Personal, Profile};
 use crate::error::Error;
 
 /// A customer's columns in `customer` and `personal_data`.
@@ -30,6 +30,7 @@ pub struct Row {
     address: String,
     birth_date: Option<String>,
     gender: Gender,
+    pub merged_into: Option<String>,
 }
 
 impl From<&Customer> for Row {
@@ -60,13 +61,21 @@ impl From<&Customer> for Row {
             address: json(&personal.address),
             birth_date: personal.birth_date.map(|date| date.to_string()),
             gender: personal.gender,
+            merged_into: customer
+                .merged
+                .as_ref()
+                .map(|merged| merged.into.to_string()),
         }
     }
 }
 
 impl Row {
     /// As the domain has it.
-    pub fn customer(self, external_ids: BTreeMap<String, String>) -> Result<Customer, Error> {
+    pub fn customer(
+        self,
+        external_ids: BTreeMap<String, String>,
+        survivors: &BTreeMap<CustomerId, CustomerId>,
+    ) -> Result<Customer, Error> {
         fn parsed<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T, Error> {
             // The value may be personal: it stays out of the error.
             serde_json::from_str(text).map_err(|_| corrupt(column, "no JSON of its form"))
@@ -74,8 +83,20 @@ impl Row {
         let birth_date = self
             .birth_date
             .map(|date| date.parse().map_err(|_| corrupt("birth_date", "no date")));
+        let id = stored_id(&self.customer_id)?;
+        let merged = match self.merged_into {
+            None => None,
+            Some(into) => Some(Merged {
+                into: stored_id(&into)?,
+                survivor: survivors
+                    .get(&id)
+                    .cloned()
+                    .ok_or_else(|| corrupt("merged_into", &into))?,
+            }),
+        };
         Ok(Customer {
-            id: stored_id(&self.customer_id)?,
+            id,
+            merged,
             revision: self.revision,
             profile_revision: self.profile_revision,
             created_at: Timestamp::from_micros(self.created_at),

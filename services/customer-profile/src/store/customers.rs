@@ -8,8 +8,8 @@ use common::on;
 use common::time::Timestamp;
 use serde::Serialize;
 
-use super::customer_row::Row;
-use super::{execute, external_ids, json, rows};
+use super::customer_row::{Row, stored_id};
+use super::{execute, external_ids, id_rows, merges, rows};
 use crate::domain::Customer;
 use crate::error::Error;
 
@@ -18,7 +18,7 @@ macro_rules! select {
         concat!(
             "SELECT c.customer_id, c.revision, c.profile_revision, c.created_at, c.updated_at, c.changed_at,
                 c.industry, c.source, c.tags, c.attributes, p.display_name, p.given_name, p.family_name,
-                p.contacts, p.address, p.birth_date, p.gender ",
+                p.contacts, p.address, p.birth_date, p.gender, c.merged_into ",
             $from
         )
     };
@@ -59,7 +59,7 @@ pub async fn load(
         .bind(&list)
         .fetch_all(conn)
         .await)?;
-    let customers = with_external_ids(db, rows).await?;
+    let customers = with_the_rest(db, rows).await?;
     Ok(customers
         .into_iter()
         .map(|customer| (customer.id.clone(), customer))
@@ -85,7 +85,7 @@ pub async fn list(db: &mut impl Access, after: &str, limit: i64) -> Result<Vec<C
         .bind(limit)
         .fetch_all(conn)
         .await)?;
-    with_external_ids(db, rows).await
+    with_the_rest(db, rows).await
 }
 
 /// Those of the ids that belonged to customers who were deleted.
@@ -234,23 +234,18 @@ pub async fn retire(
     Ok(())
 }
 
-fn id_rows(ids: &BTreeSet<CustomerId>) -> String {
-    let ids: Vec<_> = ids
-        .iter()
-        .map(|id| BTreeMap::from([("customer_id", id.as_str())]))
-        .collect();
-    json(&ids)
-}
-
-async fn with_external_ids(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<Customer>, Error> {
+async fn with_the_rest(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<Customer>, Error> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<_> = rows.iter().map(|row| row.customer_id.as_str()).collect();
     let mut found = external_ids::by_customer(db, &ids).await?;
+    let merged = rows.iter().filter(|row| row.merged_into.is_some());
+    let merged = merged.map(|row| stored_id(&row.customer_id));
+    let survivors = merges::survivors(db, &merged.collect::<Result<_, _>>()?).await?;
     let customer = |row: Row| {
         let external_ids = found.remove(&row.customer_id).unwrap_or_default();
-        row.customer(external_ids)
+        row.customer(external_ids, &survivors)
     };
     rows.into_iter().map(customer).collect()
 }

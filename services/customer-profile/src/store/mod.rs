@@ -3,12 +3,15 @@
 mod customer_row;
 mod customers;
 mod external_ids;
-use common::ids::CustomerId;
-use common::time::Timestamp;
-
 pub mod interactions;
+pub mod merges;
 mod summary;
 pub mod transactions;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::ids::CustomerId;
+use common::time::Timestamp;
 
 pub use customers::{
     delete, find, insert, list, load, lock, retire, retired, update, update_revisions,
@@ -55,6 +58,15 @@ pub(crate) use rows;
 /// Rows as the JSON that `rows!` reads.
 fn json(rows: &impl serde::Serialize) -> String {
     serde_json::to_string(rows).expect("rows hold text and numbers only")
+}
+
+/// Customers as rows that `rows!` reads.
+fn id_rows(ids: &BTreeSet<CustomerId>) -> String {
+    let ids: Vec<_> = ids
+        .iter()
+        .map(|id| BTreeMap::from([("customer_id", id.as_str())]))
+        .collect();
+    json(&ids)
 }
 
 /// Runs a statement over a batch; returns the number of rows it changed.

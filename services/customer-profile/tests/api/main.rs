@@ -5,6 +5,7 @@ mod customers;
 mod deletes;
 mod events;
 mod imports;
+mod merges;
 mod records;
 mod summary;
 mod support;

@@ -59,6 +59,8 @@ fn kind(text: &str) -> Option<Kind> {
         "refund" => Kind::Refund,
         "activate" => Kind::Activate,
         "cancel" => Kind::Cancel,
+        "merge" => Kind::Merge,
+        "unmerge" => Kind::Unmerge,
         _ => return None,
     })
 }

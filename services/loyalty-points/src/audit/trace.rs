@@ -154,6 +154,8 @@ async fn basis(
     let hold_id = moves.iter().find_map(|told| told.hold_id.as_deref());
     Ok(match posting.kind.as_str() {
         "expire" => Basis::Clock,
+        // All that there was, whatever it came to.
+        "merge" | "unmerge" => Basis::Asked(posting.points.abs()),
         "earn" if posting.rule.as_deref() == Some(crate::ledger::purchases::BASE_RULE) => {
             Basis::Unrecorded
         }

@@ -429,10 +429,14 @@ fn lot_astray(lot: LotSums) -> Stop {
 fn balanced(member: MemberSums) -> Result<(), Stop> {
     let stored = (member.points, member.held, member.debt);
     let posted = (member.points_posted, member.held_posted, member.debt_posted);
-    if stored == posted {
+    let is_passed_on = !member.merged || (member.points == 0 && member.debt == 0);
+    let description = if stored != posted {
+        format!("(points, held, debt) {stored:?} are stored, {posted:?} were posted")
+    } else if !is_passed_on {
+        format!("(points, held, debt) {stored:?} are of a member who was merged")
+    } else {
         return Ok(());
-    }
-    let description = format!("(points, held, debt) {stored:?} are stored, {posted:?} were posted");
+    };
     let at = Where {
         customer_id: member.customer_id,
         program_id: member.program_id,

@@ -13,6 +13,7 @@ pub mod holds;
 pub mod known;
 pub mod lines;
 pub mod lots;
+pub mod merge;
 pub mod merkle;
 pub mod multiplier;
 pub mod overrides;

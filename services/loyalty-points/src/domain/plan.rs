@@ -39,6 +39,10 @@ pub enum Kind {
     Activate,
     /// Points that waited for an event taken back, as it does not come.
     Cancel,
+    /// All that a member has and owes, gone to the member it was merged into, or received.
+    Merge,
+    /// What is left of that given back, or taken back.
+    Unmerge,
 }
 
 /// An account that entries move points between.

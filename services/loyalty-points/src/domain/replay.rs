@@ -183,6 +183,8 @@ pub enum What {
     Returned,
     /// Moved returned points on into a new lot.
     Moved,
+    /// Passed debt on to another member.
+    Passed,
 }
 
 /// A line in words.
@@ -237,6 +239,10 @@ impl Ledger {
                     self.debt -= points;
                     Some(What::Owed)
                 }
+                Account::Debt if matches!(fact.kind, Kind::Merge | Kind::Unmerge) => {
+                    self.debt -= points;
+                    Some(if points < 0 { What::Owed } else { What::Passed })
+                }
                 Account::Debt => return Err("debt changes without a lot".to_owned()),
                 Account::Expired if fact.takes_back() => {
                     let lot = self.reversed(fact)?;
@@ -285,7 +291,12 @@ impl Ledger {
         let Some(lot) = self.lots.get_mut(lot_id) else {
             if !matches!(
                 fact.kind,
-                Kind::Earn | Kind::Adjust | Kind::Transfer | Kind::Refund
+                Kind::Earn
+                    | Kind::Adjust
+                    | Kind::Transfer
+                    | Kind::Refund
+                    | Kind::Merge
+                    | Kind::Unmerge
             ) {
                 return Err(format!("lot {lot_id} is made by what makes none"));
             }
@@ -311,7 +322,7 @@ impl Ledger {
         lot.remaining += points;
         match fact.kind {
             Kind::Release | Kind::Activate => Ok(None),
-            Kind::Refund => {
+            Kind::Refund | Kind::Unmerge => {
                 lot.consumed -= points;
                 Ok(Some(What::Returned))
             }
@@ -338,7 +349,7 @@ impl Ledger {
         let (to, what) = match fact.kind {
             _ if repays => (&mut lot.consumed, What::Repaid),
             Kind::Redeem => (&mut lot.consumed, What::Spent),
-            Kind::Transfer => (&mut lot.consumed, What::Sent),
+            Kind::Transfer | Kind::Merge | Kind::Unmerge => (&mut lot.consumed, What::Sent),
             Kind::Refund => (&mut lot.consumed, What::Moved),
             Kind::Expire => (&mut lot.expired, What::Expired),
             Kind::Reverse | Kind::Cancel if is_own => (&mut lot.reversed, What::TakenBack),

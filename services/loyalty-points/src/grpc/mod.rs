@@ -10,6 +10,7 @@ mod enrolment;
 mod extend;
 mod holds;
 mod lines;
+mod merges;
 mod parse;
 mod pending;
 mod policies;
@@ -212,6 +213,20 @@ impl LoyaltyService for Grpc {
         request: Request<pb::AdjustPointsRequest>,
     ) -> Answer<pb::AdjustPointsResponse> {
         adjust::adjust(&self.state, request.into_inner()).await
+    }
+
+    async fn merge_members(
+        &self,
+        request: Request<pb::MergeMembersRequest>,
+    ) -> Answer<pb::MergeMembersResponse> {
+        merges::merge(&self.state, request.into_inner()).await
+    }
+
+    async fn unmerge_members(
+        &self,
+        request: Request<pb::UnmergeMembersRequest>,
+    ) -> Answer<pb::UnmergeMembersResponse> {
+        merges::unmerge(&self.state, request.into_inner()).await
     }
 
     async fn transfer_points(

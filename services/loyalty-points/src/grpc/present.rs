@@ -10,15 +10,18 @@ use common::time::Timestamp;
 
 use super::lines;
 use crate::domain::balance::Balance;
+use crate::domain::currency::Wallet;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
 use crate::domain::tiers::Metric;
+use crate::ledger::merges::{Amounts, Moved};
 use crate::ledger::{Posted, Reversed};
 use crate::store::entries::EntryRow;
 use crate::store::extensions::ExtensionRow;
 use crate::store::holds::StoredHold;
 use crate::store::members::Member;
+use crate::store::merges::MergeRow;
 use crate::store::postings::PostingRow;
 use crate::store::tiers::TierChangeRow;
 use crate::tiers::{Given, TierStanding};
@@ -36,6 +39,8 @@ pub fn metric(metric: Metric) -> pb::TierMetric {
 pub fn member(member: &Member) -> pb::Member {
     let state = if member.is_closed() {
         pb::MemberState::Closed
+    } else if member.survivor.is_some() {
+        pb::MemberState::Merged
     } else {
         pb::MemberState::Active
     };
@@ -44,7 +49,37 @@ pub fn member(member: &Member) -> pb::Member {
         customer_id: member.customer_id.to_string(),
         state: state.into(),
         enrolled_at: Some(member.enrolled_at.into()),
+        merged_into: id_or_empty(member.merged_into.as_ref()),
+        survivor_id: id_or_empty(member.survivor.as_ref()),
     }
+}
+
+pub fn merge(merge: &MergeRow) -> pb::MemberMerge {
+    pb::MemberMerge {
+        program_id: merge.program_id.clone(),
+        merge_id: merge.merge_id.clone(),
+        survivor_id: merge.survivor.to_string(),
+        absorbed_id: merge.absorbed.to_string(),
+        actor: merge.actor.clone(),
+        reason: merge.reason.clone(),
+        merged_at: Some(merge.merged_at.into()),
+        unmerged_at: merge.unmerged_at.map(Into::into),
+        unmerge_actor: merge.unmerge_actor.clone().unwrap_or_default(),
+        unmerge_reason: merge.unmerge_reason.clone().unwrap_or_default(),
+    }
+}
+
+pub fn moved(program: &Program, amounts: &Amounts) -> Vec<pb::MovedPoints> {
+    let moved = |(wallet, moved): (&Wallet, &Moved)| pb::MovedPoints {
+        points_currency: program.code_of(wallet).to_owned(),
+        points: moved.points,
+        debt: moved.debt,
+    };
+    amounts.iter().map(moved).collect()
+}
+
+fn id_or_empty(customer_id: Option<&CustomerId>) -> String {
+    customer_id.map(CustomerId::to_string).unwrap_or_default()
 }
 
 pub fn transaction(
@@ -65,6 +100,8 @@ pub fn transaction(
         "refund" => pb::TransactionKind::Refund,
         "activate" => pb::TransactionKind::Activate,
         "cancel" => pb::TransactionKind::Cancel,
+        "merge" => pb::TransactionKind::Merge,
+        "unmerge" => pb::TransactionKind::Unmerge,
         _ => pb::TransactionKind::Unspecified,
     };
     let counterparty = posting.counterparty.as_ref().map(CustomerId::to_string);

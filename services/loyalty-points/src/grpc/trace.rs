@@ -146,6 +146,7 @@ fn step(step: Step) -> pb::DecisionStep {
         What::Released => pb::DecisionStepKind::Released,
         What::Returned => pb::DecisionStepKind::Returned,
         What::Moved => pb::DecisionStepKind::Moved,
+        What::Passed => pb::DecisionStepKind::Passed,
     };
     let (earned_at, expires_at) = step.lot.unzip();
     pb::DecisionStep {

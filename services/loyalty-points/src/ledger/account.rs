@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::ids::CustomerId;
 
-use super::holds;
+use super::{holds, merges};
 use crate::State;
 use crate::domain::balance::Balance;
 use crate::domain::currency::{CurrencyCode, Wallet};
@@ -66,8 +66,36 @@ pub(super) async fn open(
     Ok((program, lock, standing))
 }
 
+/// The same, also of a member who was merged: for what began before.
+pub(super) async fn open_begun(
+    state: &State,
+    work: &mut Work<'_>,
+    account: &Account,
+) -> Result<(Arc<Program>, Lock, Standing), Error> {
+    let program = state.programs.get(work.tx(), &account.program_id).await?;
+    let lock = work.lock(&account.customer_id).await?;
+    let mut lock = lock.ok_or_else(|| account.not_found())?;
+    let standing = begun(state, work, &mut lock, &program, account).await?;
+    Ok((program, lock, standing))
+}
+
 /// Reads what any decision about the member needs. The customer is locked.
 pub(super) async fn standing(
+    state: &State,
+    work: &mut Work<'_>,
+    lock: &mut Lock,
+    program: &Program,
+    account: &Account,
+) -> Result<Standing, Error> {
+    let wallet = account.wallet_of(program)?;
+    if let Some(standing) = work.standing(account.key(&wallet)).await? {
+        merges::check_stands(&standing)?;
+    }
+    begun(state, work, lock, program, account).await
+}
+
+/// The same, also of a member who was merged.
+async fn begun(
     state: &State,
     work: &mut Work<'_>,
     lock: &mut Lock,

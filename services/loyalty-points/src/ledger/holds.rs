@@ -3,8 +3,9 @@
 use chrono::TimeDelta;
 use common::page::PageRequest;
 
+use super::account::open_begun;
 use super::reads::{InCurrency, Of, Page};
-use super::{Account, Change, Origin, Posted, commit, open, turn_to, write};
+use super::{Account, Change, Origin, Posted, balance, commit, merges, open, turn_to, write};
 use crate::domain::Points;
 use crate::domain::holds::{self, Authorize, Ending, Hold, State as HoldState};
 use crate::domain::program::Program;
@@ -12,6 +13,7 @@ use crate::error::Error;
 use crate::store::accounts::{AccountKey, MemberKey};
 use crate::store::holds::{self as store, StoredHold};
 use crate::store::members::{Lock, Standing};
+use crate::tiers::Cause;
 use crate::work::Work;
 use crate::{State, events};
 
@@ -114,7 +116,7 @@ pub async fn capture(
     work: &mut Work<'_>,
     capture: CaptureHold,
 ) -> Result<Held, Error> {
-    let (program, mut lock, mut standing) = open(state, work, &capture.account).await?;
+    let (program, mut lock, mut standing) = open_begun(state, work, &capture.account).await?;
     let mut stored = get(work, &capture.account, capture.hold_id).await?;
     turn_to(work, &mut standing, &stored.wallet).await?;
     let lots = work.open_lots(stored.account()).await?;
@@ -149,6 +151,7 @@ pub async fn capture(
     }
     store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
     posted.written.revision = announce(work, &mut lock, &stored, &posted.currency);
+    pass_on(state, work, &program, &mut posted).await?;
     Ok(Held {
         hold: stored,
         posted,
@@ -157,7 +160,7 @@ pub async fn capture(
 
 /// Lets go what is held.
 pub async fn void(state: &State, work: &mut Work<'_>, void: VoidHold) -> Result<Held, Error> {
-    let (program, mut lock, mut standing) = open(state, work, &void.account).await?;
+    let (program, mut lock, mut standing) = open_begun(state, work, &void.account).await?;
     let mut stored = get(work, &void.account, void.hold_id).await?;
     turn_to(work, &mut standing, &stored.wallet).await?;
     let at = work.now();
@@ -175,10 +178,26 @@ pub async fn void(state: &State, work: &mut Work<'_>, void: VoidHold) -> Result<
     let mut posted = commit(state, work, &mut lock, change).await?;
     store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
     posted.written.revision = announce(work, &mut lock, &stored, &posted.currency);
+    pass_on(state, work, &program, &mut posted).await?;
     Ok(Held {
         hold: stored,
         posted,
     })
+}
+
+/// What a hold lets go of a member who was merged goes on to who stands for it.
+async fn pass_on(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    posted: &mut Posted,
+) -> Result<(), Error> {
+    let customer_id = posted.written.posting.customer_id.clone();
+    merges::pass_on(state, work, program, &customer_id, Cause::Usual).await?;
+    posted.balance = balance(work, posted.written.posting.account()).await?;
+    let lock = work.lock(&customer_id).await?;
+    posted.written.revision = lock.map_or(posted.written.revision, |lock| lock.revision);
+    Ok(())
 }
 
 /// Lets go the holds that have timed out, in every currency, each as of when it did, so that postings tell the same

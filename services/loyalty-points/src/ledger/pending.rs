@@ -1,7 +1,8 @@
 //! Points that wait for an event: activated when it has come, cancelled when it does not.
 
 use super::{
-    Account, Asked, Change, Origin, Posted, Reversal, Source, commit, open, plan_reversal,
+    Account, Asked, Change, Origin, Posted, Reversal, Source, account::open_begun, balance, commit,
+    merges as passing, open, plan_reversal,
 };
 use crate::State;
 use crate::domain::lots::Lot;
@@ -10,10 +11,12 @@ use crate::domain::program::Program;
 use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
 use crate::store::accounts::AccountKey;
-use crate::store::members::Standing;
+use crate::store::members::{Lock, Standing};
+use crate::store::merges;
 use crate::store::pending::{self as store, Earning, OfSource};
 use crate::store::postings::SourceKey;
 use crate::store::reversals;
+use crate::tiers::Cause;
 use crate::work::Work;
 
 /// What has become of the event.
@@ -56,8 +59,76 @@ pub async fn settle(
     settle: SettlePending,
     outcome: Outcome,
 ) -> Result<Vec<Settled>, Error> {
+    let (program, lock, first) = open(state, work, &settle.account).await?;
+    let (asked, name) = (
+        settle.account.customer_id.clone(),
+        program.program_id.as_str(),
+    );
+    let Source {
+        source_type,
+        source_ref,
+    } = settle.source.clone();
+    let earner = if first.absorbs {
+        work.flush().await?;
+        let own = OfSource {
+            customer_id: &asked,
+            program_id: name,
+            source_type: &source_type,
+            source_ref: &source_ref,
+            posting_id: &settle.posting_id,
+        };
+        if store::list(work.tx(), own).await?.is_empty() {
+            let source = (source_type.as_str(), source_ref.as_str());
+            merges::find_earner(work.tx(), name, &asked, source).await?
+        } else {
+            None
+        }
+    } else {
+        None
+    };
+    let Some(earner) = earner else {
+        return settle_own(state, work, settle, (&program, lock, first), outcome).await;
+    };
+    // What a member has earned who was merged since is settled there, and what it leaves comes here.
+    let mut settle = settle;
+    settle.account.customer_id = earner.clone();
+    let found = OfSource {
+        customer_id: &earner,
+        program_id: name,
+        source_type: &source_type,
+        source_ref: &source_ref,
+        posting_id: &settle.posting_id,
+    };
+    for earning in store::list(work.tx(), found).await? {
+        passing::recall(state, work, &program, &earner, &earning.lot.lot_id).await?;
+    }
+    let (program, lock, first) = open_begun(state, work, &settle.account).await?;
+    let opened = (program.as_ref(), lock, first);
+    let mut settled = settle_own(state, work, settle, opened, outcome).await?;
+    let cause = match outcome {
+        Outcome::Activate => Cause::Usual,
+        Outcome::Cancel => Cause::Reversal,
+    };
+    passing::pass_on(state, work, &program, &earner, cause).await?;
+    for one in &mut settled {
+        let key = AccountKey {
+            customer_id: &asked,
+            ..one.posted.written.posting.account()
+        };
+        one.posted.balance = balance(work, key).await?;
+    }
+    Ok(settled)
+}
+
+/// Settles points of a member, who may have been merged.
+async fn settle_own(
+    state: &State,
+    work: &mut Work<'_>,
+    settle: SettlePending,
+    (program, mut lock, first): (&Program, Lock, Standing),
+    outcome: Outcome,
+) -> Result<Vec<Settled>, Error> {
     let account = &settle.account;
-    let (program, mut lock, first) = open(state, work, account).await?;
     let of = OfSource {
         customer_id: &account.customer_id,
         program_id: program.program_id.as_str(),
@@ -88,8 +159,8 @@ pub async fn settle(
         let standing = work.standing(own).await?;
         let standing = standing.expect("the member is locked");
         let decided = match outcome {
-            Outcome::Activate => activate(work, &program, standing, (&settle, &earning)).await?,
-            Outcome::Cancel => cancel(work, &program, standing, (&settle, &earning)).await?,
+            Outcome::Activate => activate(work, program, standing, (&settle, &earning)).await?,
+            Outcome::Cancel => cancel(work, program, standing, (&settle, &earning)).await?,
         };
         let (change, lot) = decided;
         let posted = commit(state, work, &mut lock, change).await?;

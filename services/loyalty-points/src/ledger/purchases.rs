@@ -7,7 +7,9 @@ use common::money::Money;
 use common::time::Timestamp;
 
 use super::holds::let_go_timed_out;
-use super::{Asked, Change, Origin, PURCHASE, Reversal, Source, lines, plan_reversal, write};
+use super::{
+    Asked, Change, Origin, PURCHASE, Reversal, Source, lines, merges, plan_reversal, write,
+};
 use crate::State;
 use crate::domain::currency::Wallet;
 use crate::domain::decision::Decision;
@@ -18,8 +20,9 @@ use crate::domain::program::{Earning, EarningRule, Program, ProgramId};
 use crate::domain::reversal::{Extent, Policy};
 use crate::domain::tiers::{Metric, ONE_IN_BASIS_POINTS};
 use crate::error::Error;
+use crate::store::lots;
 use crate::store::members::{Lock, Standing};
-use crate::store::postings::SourceKey;
+use crate::store::postings::{self, SourceKey};
 use crate::store::purchases::{self, NewPurchase, PurchaseKey};
 use crate::store::voided_purchases;
 use crate::tiers::{self, Cause, basis, reads};
@@ -131,7 +134,51 @@ pub async fn recorded(
         }
     }
     work.settle(&lock);
+    pass_on(state, work, customer_id, Cause::Usual).await
+}
+
+/// Whatever was posted to memberships that were merged goes on to who stands for them.
+async fn pass_on(
+    state: &State,
+    work: &mut Work<'_>,
+    customer_id: &CustomerId,
+    cause: Cause,
+) -> Result<(), Error> {
+    for standing in work.standings(customer_id, "").await? {
+        if standing.member.survivor.is_some() {
+            let program = program_of(state, work, &standing).await?;
+            merges::pass_on(state, work, &program, customer_id, cause).await?;
+        }
+    }
     Ok(())
+}
+
+/// Gets what is left of an earning of a merged member back, so that it is taken from there; what a member who stands
+/// for itself has left is where it was.
+async fn recall(
+    state: &State,
+    work: &mut Work<'_>,
+    lock: &mut Lock,
+    (program, standing): (&Program, Standing),
+    posting_id: &str,
+) -> Result<Standing, Error> {
+    if standing.member.survivor.is_none() {
+        return Ok(standing);
+    }
+    let customer_id = &standing.member.customer_id;
+    let program_id = program.program_id.as_str();
+    work.settle(lock);
+    work.flush().await?;
+    let found = postings::find(work.tx(), customer_id, program_id, posting_id).await?;
+    if found.is_some() {
+        let lot_id = lots::get_id_of_posting(work.tx(), customer_id, posting_id).await?;
+        merges::recall(state, work, program, customer_id, &lot_id).await?;
+    }
+    if let Some(latest) = work.lock(customer_id).await? {
+        *lock = latest;
+    }
+    let noted = work.standings(customer_id, program_id).await?;
+    Ok(noted.into_iter().next().unwrap_or(standing))
 }
 
 /// What a purchase earns, and in which tier.
@@ -171,7 +218,9 @@ async fn counted(
     let (tier, version) = if known.policies.multiply() {
         work.flush().await?;
         let tx = work.tx();
-        let held = reads::held_at(state, tx, program_id, customer_id, occurred_at).await?;
+        // Of a member who was merged, the tier of who stands for it.
+        let member = standing.member.survivor.as_ref().unwrap_or(customer_id);
+        let held = reads::held_at(state, tx, program_id, member, occurred_at).await?;
         let held = held.expect("the member is locked");
         (held.tier, held.basis.version)
     } else {
@@ -246,6 +295,8 @@ pub async fn voided(
             continue;
         };
         let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
+        let of = (program.as_ref(), standing);
+        let standing = recall(state, work, &mut lock, of, &posting_id).await?;
         let reversal = Reversal {
             posting_id,
             asked: Asked::Extent(Extent::Whole),
@@ -260,7 +311,7 @@ pub async fn voided(
         }
     }
     work.settle(&lock);
-    Ok(())
+    pass_on(state, work, customer_id, Cause::Reversal).await
 }
 
 /// Takes back as much of a purchase's money as a reversal of its earning does. `part` of `whole` points were taken

@@ -15,7 +15,7 @@ use common::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::holds::let_go_timed_out;
-use super::{Change, Origin, write};
+use super::{Change, Origin, merges, write};
 use crate::domain::expiry;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
@@ -24,6 +24,7 @@ use crate::store::due::{self, DuePage, DueRow};
 use crate::store::holds;
 use crate::store::members::{Lock, Standing};
 use crate::store::notices::{self, NoticeRow};
+use crate::tiers::Cause;
 use crate::work::Work;
 use crate::{State, events};
 
@@ -260,11 +261,35 @@ async fn post(
         }
     }
     swept.points_expired = before - owned(work, &standing, program).await?;
+    if let Some(latest) = pass_on(state, work, lock, program).await? {
+        *lock = latest;
+    }
     swept.notices = tell(work, lock, program).await?;
     if swept != Swept::default() {
         swept.members = 1;
     }
     Ok(swept)
+}
+
+/// What was let go of a member who was merged goes on to who stands for it; returns the lock as it is then.
+async fn pass_on(
+    state: &State,
+    work: &mut Work<'_>,
+    lock: &Lock,
+    program: &Program,
+) -> Result<Option<Lock>, Error> {
+    let customer_id = &lock.customer_id;
+    let standings = work.standings(customer_id, program.program_id.as_str());
+    if standings
+        .await?
+        .iter()
+        .all(|standing| standing.member.survivor.is_none())
+    {
+        return Ok(None);
+    }
+    work.settle(lock);
+    merges::pass_on(state, work, program, customer_id, Cause::Usual).await?;
+    Ok(work.lock(customer_id).await?)
 }
 
 /// What a member has in all currencies together. What was let go or repaid is still the member's or no longer owed.

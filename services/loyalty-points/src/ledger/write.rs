@@ -99,7 +99,8 @@ pub(super) async fn write(
             | Kind::Adjust
             | Kind::Transfer
             | Kind::Activate
-            | Kind::Cancel,
+            | Kind::Cancel
+            | Kind::Merge,
         ) => {
             let after = Holding {
                 points: before.points + expiry.points(),
@@ -112,7 +113,7 @@ pub(super) async fn write(
                 .append(work, &plan.posting, origin, plan.after)
                 .await?
         }
-        (Some(expiry), Kind::Earn | Kind::Release | Kind::Refund) => {
+        (Some(expiry), Kind::Earn | Kind::Release | Kind::Refund | Kind::Unmerge) => {
             let after = Holding {
                 points: plan.after.points - expiry.points(),
                 ..plan.after
@@ -242,6 +243,8 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Refund => "refund",
         Kind::Activate => "activate",
         Kind::Cancel => "cancel",
+        Kind::Merge => "merge",
+        Kind::Unmerge => "unmerge",
     }
 }
 

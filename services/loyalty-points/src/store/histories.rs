@@ -227,7 +227,7 @@ pub struct TierRow {
     pub changed_at: Option<Timestamp>,
 }
 
-/// The tiers of the customers, who are few.
+/// The tiers of the customers, who are few: of those who stand for themselves.
 pub async fn list_tiers(
     db: &mut impl Access,
     range: Range<'_>,
@@ -252,7 +252,7 @@ pub async fn list_tiers(
                    LIMIT 1
                ) AS changed_at
         FROM members m
-        WHERE m.customer_id > $1 AND m.customer_id <= $2
+        WHERE m.customer_id > $1 AND m.customer_id <= $2 AND m.survivor IS NULL
         ORDER BY m.customer_id, m.program_id";
     Ok(on!(db, |conn| sqlx::query_as(SELECT)
         .bind(range.after)

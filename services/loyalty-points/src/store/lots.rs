@@ -127,11 +127,22 @@ pub async fn get_id_of_posting(
     customer_id: &CustomerId,
     posting_id: &str,
 ) -> Result<String, common::Error> {
-    const SELECT: &str = "SELECT lot_id FROM lots WHERE customer_id = $1 AND posting_id = $2";
+    let found = find_id_of_posting(db, customer_id, posting_id).await?;
+    Ok(found.ok_or(sqlx::Error::RowNotFound)?)
+}
+
+/// Id of the lot that a posting made, if it made any; of several, of one of them.
+pub async fn find_id_of_posting(
+    db: &mut impl Access,
+    customer_id: &CustomerId,
+    posting_id: &str,
+) -> Result<Option<String>, common::Error> {
+    const SELECT: &str = "
+        SELECT lot_id FROM lots WHERE customer_id = $1 AND posting_id = $2 ORDER BY lot_id LIMIT 1";
     Ok(on!(db, |conn| sqlx::query_scalar::<_, String>(SELECT)
         .bind(customer_id)
         .bind(posting_id)
-        .fetch_one(conn)
+        .fetch_optional(conn)
         .await)?)
 }
 

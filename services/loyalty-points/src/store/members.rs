@@ -29,6 +29,12 @@ pub struct Member {
     pub state: String,
     /// When the customer was enrolled.
     pub enrolled_at: Timestamp,
+    /// Who took the member in; absent while it stands for itself.
+    #[sqlx(default)]
+    pub merged_into: Option<CustomerId>,
+    /// Who stands for it, at the end of the chain.
+    #[sqlx(default)]
+    pub survivor: Option<CustomerId>,
 }
 
 impl Member {
@@ -45,7 +51,7 @@ pub async fn find(
     program_id: &str,
 ) -> Result<Option<Member>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, program_id, state, enrolled_at
+        SELECT customer_id, program_id, state, enrolled_at, merged_into, survivor
         FROM members
         WHERE customer_id = $1 AND program_id = $2";
     Ok(on!(db, |conn| sqlx::query_as::<_, Member>(SELECT)
@@ -63,7 +69,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Member>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, program_id, state, enrolled_at
+        SELECT customer_id, program_id, state, enrolled_at, merged_into, survivor
         FROM members
         WHERE program_id = $1 AND customer_id > $2
         ORDER BY customer_id

@@ -1,5 +1,6 @@
 //! All SQL of this service. One text for both databases, a pair where they differ.
 
+pub mod absorbed;
 pub mod accounts;
 pub mod balances;
 pub mod currencies;
@@ -12,6 +13,7 @@ pub mod holds;
 pub mod known;
 pub mod lots;
 pub mod members;
+pub mod merges;
 pub mod notices;
 pub mod pending;
 pub mod policies;

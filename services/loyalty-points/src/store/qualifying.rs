@@ -20,13 +20,17 @@ pub struct Since<'a> {
     pub metric: Metric,
 }
 
-/// What counts for a member's tier, in the order of time. It reads all that counts since then: for one member's
+/// What counts for a member's tier, in the order of time: what is the member's own, and what is of those that it stands
+/// for. It reads all that counts since then: for one member's
 /// page, and for policies that cannot be added up in the database.
 pub async fn list(db: &mut impl Access, since: Since<'_>) -> Result<Vec<Counted>, common::Error> {
     const POINTS: &str = "
         SELECT CAST(SUM(qualifying) AS BIGINT), earned_at
         FROM lots
-        WHERE customer_id = $1
+        WHERE customer_id IN (
+                SELECT $1
+                UNION ALL
+                SELECT customer_id FROM members WHERE program_id = $2 AND survivor = $1)
             AND program_id = $2
             AND earned_at > $3
             AND qualifying > 0
@@ -35,15 +39,21 @@ pub async fn list(db: &mut impl Access, since: Since<'_>) -> Result<Vec<Counted>
     const SPEND: &str = "
         SELECT remaining, occurred_at
         FROM purchases
-        WHERE customer_id = $1
+        WHERE customer_id IN (
+                SELECT $1
+                UNION ALL
+                SELECT customer_id FROM members WHERE program_id = $2 AND survivor = $1)
             AND program_id = $2
             AND occurred_at > $3
             AND remaining > 0
-        ORDER BY occurred_at, transaction_id";
+        ORDER BY occurred_at, customer_id, transaction_id";
     const FREQUENCY: &str = "
         SELECT COUNT(*), occurred_at
         FROM purchases
-        WHERE customer_id = $1
+        WHERE customer_id IN (
+                SELECT $1
+                UNION ALL
+                SELECT customer_id FROM members WHERE program_id = $2 AND survivor = $1)
             AND program_id = $2
             AND occurred_at > $3
             AND remaining > 0
@@ -86,28 +96,61 @@ pub async fn list_many(
 ) -> Result<Vec<(CustomerId, Counted)>, common::Error> {
     const POINTS: &str = "
         SELECT customer_id, CAST(SUM(qualifying) AS BIGINT), earned_at
-        FROM lots
-        WHERE program_id = $1
-            AND customer_id BETWEEN $2 AND $3
-            AND earned_at > $4
-            AND qualifying > 0
+        FROM (
+            SELECT customer_id, qualifying, earned_at
+            FROM lots
+            WHERE program_id = $1
+                AND customer_id BETWEEN $2 AND $3
+                AND earned_at > $4
+                AND qualifying > 0
+            UNION ALL
+            SELECT m.survivor, o.qualifying, o.earned_at
+            FROM members m
+            JOIN lots o ON o.customer_id = m.customer_id AND o.program_id = m.program_id
+            WHERE m.program_id = $1
+                AND m.survivor BETWEEN $2 AND $3
+                AND o.earned_at > $4
+                AND o.qualifying > 0
+        ) counted
         GROUP BY customer_id, earned_at
         ORDER BY customer_id, earned_at";
     const SPEND: &str = "
         SELECT customer_id, remaining, occurred_at
-        FROM purchases
-        WHERE program_id = $1
-            AND customer_id BETWEEN $2 AND $3
-            AND occurred_at > $4
-            AND remaining > 0
-        ORDER BY customer_id, occurred_at, transaction_id";
+        FROM (
+            SELECT customer_id, remaining, occurred_at
+            FROM purchases
+            WHERE program_id = $1
+                AND customer_id BETWEEN $2 AND $3
+                AND occurred_at > $4
+                AND remaining > 0
+            UNION ALL
+            SELECT m.survivor, o.remaining, o.occurred_at
+            FROM members m
+            JOIN purchases o ON o.customer_id = m.customer_id AND o.program_id = m.program_id
+            WHERE m.program_id = $1
+                AND m.survivor BETWEEN $2 AND $3
+                AND o.occurred_at > $4
+                AND o.remaining > 0
+        ) counted
+        ORDER BY customer_id, occurred_at";
     const FREQUENCY: &str = "
         SELECT customer_id, COUNT(*), occurred_at
-        FROM purchases
-        WHERE program_id = $1
-            AND customer_id BETWEEN $2 AND $3
-            AND occurred_at > $4
-            AND remaining > 0
+        FROM (
+            SELECT customer_id, remaining, occurred_at
+            FROM purchases
+            WHERE program_id = $1
+                AND customer_id BETWEEN $2 AND $3
+                AND occurred_at > $4
+                AND remaining > 0
+            UNION ALL
+            SELECT m.survivor, o.remaining, o.occurred_at
+            FROM members m
+            JOIN purchases o ON o.customer_id = m.customer_id AND o.program_id = m.program_id
+            WHERE m.program_id = $1
+                AND m.survivor BETWEEN $2 AND $3
+                AND o.occurred_at > $4
+                AND o.remaining > 0
+        ) counted
         GROUP BY customer_id, occurred_at
         ORDER BY customer_id, occurred_at";
     type Row = (CustomerId, i64, Timestamp);

@@ -28,6 +28,8 @@ pub struct MemberSums {
     pub held_posted: i64,
     /// Debt by the entries.
     pub debt_posted: i64,
+    /// Whether another member stands for it.
+    pub merged: bool,
 }
 
 impl MemberSums {
@@ -80,7 +82,7 @@ pub async fn list_members(
 ) -> Result<Vec<MemberSums>, common::Error> {
     const SELECT: &str = "
         WITH page AS (
-            SELECT customer_id, program_id
+            SELECT customer_id, program_id, survivor
             FROM members
             WHERE (customer_id, program_id) > ($1, $2)
             ORDER BY customer_id, program_id
@@ -124,7 +126,8 @@ pub async fn list_members(
                COALESCE(b.points, 0) AS points, COALESCE(b.held, 0) AS held,
                COALESCE(b.debt, 0) AS debt, COALESCE(b.points_posted, 0) AS points_posted,
                COALESCE(b.held_posted, 0) AS held_posted,
-               COALESCE(b.debt_posted, 0) AS debt_posted
+               COALESCE(b.debt_posted, 0) AS debt_posted,
+               page.survivor IS NOT NULL AS merged
         FROM page
         LEFT JOIN both_sides b
             ON b.customer_id = page.customer_id AND b.program_id = page.program_id

@@ -15,6 +15,7 @@ use crate::domain::overrides::{self as given, TierOverride};
 use crate::domain::program::Program;
 use crate::error::Error;
 use crate::ledger::Account;
+use crate::ledger::merges;
 use crate::store::members::{self, Lock, Standing};
 use crate::store::tier_overrides::{self, NewOverride, OpenColumns};
 use crate::store::tiers::TierChangeRow;
@@ -140,6 +141,7 @@ async fn open(state: &State, tx: &mut Tx, account: &Account) -> Result<Open, Err
     if standing.member.is_closed() {
         return Err(Error::MemberClosed(customer_id.clone()));
     }
+    merges::check_stands(&standing)?;
     let basis = basis::of(state, tx, &standing, now).await?;
     requalify(tx, &mut lock, &mut standing, &basis, Cause::Usual).await?;
     Ok(Open {

@@ -20,6 +20,7 @@ mod known;
 mod ledger;
 mod lines;
 mod members;
+mod merges;
 mod notices;
 mod pending;
 mod programs;

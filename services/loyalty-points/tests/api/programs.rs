@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::shop::{Purchase, Shop, at, earn};
 
-fn program(program_id: &str) -> pb::Program {
+pub fn program(program_id: &str) -> pb::Program {
     let tier = |name: &str, rank, threshold| pb::Tier {
         name: name.to_owned(),
         rank,

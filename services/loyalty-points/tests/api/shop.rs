@@ -235,6 +235,11 @@ impl Shop {
         Ok(())
     }
 
+    /// Announces something else about a customer.
+    pub async fn emit<E: prost::Message + prost::Name>(&self, customer_id: &str, event: &E) {
+        self.customers.emit(customer_id, self.next(), event).await;
+    }
+
     fn next(&self) -> i64 {
         self.revision.fetch_add(1, Ordering::SeqCst) + 1
     }

@@ -11,6 +11,7 @@ use super::customers::ids;
 use crate::domain::currency::Wallet;
 use crate::domain::plan::Holding;
 use crate::domain::tiers::Qualification;
+use crate::store::absorbed;
 use crate::store::accounts::AccountKey;
 use crate::store::tier_overrides::OpenColumns;
 
@@ -38,6 +39,9 @@ pub struct Standing {
     /// The tier given by hand, if any.
     #[sqlx(flatten)]
     pub tier_override: OpenColumns,
+    /// Whether it stands for other members too.
+    #[sqlx(default)]
+    pub absorbs: bool,
     qualified: i64,
     oldest: Option<Timestamp>,
     upcoming: Option<Timestamp>,
@@ -102,7 +106,12 @@ macro_rules! select_standings {
     ($customers:literal) => {
         concat!(
             "
-            SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.tier, m.tier_since,
+            SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.merged_into, m.survivor,
+                   EXISTS (
+                       SELECT 1 FROM members f
+                       WHERE f.program_id = m.program_id AND f.survivor = m.customer_id
+                   ) AS absorbs,
+                   m.tier, m.tier_since,
                    m.tier_points, m.tier_valid_until, m.tier_policy, m.earned_tier,
                    v.version AS policy_version,
                    o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
@@ -150,12 +159,14 @@ pub async fn list_standings(
         sqlite: select_standings!("SELECT value FROM json_each($1)"),
     };
     let text = SELECT.text(db.dialect());
-    Ok(on!(db, |conn| sqlx::query_as::<_, Standing>(text)
+    let mut standings = on!(db, |conn| sqlx::query_as::<_, Standing>(text)
         .bind(ids(customer_ids))
         .bind(as_of)
         .bind(program_id)
         .fetch_all(conn)
-        .await)?)
+        .await)?;
+    absorbed::count(db, &mut standings, as_of).await?;
+    Ok(standings)
 }
 
 /// Which members of a program.
@@ -169,7 +180,7 @@ pub struct Batch<'a> {
     pub limit: i64,
 }
 
-/// Active members, by customer.
+/// Active members who stand for themselves, by customer.
 pub async fn list_batch(
     db: &mut impl Access,
     batch: Batch<'_>,
@@ -181,6 +192,7 @@ pub async fn list_batch(
         WHERE program_id = $1
             AND customer_id > $2
             AND state = 'active'
+            AND survivor IS NULL
         ORDER BY customer_id
         LIMIT $3";
     let found = on!(db, |conn| sqlx::query_scalar::<_, CustomerId>(SELECT)

@@ -6,4 +6,4 @@ mod migrated;
 mod named;
 mod over_time;
 mod proven;
-mod travel;
+pub mod travel;

@@ -1,0 +1,183 @@
+//! Passing on what a merged member has.
+
+use common::ids::CustomerId;
+
+use super::feed::caller;
+use super::{Amounts, Moved, find, find_account, lock_of, tidy};
+use crate::State;
+use crate::domain::currency::Wallet;
+use crate::domain::merge::{self as decide, Leaving};
+use crate::domain::program::Program;
+use crate::error::Error;
+use crate::ledger::{Change, Origin, write};
+use crate::store::members::Standing;
+use crate::store::merges::{self, MergeRow, PartRow};
+use crate::tiers::{self, Cause};
+use crate::work::Work;
+
+/// Passes on whatever a merged member has left or owes, from hand to hand to who stands for it, whose tier is decided
+/// anew. Returns what left the member. Nothing happens to one that stands for itself.
+pub async fn pass_on(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    customer_id: &CustomerId,
+    cause: Cause,
+) -> Result<Amounts, Error> {
+    // Rare, and large.
+    Box::pin(pass(state, work, program, customer_id, cause)).await
+}
+
+async fn pass(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    customer_id: &CustomerId,
+    cause: Cause,
+) -> Result<Amounts, Error> {
+    let standing = find(work, program, customer_id).await?;
+    let Some(survivor) = standing.member.survivor else {
+        return Ok(Amounts::new());
+    };
+    renew(state, work, program, &survivor, cause).await?;
+    let (mut at, mut first) = (customer_id.clone(), None);
+    loop {
+        let standing = find(work, program, &at).await?;
+        if standing.member.survivor.is_none() {
+            return Ok(first.unwrap_or_default());
+        }
+        let merge = merges::get_standing(work.tx(), program.program_id.as_str(), &at).await?;
+        let moved = hand_over(state, work, program, standing, &merge).await?;
+        first.get_or_insert(moved);
+        at = merge.survivor;
+    }
+}
+
+/// Decides the tier of who stands for others anew: what those have earned may have changed.
+pub(super) async fn renew(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    customer_id: &CustomerId,
+    cause: Cause,
+) -> Result<(), Error> {
+    let mut lock = lock_of(work, customer_id).await?;
+    work.forget(customer_id).await?;
+    let mut standing = find(work, program, customer_id).await?;
+    if !standing.member.is_closed() {
+        tiers::renew(state, work, &mut lock, &mut standing, cause).await?;
+        work.settle(&lock);
+    }
+    Ok(())
+}
+
+/// Hands all that a member has left or owes over to who took it in, account by account.
+async fn hand_over(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    standing: Standing,
+    merge: &MergeRow,
+) -> Result<Amounts, Error> {
+    let (from, to) = (standing.member.customer_id.clone(), &merge.survivor);
+    let mut lock = lock_of(work, &from).await?;
+    tidy(state, work, &mut lock, program, standing).await?;
+    let (mut moved, mut is_tidy) = (Amounts::new(), false);
+    for wallet in program.wallets() {
+        let standing = find_account(work, program, &from, &wallet).await?;
+        let lots = work.open_lots(standing.key()).await?;
+        let Some(leaving) = decide::leave(standing.holding(), lots, work.now()) else {
+            continue;
+        };
+        if !std::mem::replace(&mut is_tidy, true) {
+            let mut lock = lock_of(work, to).await?;
+            let receiving = find(work, program, to).await?;
+            tidy(state, work, &mut lock, program, receiving).await?;
+        }
+        let amount = Moved {
+            points: leaving.lots.iter().map(|lot| lot.remaining).sum(),
+            debt: leaving.debt,
+        };
+        hand_over_account(state, work, program, (standing, leaving), merge).await?;
+        moved.insert(wallet, amount);
+    }
+    Ok(moved)
+}
+
+/// Hands over what leaves one account.
+async fn hand_over_account(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    (standing, leaving): (Standing, Leaving),
+    merge: &MergeRow,
+) -> Result<(), Error> {
+    let (from, to) = (standing.member.customer_id.clone(), &merge.survivor);
+    let wallet = standing.wallet().clone();
+    let receiving = find_account(work, program, to, &wallet).await?;
+    let own = work.open_lots(receiving.key()).await?;
+    let arriving = decide::arriving(&leaving.lots, || state.platform.ids.uuid());
+    let pairs = leaving.lots.iter().zip(&arriving);
+    let mut parts: Vec<_> = pairs
+        .map(|(left, arrives)| PartRow {
+            kind: "lot".to_owned(),
+            wallet: wallet.clone(),
+            customer_id: from.to_string(),
+            lot_id: Some(left.lot_id.clone()),
+            to_customer_id: Some(to.to_string()),
+            to_lot_id: Some(arrives.lot_id.clone()),
+            points: left.remaining,
+        })
+        .collect();
+    if leaving.debt > 0 {
+        parts.push(debt_part(&from, &wallet, leaving.debt));
+    }
+    let brought = (arriving, leaving.debt);
+    let (plan, repaid) = decide::arrive(receiving.holding(), own, brought, work.now())?;
+    parts.extend(repaid.into_iter().map(|repaid| PartRow {
+        kind: "repaid".to_owned(),
+        wallet: wallet.clone(),
+        customer_id: to.to_string(),
+        lot_id: Some(repaid.lot_id),
+        to_customer_id: None,
+        to_lot_id: None,
+        points: repaid.points,
+    }));
+    let origin = |counterparty: &CustomerId| Origin {
+        actor: caller(&merge.actor),
+        reason: merge.reason.clone(),
+        counterparty: Some(counterparty.clone()),
+        ..Origin::default()
+    };
+    let left = Change {
+        program,
+        standing,
+        plan: leaving.plan,
+        origin: origin(to),
+    };
+    let arrived = Change {
+        program,
+        standing: receiving,
+        plan,
+        origin: origin(&from),
+    };
+    for (customer_id, change) in [(&from, left), (to, arrived)] {
+        let mut lock = lock_of(work, customer_id).await?;
+        write::write(state, work, &mut lock, change).await?;
+        work.settle(&lock);
+    }
+    Ok(merges::insert_parts(work.direct(), merge, &parts).await?)
+}
+
+/// Debt that went along with a member; negative where it was given back.
+pub(super) fn debt_part(of: &CustomerId, wallet: &Wallet, points: i64) -> PartRow {
+    PartRow {
+        kind: "debt".to_owned(),
+        wallet: wallet.clone(),
+        customer_id: of.to_string(),
+        lot_id: None,
+        to_customer_id: None,
+        to_lot_id: None,
+        points,
+    }
+}

@@ -1,0 +1,166 @@
+//! What is passed on, heard of, or happens at once.
+
+use api::loyalty::v1 as pb;
+use pb::MemberState;
+use rstest::rstest;
+use testkit::{Backend, assert_refused};
+use tonic::Code;
+
+use super::*;
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_holds_let_go_and_late_purchases_go_on_to_the_survivor(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.bought("a", Purchase::dollars("t1", MARCH, 100)).await;
+    shop.caught_up().await;
+    let captured = authorize(&mut shop, "a", 30).await;
+    let voided = authorize(&mut shop, "a", 20).await;
+    let forgotten = authorize(&mut shop, "a", 10).await;
+    let merge_id = merge(&mut shop, "b", "a").await;
+    assert_eq!(shop.balance("b").await, (40, 0, 0));
+
+    let capture = pb::CaptureHoldRequest {
+        customer_id: "a".to_owned(),
+        hold_id: captured,
+        points: 25,
+        r#final: true,
+        ..Default::default()
+    };
+    let answer = shop
+        .client
+        .capture_hold(capture)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(answer.balance.unwrap().available, 0);
+    assert_eq!(shop.balance("b").await, (45, 0, 0));
+    let void = pb::VoidHoldRequest {
+        customer_id: "a".to_owned(),
+        hold_id: voided,
+        ..Default::default()
+    };
+    shop.client.void_hold(void).await.unwrap();
+    assert_eq!(shop.balance("b").await, (65, 0, 0));
+
+    // The last one times out; the purchase is what notices.
+    shop.server.clock.advance(chrono::TimeDelta::hours(2));
+    shop.bought("a", Purchase::dollars("t2", MARCH, 7)).await;
+    shop.caught_up().await;
+    assert_eq!(shop.balance("a").await, (0, 0, 0));
+    assert_eq!(shop.balance("b").await, (82, 0, 0));
+    assert_eq!(shop.tier("b").await.qualifying_points, 107);
+    let void = pb::VoidHoldRequest {
+        customer_id: "a".to_owned(),
+        hold_id: forgotten,
+        ..Default::default()
+    };
+    let refused = shop.client.void_hold(void).await;
+    assert_refused(refused, Code::FailedPrecondition, "HOLD_EXPIRED");
+    verify(&shop).await;
+
+    // The void of an old purchase takes back what is left of it, and the rest is owed by who stands for both.
+    shop.voided("a", Purchase::dollars("t1", MARCH, 100)).await;
+    shop.caught_up().await;
+    assert_eq!(shop.balance("a").await, (0, 0, 0));
+    assert_eq!(shop.balance("b").await, (0, 0, 18));
+    assert_eq!(shop.tier("b").await.qualifying_points, 7);
+    verify(&shop).await;
+    unmerge(&mut shop, &merge_id).await.unwrap();
+    assert_eq!(shop.balance("a").await, (0, 0, 18));
+    assert_eq!(shop.balance("b").await, (0, 0, 0));
+    verify(&shop).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn merged_customers_are_merged_in_every_program_once(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.earn("a", 100, "a").await;
+    shop.earn("b", 10, "b").await;
+    for _ in 0..2 {
+        announce(&shop, "m1", "b", "a").await;
+    }
+    shop.caught_up().await;
+    assert_eq!(shop.balance("b").await, (110, 0, 0));
+    assert_eq!(member(&mut shop, "a").await.state(), MemberState::Merged);
+    for _ in 0..2 {
+        announce_undone(&shop, "m1", "b", "a").await;
+        announce(&shop, "m1", "b", "a").await;
+    }
+    shop.caught_up().await;
+    assert_eq!(shop.balance("a").await, (100, 0, 0));
+    assert_eq!(shop.balance("b").await, (10, 0, 0));
+    assert_eq!(member(&mut shop, "a").await.state(), MemberState::Active);
+    assert_eq!(kinds(&mut shop, "a").await.len(), 3);
+
+    // Heard of out of order, a merge that was undone has no effect.
+    announce_undone(&shop, "m2", "b", "a").await;
+    announce(&shop, "m2", "b", "a").await;
+    shop.caught_up().await;
+    assert_eq!(shop.balance("b").await, (10, 0, 0));
+    assert_eq!(kinds(&mut shop, "a").await.len(), 3);
+    verify(&shop).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn merges_among_earnings_and_holds_lose_nothing(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.earn("a", 1_000, "a").await;
+    shop.earn("b", 1_000, "b").await;
+    let mut callers = tokio::task::JoinSet::new();
+    for (n, id) in (0..8).flat_map(|n| [(n, "a"), (n, "b")]) {
+        let mut client = shop.client.clone();
+        callers.spawn(async move {
+            let mut worth = 0;
+            if let Ok(earned) = client.earn_points(earn(id, 10, &format!("{id}{n}"))).await {
+                worth += earned.into_inner().transaction.unwrap().points;
+            }
+            if client.redeem_points(redeem(id, 3)).await.is_ok() {
+                worth -= 3;
+            }
+            let hold = pb::AuthorizeHoldRequest {
+                customer_id: id.to_owned(),
+                points: 5,
+                timeout: Some(prost_types::Duration {
+                    seconds: 600,
+                    nanos: 0,
+                }),
+                ..Default::default()
+            };
+            if let Ok(held) = client.authorize_hold(hold).await {
+                let capture = pb::CaptureHoldRequest {
+                    customer_id: id.to_owned(),
+                    hold_id: held.into_inner().hold.unwrap().hold_id,
+                    points: 2,
+                    r#final: true,
+                    ..Default::default()
+                };
+                client.capture_hold(capture).await.unwrap();
+                worth -= 2;
+            }
+            worth
+        });
+    }
+    let mut merger = shop.client.clone();
+    let merging = tokio::spawn(async move {
+        for _ in 0..3 {
+            let merged = merger.merge_members(merging("b", "a")).await.unwrap();
+            let merge_id = merged.into_inner().merge.unwrap().merge_id;
+            merger.unmerge_members(unmerging(&merge_id)).await.unwrap();
+        }
+        merger.merge_members(merging("b", "a")).await.unwrap();
+    });
+    let worth: i64 = callers.join_all().await.into_iter().sum();
+    merging.await.unwrap();
+    let after = (shop.balance("a").await, shop.balance("b").await);
+    assert_eq!(after, ((0, 0, 0), (2_000 + worth, 0, 0)));
+    verify(&shop).await;
+}
