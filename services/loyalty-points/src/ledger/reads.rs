@@ -88,11 +88,7 @@ impl Of {
 pub type InCurrency<T> = (T, String);
 
 /// What a member can spend now, or at another instant by the entries effective by then.
-pub async fn balance(
-    state: &State,
-    of: &Of,
-    at: Instants,
-) -> Result<InCurrency<Balance>, Error> {
+pub async fn balance(state: &State, of: &Of, at: Instants) -> Result<InCurrency<Balance>, Error> {
     let mut db = state.platform.snapshot().await?;
     let (program, wallet) = of.account(state, &mut db).await?;
     let ledger = ledger(state, &mut db, of.key(&wallet), at).await?;
