@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::feed::signal::FeedSignal;
 use crate::feed::{Feed, store};
 use crate::ids::{CustomerId, Ids};
+use crate::telemetry::metrics;
 use crate::time::{Clock, Timestamp};
 use crate::token::ConsistencyToken;
 
@@ -104,12 +105,18 @@ impl Platform {
 
     /// A connection for single statements that read.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        self.db.reader().await
+        let asked = Instant::now();
+        let reader = self.db.reader().await;
+        metrics::pool_waited(self.source, asked.elapsed());
+        reader
     }
 
     /// Several reads that see one state.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.db.snapshot().await
+        let asked = Instant::now();
+        let snapshot = self.db.snapshot().await;
+        metrics::pool_waited(self.source, asked.elapsed());
+        snapshot
     }
 
     /// A transaction that writes.
@@ -120,7 +127,10 @@ impl Platform {
             ids: self.ids.clone(),
             signal: self.signal.clone(),
         };
-        Tx::begin(&self.db, world).await
+        let asked = Instant::now();
+        let tx = Tx::begin(&self.db, world).await;
+        metrics::pool_waited(self.source, asked.elapsed());
+        tx
     }
 
     /// The service's change feed.

@@ -65,6 +65,14 @@ pub enum Error {
     /// The source has earned by this rule before.
     #[error("this source was already posted as transaction {0}")]
     SourceAlreadyPosted(String),
+    /// Another row was imported under the same name.
+    #[error("this row was imported before as transaction {posting_id}, with other {}", fields.join(", "))]
+    ImportConflict {
+        /// The posting.
+        posting_id: String,
+        /// What differs.
+        fields: Vec<&'static str>,
+    },
     /// The member has no such earning.
     #[error("the member has no earning of {source_type} {source_ref}")]
     PendingNotFound {
@@ -317,6 +325,11 @@ impl From<Error> for Status {
             }
             Error::SourceAlreadyPosted(id) => {
                 refuse(Code::AlreadyExists, "SOURCE_ALREADY_POSTED").with("transaction_id", id)
+            }
+            Error::ImportConflict { posting_id, fields } => {
+                refuse(Code::AlreadyExists, "IMPORT_CONFLICT")
+                    .with("transaction_id", posting_id)
+                    .with("fields", fields.join(","))
             }
             Error::PendingNotFound {
                 source_type,

@@ -4,6 +4,7 @@ mod account;
 pub mod adjust;
 pub mod extensions;
 pub mod holds;
+pub mod imports;
 mod lines;
 pub mod merges;
 pub mod pending;

@@ -35,6 +35,9 @@
 //! the ledger where it is, and counts for the tier of who stands for it. Undone, a merge leaves what is left where it
 //! was: lots remember which lots they came from.
 //!
+//! The ledger of another system is *imported* row by row: each row is posted as of when it occurred there, by the same
+//! writer. The source of an imported posting is the row, which makes a repeat harmless.
+//!
 //! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
 //! the clock; `RecalculateTiers` only makes known what readers would find.
 //!
@@ -80,6 +83,7 @@ use api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
 use common::cache::{Options, VersionedCache};
 use common::db::Migrations;
 use common::platform::Platform;
+use common::server::Drain;
 use common::service::{Assembly, Service};
 
 use crate::domain::signing::SigningKey;
@@ -100,6 +104,7 @@ struct State {
     tiers: VersionedCache<TierStanding>,
     writer: Writer,
     signing_key: Option<Arc<SigningKey>>,
+    drain: Drain,
 }
 
 impl Service for Loyalty {
@@ -129,6 +134,7 @@ impl Service for Loyalty {
         let state = State {
             platform: platform.clone(),
             signing_key,
+            drain: assembly.drain(),
             programs: Programs::default(),
             tiers: VersionedCache::new(&platform.cache, "tier", cached),
             writer: Writer::new(platform.db.dialect(), config.posting_batch_max.into()),

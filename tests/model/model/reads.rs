@@ -109,6 +109,7 @@ impl Member {
             customer_id: self.customer_id.clone(),
             state: pb::MemberState::Active.into(),
             enrolled_at: Some(stamp(self.enrolled_at)),
+            ..Default::default()
         }
     }
 

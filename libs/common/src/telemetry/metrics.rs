@@ -57,7 +57,11 @@ impl Instruments {
                 "Calls refused because the server was full.",
             ),
             pool_connections: gauge("asterism.db.pool.connections", "Connections by state."),
-            pool_wait: seconds(&meter, "asterism.db.pool.wait", "Waits for a connection."),
+            pool_wait: seconds(
+                &meter,
+                "asterism.db.pool.wait",
+                "Time until a connection was had and a transaction begun, or given up.",
+            ),
             feed_events: counter("asterism.feed.events", "Events that got their position."),
             consumer_applied: counter("asterism.consumer.applied", "Events applied."),
             consumer_lag: gauge("asterism.consumer.lag", "Events yet to be applied."),
@@ -143,7 +147,7 @@ pub fn pool(name: &'static str, in_use: u64, idle: u64) {
     set("idle", idle);
 }
 
-/// A call waited for a connection.
+/// A connection was taken, or could not be had in time.
 pub fn pool_waited(name: &'static str, waited: Duration) {
     INSTRUMENTS
         .pool_wait

@@ -1,5 +1,6 @@
 //! The platform on both databases: mutations, the change feed, durable consumers.
 
+mod connections;
 mod consumers;
 mod feed;
 mod mutations;

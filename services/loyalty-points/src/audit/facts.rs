@@ -1,7 +1,9 @@
 //! Stored postings as the replay takes them.
 
+use crate::domain::decision::Decision;
+use crate::domain::import;
 use crate::domain::plan::{Account, Kind};
-use crate::domain::replay::{Fact, Ledger, Line, Move};
+use crate::domain::replay::{Fact, Imported, Ledger, Line, Move};
 use crate::store::entries::EntryRow;
 use crate::store::postings::PostingRow;
 
@@ -23,8 +25,22 @@ pub fn apply(
         reason: &posting.reason,
         occurred_at: posting.occurred_at,
         posted_at: posting.posted_at,
+        imported: imported(posting)?,
         lines: &lines?,
     })
+}
+
+fn imported(posting: &PostingRow) -> Result<Option<Imported>, String> {
+    if !posting.rule.as_deref().is_some_and(import::is_rule) {
+        return Ok(None);
+    }
+    let decision = posting.decision.as_deref().and_then(Decision::from_json);
+    let Some(Decision::Import(row)) = decision else {
+        return Err("it does not tell what was imported".to_owned());
+    };
+    Ok(Some(Imported {
+        qualifies: row.qualifies,
+    }))
 }
 
 fn line(entry: &EntryRow) -> Option<Line<'_>> {

@@ -139,6 +139,13 @@ async fn basis(
         let posted = match &recorded {
             Some(Decision::Purchase { .. }) => sum(&[What::Made]),
             Some(Decision::Refund { .. }) => sum(&[What::Returned]),
+            Some(Decision::Import(_)) => sum(&[
+                What::Made,
+                What::Spent,
+                What::Taken,
+                What::Expired,
+                What::Owed,
+            ]),
             _ => sum(&[
                 What::TakenBack,
                 What::TakenBackExpired,

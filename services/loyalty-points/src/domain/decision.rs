@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::import::Row;
 use super::refund::Late;
 use super::reversal::{Extent, Policy};
 use super::tiers::ONE_IN_BASIS_POINTS;
@@ -28,6 +29,8 @@ pub enum Decision {
         /// By which version of the tier policy.
         policy_version: i64,
     },
+    /// The ledger of another system says so.
+    Import(Row),
     /// An earning is taken back.
     Reversal {
         /// How much was asked for.
@@ -129,6 +132,7 @@ impl Decision {
                 let points = i128::from(self.base_points()?) * i128::from(*multiplier);
                 i64::try_from(points / i128::from(ONE_IN_BASIS_POINTS)).ok()
             }
+            Self::Import(row) => Some(row.points.abs()),
             Self::Reversal {
                 asked,
                 earned,

@@ -10,6 +10,7 @@ pub mod expiry;
 pub mod extension;
 pub mod forecast;
 pub mod holds;
+pub mod import;
 pub mod known;
 pub mod lines;
 pub mod lots;

@@ -41,14 +41,29 @@ pub struct Fact<'a> {
     pub occurred_at: Timestamp,
     /// When it was written.
     pub posted_at: Timestamp,
+    /// What the ledger of another system says of it, if it was taken over from one.
+    pub imported: Option<Imported>,
     /// Its lines, in order.
     pub lines: &'a [Line<'a>],
+}
+
+/// What the ledger of another system says of a posting.
+#[derive(Debug, Clone, Copy)]
+pub struct Imported {
+    /// Whether what it earns counts for the tier.
+    pub qualifies: bool,
 }
 
 impl Fact<'_> {
     /// Whether an earning is taken back by it.
     fn takes_back(&self) -> bool {
         matches!(self.kind, Kind::Reverse | Kind::Cancel)
+    }
+
+    /// Whether points that are missing become debt by it.
+    fn may_owe(&self) -> bool {
+        let is_forced = matches!(self.kind, Kind::Redeem | Kind::Adjust) && self.imported.is_some();
+        self.takes_back() || is_forced
     }
 }
 
@@ -235,7 +250,7 @@ impl Ledger {
                     self.lose(fact, line, repays.is_some())?
                 }
                 Account::Held => self.hold(fact, line)?,
-                Account::Debt if fact.takes_back() && points < 0 => {
+                Account::Debt if fact.may_owe() && points < 0 => {
                     self.debt -= points;
                     Some(What::Owed)
                 }
@@ -301,16 +316,14 @@ impl Ledger {
                 return Err(format!("lot {lot_id} is made by what makes none"));
             }
             let is_earned = fact.kind == Kind::Earn;
+            let counts = fact.imported.is_none_or(|imported| imported.qualifies);
+            let qualifies = is_earned && counts && fact.wallet.is_first();
             let lot = LotFacts {
                 posting_id: fact.posting_id.to_owned(),
                 earned_at: is_earned.then_some(fact.occurred_at),
                 original: points,
                 remaining: points,
-                qualifying: if is_earned && fact.wallet.is_first() {
-                    points
-                } else {
-                    0
-                },
+                qualifying: if qualifies { points } else { 0 },
                 ..LotFacts::default()
             };
             self.lots.insert(lot_id.to_owned(), lot);

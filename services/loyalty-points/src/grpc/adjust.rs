@@ -84,7 +84,7 @@ impl TryFrom<pb::AdjustPointsRequest> for AdjustPoints {
 
 /// Nobody, or somebody whose name cannot be mistaken for another one because of blanks around it.
 #[expect(clippy::option_option, reason = "the outer one says whether it parsed")]
-fn approver(v: &mut Violations, raw: String) -> Option<Option<String>> {
+pub(super) fn approver(v: &mut Violations, raw: String) -> Option<Option<String>> {
     if raw.trim() != raw {
         v.add("approver", "must not begin or end with blanks");
         return None;
@@ -102,7 +102,7 @@ fn amount(points: i64) -> Result<Amount, String> {
     parsed.map_err(|range| format!("{range}, or as many below zero"))
 }
 
-fn parse_reason_code(raw: &str) -> Result<String, &'static str> {
+pub(super) fn parse_reason_code(raw: &str) -> Result<String, &'static str> {
     let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let starts_well = raw.starts_with(|c: char| c.is_ascii_uppercase());
     if starts_well && raw.len() <= 63 && raw.chars().all(allowed) {

@@ -9,6 +9,7 @@ mod earn;
 mod enrolment;
 mod extend;
 mod holds;
+mod imports;
 mod lines;
 mod merges;
 mod parse;
@@ -31,7 +32,7 @@ use common::mutation::Mutation;
 use common::page::PageRequest;
 use common::validate::Violations;
 use prost::Message;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use self::parse::{RawOf, RawPage};
 use crate::domain::lots::Lot;
@@ -62,6 +63,7 @@ type Answer<T> = Result<Response<T>, Status>;
 impl LoyaltyService for Grpc {
     type RecalculateTiersStream = recalculation::Batches;
     type SweepExpiryStream = sweep::Batches;
+    type ImportTransactionsStream = imports::Answers;
 
     async fn create_program(
         &self,
@@ -248,6 +250,13 @@ impl LoyaltyService for Grpc {
         request: Request<pb::BatchPostRequest>,
     ) -> Answer<pb::BatchPostResponse> {
         batch::batch(&self.state, request.into_inner()).await
+    }
+
+    async fn import_transactions(
+        &self,
+        request: Request<Streaming<pb::ImportTransactionsRequest>>,
+    ) -> Answer<Self::ImportTransactionsStream> {
+        Ok(imports::import(&self.state, request.into_inner()))
     }
 
     async fn authorize_hold(

@@ -2,6 +2,7 @@
 
 use api::loyalty::v1 as pb;
 use api::r#type::v1::Money;
+use common::time::Timestamp;
 use common::validate::Violations;
 use pb::get_decision_trace_response::Basis as Told;
 use tonic::Response;
@@ -11,6 +12,7 @@ use crate::State;
 use crate::audit::trace::{self, Basis, Step};
 use crate::domain::POINTS_PER_POSTING_MAX;
 use crate::domain::decision::{Asked, Decision, PolicyName};
+use crate::domain::import::RowKind;
 use crate::domain::replay::What;
 
 pub async fn get(
@@ -74,6 +76,16 @@ fn recorded(decision: Decision, points: i64) -> Told {
                 tier_policy_version: policy_version,
                 points,
                 points_max: POINTS_PER_POSTING_MAX,
+            })
+        }
+        Decision::Import(row) => {
+            let recorded_at = row.recorded_at.map(Timestamp::from_micros);
+            Told::Import(pb::ImportBasis {
+                points,
+                recorded_at: recorded_at.map(Into::into),
+                actor: row.actor,
+                qualifying: row.kind == RowKind::Earn && row.qualifies,
+                force: row.force,
             })
         }
         Decision::Reversal {

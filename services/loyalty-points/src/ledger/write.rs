@@ -47,6 +47,8 @@ pub struct Origin {
     pub actor: Option<String>,
     /// Who else approves of it.
     pub approver: Option<String>,
+    /// From when on each of its lines counts, where the lines do not tell.
+    pub effective: Option<Vec<Timestamp>>,
 }
 
 /// A change that was written.
@@ -203,7 +205,10 @@ impl Ledger<'_> {
             approver: origin.approver,
             wallet: self.wallet.clone(),
         };
-        let rows = rows(posting, posted_at);
+        let mut rows = rows(posting, posted_at);
+        for (row, at) in rows.iter_mut().zip(origin.effective.iter().flatten()) {
+            row.effective_at = at.micros();
+        }
         let entry = |entry: &EntryRow| NewEntry {
             customer_id: row.customer_id.to_string(),
             program_id: row.program_id.clone(),

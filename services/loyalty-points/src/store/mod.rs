@@ -10,6 +10,7 @@ pub mod entries;
 pub mod extensions;
 pub mod histories;
 pub mod holds;
+pub mod imports;
 pub mod known;
 pub mod lots;
 pub mod members;

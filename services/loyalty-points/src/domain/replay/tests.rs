@@ -31,6 +31,7 @@ fn other(account: Account, points: i64) -> Line<'static> {
 
 fn fact<'a>(kind: Kind, posting_id: &'a str, lines: &'a [Line<'a>]) -> Fact<'a> {
     Fact {
+        imported: None,
         kind,
         posting_id,
         revision: 1,

@@ -119,7 +119,7 @@ pub(super) async fn undo(
                 wallet: &wallet,
                 from: &holder,
                 to: &absorbed,
-                actor: merge.unmerge_actor.as_deref().and_then(caller),
+                actor: merge.unmerge_actor.as_deref(),
                 reason: merge.unmerge_reason.as_deref().unwrap_or_default(),
             };
             let given = back(state, work, way, (taken, origins.get(&holder))).await?;
@@ -264,7 +264,7 @@ struct Way<'a> {
     wallet: &'a Wallet,
     from: &'a CustomerId,
     to: &'a CustomerId,
-    actor: Option<String>,
+    actor: Option<&'a str>,
     reason: &'a str,
 }
 
@@ -299,7 +299,7 @@ async fn back(
         return Ok(Moved::default());
     };
     let origin = |counterparty: &CustomerId| Origin {
-        actor: way.actor.clone(),
+        actor: way.actor.and_then(caller),
         reason: way.reason.to_owned(),
         counterparty: Some(counterparty.clone()),
         ..Origin::default()
