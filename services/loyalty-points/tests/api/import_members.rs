@@ -124,10 +124,30 @@ async fn missing_members_are_enrolled_where_the_header_says_so(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn closed_members_take_nothing_over(
+async fn closed_and_merged_members_take_nothing_over(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
-    let shop = Shop::with_member(backend, "c1").await;
+    let mut shop = Shop::with_member(backend, "c1").await;
+    for customer in ["c2", "c3"] {
+        shop.created(customer).await;
+    }
+    shop.caught_up().await;
+    let request = pb::MergeMembersRequest {
+        survivor_id: "c3".to_owned(),
+        absorbed_id: "c2".to_owned(),
+        reason: "the same person".to_owned(),
+        ..Default::default()
+    };
+    shop.client.merge_members(request).await.unwrap();
+    let of = |number, customer: &str| pb::ImportRow {
+        customer_id: customer.to_owned(),
+        ..row(number, Earn, 10, "1998-06-01T00:00:00Z")
+    };
+    let outcomes = import(&shop, header(), &[of(1, "c2"), of(2, "c3")]).await;
+    let told: Vec<_> = outcomes.iter().map(|it| it.reason.as_str()).collect();
+    assert_eq!(told, ["MEMBER_MERGED", ""]);
+    assert_eq!(outcomes[0].metadata["survivor_id"], "c3");
+    verified(&shop).await;
     shop.deleted("c1").await;
     shop.caught_up().await;
     let enrolling = pb::ImportHeader {
