@@ -238,7 +238,7 @@ pub struct CountedBy<'a> {
 }
 
 /// Members by the tier they have at an instant, given or earned by the sum of points in a window; every tier, lowest
-/// first.
+/// first. Merged members count with who stands for them now.
 pub async fn list_tier_counts(
     db: &mut impl Access,
     by: CountedBy<'_>,
@@ -249,19 +249,8 @@ pub async fn list_tier_counts(
             SELECT name, rank, threshold, LEAD(threshold) OVER (ORDER BY rank) AS below
             FROM policy_tiers
             WHERE program_id = $1 AND version = $3
-        ), earned AS (
-            SELECT m.customer_id, COALESCE(SUM(l.qualifying), 0) AS points, (
-                SELECT o.tier
-                FROM tier_overrides o
-                JOIN bands t ON t.name = o.tier
-                WHERE o.customer_id = m.customer_id
-                    AND o.program_id = $1
-                    AND o.created_at <= $2
-                    AND (COALESCE(o.ended_at, o.expires_at) IS NULL
-                        OR COALESCE(o.ended_at, o.expires_at) > $2)
-                ORDER BY o.created_at DESC, o.revision DESC
-                LIMIT 1
-            ) AS given
+        ), sums AS (
+            SELECT COALESCE(m.survivor, m.customer_id) AS customer_id, COALESCE(SUM(l.qualifying), 0) AS points
             FROM members m
             LEFT JOIN lots l
                 ON l.customer_id = m.customer_id
@@ -269,7 +258,21 @@ pub async fn list_tier_counts(
                 AND l.earned_at > $4
                 AND l.earned_at <= $2
             WHERE m.program_id = $1 AND m.state = 'active'
-            GROUP BY m.customer_id
+            GROUP BY COALESCE(m.survivor, m.customer_id)
+        ), earned AS (
+            SELECT s.customer_id, s.points, (
+                SELECT o.tier
+                FROM tier_overrides o
+                JOIN bands t ON t.name = o.tier
+                WHERE o.customer_id = s.customer_id
+                    AND o.program_id = $1
+                    AND o.created_at <= $2
+                    AND (COALESCE(o.ended_at, o.expires_at) IS NULL
+                        OR COALESCE(o.ended_at, o.expires_at) > $2)
+                ORDER BY o.created_at DESC, o.revision DESC
+                LIMIT 1
+            ) AS given
+            FROM sums s
         )
         SELECT b.name, b.rank, COUNT(e.customer_id) AS members
         FROM bands b

@@ -8,6 +8,14 @@ use testkit::Backend;
 
 use super::*;
 
+/// How many members have each tier, lowest first.
+async fn by_tier(shop: &mut Shop) -> Vec<i64> {
+    let summary = shop.summary().await;
+    let members = summary.tiers.iter().map(|tier| tier.members);
+    assert_eq!(members.clone().sum::<i64>(), summary.members);
+    members.collect()
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn points_and_history_go_to_the_survivor_and_come_back(
@@ -29,6 +37,7 @@ async fn points_and_history_go_to_the_survivor_and_come_back(
     );
     assert_eq!(before.0.iter().map(|(left, _)| left).sum::<i64>(), 50);
     assert_eq!(shop.tier("b").await.tier, "Bronze");
+    assert_eq!(by_tier(&mut shop).await, [1, 1, 0]);
 
     let merged = try_merge(&mut shop, merging("b", "a")).await.unwrap();
     assert_eq!(sums(&merged.moved), (50, 0));
@@ -50,6 +59,7 @@ async fn points_and_history_go_to_the_survivor_and_come_back(
         (tier.tier.as_str(), tier.qualifying_points),
         ("Silver", 130)
     );
+    assert_eq!(by_tier(&mut shop).await, [0, 1, 0]);
     let moved = open_lots(&mut shop, "b").await;
     for lot in &before.0 {
         assert!(moved.contains(lot), "{lot:?} in {moved:?}");
@@ -83,6 +93,7 @@ async fn points_and_history_go_to_the_survivor_and_come_back(
         (tier.tier.as_str(), tier.qualifying_points),
         ("Silver", 110)
     );
+    assert_eq!(by_tier(&mut shop).await, [1, 1, 0]);
     assert_eq!(member(&mut shop, "a").await.state(), MemberState::Active);
     assert_eq!(kinds(&mut shop, "b").await, [Earn, Merge, Unmerge]);
     verify(&shop).await;
