@@ -103,9 +103,11 @@ pub async fn all_balances(
 ) -> Result<Vec<InCurrency<Balance>>, Error> {
     let mut db = state.platform.snapshot().await?;
     let (program, _) = of.account(state, &mut db).await?;
+    let now = state.platform.now();
     let mut balances = Vec::new();
     for wallet in program.wallets() {
-        let ledger = ledger(state, &mut db, of.key(&wallet), at).await?;
+        let mut ledger = ledger(state, &mut db, of.key(&wallet), at).await?;
+        ledger.as_of = at.as_of.unwrap_or(now);
         balances.push((ledger.balance(), program.code_of(&wallet).to_owned()));
     }
     Ok(balances)
