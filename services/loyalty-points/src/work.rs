@@ -10,6 +10,7 @@
 
 mod accounts;
 mod flush;
+mod lots;
 mod undo;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,9 +23,7 @@ use crate::domain::currency::Wallet;
 use crate::domain::lots::Lot;
 use crate::domain::plan::Holding;
 use crate::error::Error;
-use crate::store::accounts::AccountKey;
 use crate::store::entries::NewEntry;
-use crate::store::lots;
 use crate::store::members::{self, Lock, Standing};
 use crate::store::postings::{self, PostingRow, SourceKey};
 use crate::store::purchases::NewPurchase;
@@ -60,16 +59,11 @@ struct Kept {
     stored_revision: i64,
     standings: Option<Vec<Row<Standing>>>,
     accounts: BTreeMap<AccountId, Row<Holding>>,
-    lots: Option<BTreeMap<String, OpenLot>>,
+    lots: Option<BTreeMap<AccountId, BTreeMap<String, Row<Lot>>>>,
 }
 
 /// A program and a currency of it.
 type AccountId = (String, Wallet);
-
-struct OpenLot {
-    program_id: String,
-    row: Row<Lot>,
-}
 
 /// A row, and what of it the database does not know.
 #[derive(Clone)]
@@ -200,44 +194,6 @@ impl<'t> Work<'t> {
             .push(Change::Lock(lock.customer_id.clone(), before));
     }
 
-    /// The lots of a locked member's account with points left or held, by their ids.
-    pub async fn open_lots(&mut self, account: AccountKey<'_>) -> Result<Vec<Lot>, common::Error> {
-        let AccountKey {
-            customer_id,
-            program_id,
-            wallet,
-        } = account;
-        if self.kept(customer_id).lots.is_none() {
-            self.read_lots(&[customer_id]).await?;
-        }
-        let lots = self.kept(customer_id).lots.iter().flatten();
-        let open = lots.map(|(_, lot)| lot).filter(|lot| {
-            let Lot {
-                remaining, held, ..
-            } = lot.row.value;
-            let is_own = lot.program_id == program_id && lot.row.value.wallet == *wallet;
-            is_own && (remaining > 0 || held > 0)
-        });
-        Ok(open.map(|lot| lot.row.value.clone()).collect())
-    }
-
-    /// Notes a lot that a posting makes.
-    pub async fn add_lot(&mut self, posting: &PostingRow, lot: Lot) -> Result<(), common::Error> {
-        let state = RowState::New(posting.posting_id.clone());
-        self.put(posting, Row { value: lot, state }).await
-    }
-
-    /// Notes the amounts of a lot of the member that was posted to.
-    pub async fn put_lot(&mut self, posting: &PostingRow, lot: Lot) -> Result<(), common::Error> {
-        let kept = self.kept(&posting.customer_id).lots.as_ref();
-        let before = kept.and_then(|lots| lots.get(&lot.lot_id));
-        let state = match before.map(|lot| &lot.row.state) {
-            Some(RowState::New(posting_id)) => RowState::New(posting_id.clone()),
-            _ => RowState::Changed,
-        };
-        self.put(posting, Row { value: lot, state }).await
-    }
-
     /// The posting of a source, if there is one.
     pub async fn find_source(&mut self, key: &SourceKey) -> Result<Option<String>, common::Error> {
         if !self.sources.contains_key(key) {
@@ -294,37 +250,5 @@ impl<'t> Work<'t> {
         self.customers
             .get_mut(customer_id)
             .expect("a customer is locked before anything else")
-    }
-
-    async fn put(&mut self, posting: &PostingRow, row: Row<Lot>) -> Result<(), common::Error> {
-        let customer_id = &posting.customer_id;
-        if self.kept(customer_id).lots.is_none() {
-            self.read_lots(&[customer_id]).await?;
-        }
-        let lot_id = row.value.lot_id.clone();
-        let lot = OpenLot {
-            program_id: posting.program_id.clone(),
-            row,
-        };
-        let lots = self.kept(customer_id).lots.get_or_insert_default();
-        let before = lots.insert(lot_id.clone(), lot);
-        let change = Change::Lot(customer_id.clone(), lot_id, before);
-        self.changes.push(change);
-        Ok(())
-    }
-
-    async fn read_lots(&mut self, customer_ids: &[&CustomerId]) -> Result<(), common::Error> {
-        let read = lots::list_open_of(self.tx, customer_ids).await?;
-        for id in customer_ids {
-            self.kept(id).lots = Some(BTreeMap::new());
-        }
-        for (customer_id, program_id, value) in read {
-            let state = RowState::Stored;
-            let lot_id = value.lot_id.clone();
-            let row = Row { value, state };
-            let lots = self.kept(&customer_id).lots.get_or_insert_default();
-            lots.insert(lot_id, OpenLot { program_id, row });
-        }
-        Ok(())
     }
 }

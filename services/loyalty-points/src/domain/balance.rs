@@ -1,7 +1,5 @@
 //! What a member can spend.
 
-use std::collections::BTreeMap;
-
 use common::time::Timestamp;
 
 use super::lots::{Lot, State};
@@ -28,33 +26,47 @@ pub struct Balance {
 impl Balance {
     /// Adds up lots by their state at the instant. Holds that have timed out by then have let go before: see
     /// [`super::holds::settle`].
-    pub fn of(lots: &[Lot], debt: i64, as_of: Timestamp) -> Self {
-        let (mut available, mut pending) = (0, 0);
-        let mut expiries = BTreeMap::new();
+    pub fn of<'a>(lots: impl IntoIterator<Item = &'a Lot>, debt: i64, as_of: Timestamp) -> Self {
+        let (mut available, mut pending, mut held) = (0, 0, 0);
+        let mut expiries = Vec::new();
         for lot in lots {
+            held += lot.held;
             match lot.state(as_of) {
                 State::Active => {
                     available += lot.remaining;
                     if let Some(expires_at) = lot.expires_at
                         && lot.remaining > 0
                     {
-                        *expiries.entry(expires_at).or_insert(0) += lot.remaining;
+                        expiries.push((expires_at, lot.remaining));
                     }
                 }
                 State::Pending => pending += lot.remaining,
                 State::Exhausted | State::Expired | State::Reversed | State::Cancelled => {}
             }
         }
-        let next_expiries = expiries.into_iter().take(NEXT_EXPIRIES_MAX).collect();
         Self {
             available,
             pending,
-            held: lots.iter().map(|lot| lot.held).sum(),
+            held,
             debt,
-            next_expiries,
+            next_expiries: next_of(expiries),
             as_of,
         }
     }
+}
+
+/// The next expiries, what expires at the same instant added up.
+fn next_of(mut expiries: Vec<(Timestamp, i64)>) -> Vec<(Timestamp, i64)> {
+    expiries.sort_unstable();
+    expiries.dedup_by(|next, sum| {
+        let same = next.0 == sum.0;
+        if same {
+            sum.1 += next.1;
+        }
+        same
+    });
+    expiries.truncate(NEXT_EXPIRIES_MAX);
+    expiries
 }
 
 #[cfg(test)]

@@ -117,10 +117,10 @@ pub(super) async fn balance(
     work: &mut Work<'_>,
     account: AccountKey<'_>,
 ) -> Result<Balance, Error> {
-    let lots = work.open_lots(account).await?;
     let standing = work.standing(account).await?;
     let debt = standing.map_or(0, |standing| standing.holding().debt);
-    Ok(Balance::of(&lots, debt, work.now()))
+    let now = work.now();
+    Ok(Balance::of(work.each_open_lot(account).await?, debt, now))
 }
 
 /// Turns a member to the account of what a request names.

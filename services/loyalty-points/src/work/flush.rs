@@ -45,17 +45,19 @@ impl Work<'_> {
     async fn write_lots(&mut self) -> Result<(), common::Error> {
         let (mut new, mut changed) = (Vec::new(), Vec::new());
         for (customer_id, kept) in &self.customers {
-            for open in kept.lots.iter().flatten().map(|(_, lot)| lot) {
-                let lot = &open.row.value;
-                match &open.row.state {
-                    RowState::Stored => {}
-                    RowState::Changed => changed.push((customer_id, lot)),
-                    RowState::New(posting_id) => new.push(NewLot {
-                        customer_id,
-                        program_id: &open.program_id,
-                        posting_id,
-                        lot,
-                    }),
+            for ((program_id, _), lots) in kept.lots.iter().flatten() {
+                for row in lots.values() {
+                    let lot = &row.value;
+                    match &row.state {
+                        RowState::Stored => {}
+                        RowState::Changed => changed.push((customer_id, lot)),
+                        RowState::New(posting_id) => new.push(NewLot {
+                            customer_id,
+                            program_id,
+                            posting_id,
+                            lot,
+                        }),
+                    }
                 }
             }
         }
@@ -66,8 +68,10 @@ impl Work<'_> {
             lots::update(self.tx, &changed).await?;
         }
         for kept in self.customers.values_mut() {
-            for (_, lot) in kept.lots.iter_mut().flatten() {
-                lot.row.state = RowState::Stored;
+            for (_, lots) in kept.lots.iter_mut().flatten() {
+                for row in lots.values_mut() {
+                    row.state = RowState::Stored;
+                }
             }
         }
         Ok(())

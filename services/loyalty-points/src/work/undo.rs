@@ -3,7 +3,8 @@
 use common::db::Gathered;
 use common::ids::CustomerId;
 
-use super::{AccountId, Care, OpenLot, Row, Work};
+use super::{AccountId, Care, Row, Work};
+use crate::domain::lots::Lot;
 use crate::domain::plan::Holding;
 use crate::store::members::{Lock, Standing};
 use crate::store::postings::SourceKey;
@@ -13,7 +14,7 @@ pub(super) enum Change {
     Lock(CustomerId, Option<Lock>),
     Standing(Box<Row<Standing>>),
     Account(CustomerId, AccountId, Option<Row<Holding>>),
-    Lot(CustomerId, String, Option<OpenLot>),
+    Lot(CustomerId, AccountId, String, Option<Row<Lot>>),
     Source(SourceKey),
 }
 
@@ -95,8 +96,8 @@ impl Work<'_> {
                         None => drop(accounts.remove(&id)),
                     }
                 }
-                Some(Change::Lot(customer_id, lot_id, before)) => {
-                    let lots = self.kept(&customer_id).lots.get_or_insert_default();
+                Some(Change::Lot(customer_id, id, lot_id, before)) => {
+                    let lots = self.lots_in(&customer_id, &id);
                     match before {
                         Some(before) => drop(lots.insert(lot_id, before)),
                         None => drop(lots.remove(&lot_id)),
