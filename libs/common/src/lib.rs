@@ -32,3 +32,8 @@ pub mod token;
 pub mod validate;
 
 pub use error::{Error, Refusal};
+
+/// Every program of the suite allocates through it, SQLite included: calls and batches make and drop much at once, on
+/// threads that take turns.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -22,6 +22,9 @@ const WRITER_CACHE: &str = "-65536";
 /// changes would have most of its pages copied at once, which the next one changes again.
 const CHECKPOINT_EVERY: &str = "8192";
 
+/// Rows that SQLite reads ahead of whoever takes them, so that neither waits for the other at every few.
+const ROWS_AHEAD: usize = 1024;
+
 /// Which database a text is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -128,7 +131,8 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
-            .statement_cache_capacity(500);
+            .statement_cache_capacity(500)
+            .row_buffer_size(ROWS_AHEAD);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(config.pool_wait)
