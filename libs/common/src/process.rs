@@ -148,6 +148,7 @@ async fn serve<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
     let (api, ops) = (bound.api_addr(), bound.ops_addr());
     let serve = Serve {
         routes: assembled.routes,
+        lookups: assembled.lookups,
         health_names: assembled.health_names,
         authenticator,
         drain,

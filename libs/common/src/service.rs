@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::feed::{Feed, FeedService, sequencer};
 use crate::housekeeping;
 use crate::platform::Platform;
-use crate::server::Drain;
+use crate::server::{Drain, Lookup, Lookups};
 
 /// One of the four services.
 pub trait Service: 'static {
@@ -49,6 +49,7 @@ pub struct Assembly {
     /// How its consumers behave.
     pub consumer_options: consumer::Options,
     routes: RoutesBuilder,
+    lookups: Lookups,
     health_names: Vec<String>,
     feeds: BTreeMap<&'static str, Feed>,
     consumers: BTreeMap<String, Consumer>,
@@ -63,6 +64,7 @@ impl Assembly {
         Self {
             consumer_options: consumer::Options::default(),
             routes: Routes::builder(),
+            lookups: Lookups::default(),
             health_names: Vec::new(),
             feeds: BTreeMap::new(),
             consumers: BTreeMap::new(),
@@ -100,6 +102,11 @@ impl Assembly {
     {
         self.health_names.push(G::NAME.to_owned());
         self.routes.add_service(service);
+    }
+
+    /// Adds a method of a gRPC service whose answer may be at hand.
+    pub fn lookup(&mut self, lookup: impl Lookup) {
+        self.lookups.add(lookup);
     }
 
     /// Tells streams that the server drains, so that they end where their caller can resume.
@@ -154,6 +161,7 @@ impl Assembly {
         self.grpc(ConsumerServiceServer::new(consumers));
         Assembled {
             routes: self.routes.routes(),
+            lookups: self.lookups,
             health_names: self.health_names,
             background: Background { tasks: self.tasks },
         }
@@ -164,6 +172,8 @@ impl Assembly {
 pub struct Assembled {
     /// Every gRPC service.
     pub routes: Routes,
+    /// What of them may be answered before the layers.
+    pub lookups: Lookups,
     /// Their names, for health.
     pub health_names: Vec<String>,
     /// Work to start once the ports are open, since consumers may dial them.

@@ -44,6 +44,7 @@ impl Host {
         let (api, ops) = (bound.api_addr(), bound.ops_addr());
         let serve = Serve {
             routes: assembled.routes,
+            lookups: assembled.lookups,
             health_names: assembled.health_names,
             authenticator: None,
             drain,

@@ -87,6 +87,7 @@ impl Suite {
         let assembled = assembly.assemble();
         let serve = Serve {
             routes: assembled.routes,
+            lookups: assembled.lookups,
             health_names: assembled.health_names,
             authenticator,
             drain,

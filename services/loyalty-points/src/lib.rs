@@ -140,6 +140,7 @@ impl Service for Loyalty {
             writer: Writer::new(platform.db.dialect(), config.posting_batch_max.into()),
         };
         assembly.grpc(LoyaltyServiceServer::new(grpc::Grpc::new(state.clone())));
+        assembly.lookup(grpc::tier_lookup::TierLookup::new(state.clone()));
         assembly.grpc(AuditServiceServer::new(grpc::audit::Audit::new(
             state.clone(),
         )));

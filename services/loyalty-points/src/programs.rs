@@ -143,7 +143,8 @@ impl Programs {
         self.keep(Arc::new(program), None);
     }
 
-    fn checked(&self, program_id: &ProgramId, at_least: i64) -> Option<Arc<Program>> {
+    /// As [`recent`](Self::recent), if nothing need be asked for it.
+    pub fn checked(&self, program_id: &ProgramId, at_least: i64) -> Option<Arc<Program>> {
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
         let known = known.get(program_id)?;
         let holds = known.program.policies.latest().version >= at_least

@@ -143,17 +143,12 @@ impl<V: Value> VersionedCache<V> {
         L: FnOnce() -> F + Send,
         F: Future<Output = Result<Option<Versioned<V>>, Error>> + Send,
     {
-        let fresh = |found: &Versioned<V>| found.version >= at_least && valid(&found.value);
-        if let Some(found) = self.local.find(key).filter(&fresh) {
-            self.count("l1", 1);
-            return Ok(Some(found));
-        }
+        // Before anything is looked for: what changes meanwhile must not be kept.
         let guard = self.local.guard(key);
-        if let Some(found) = self.find_remote(key).await.filter(&fresh) {
-            self.count("l2", 1);
-            self.local.fill(key, guard, &found);
+        if let Some(found) = self.find(key, at_least, &valid).await {
             return Ok(Some(found));
         }
+        let fresh = |found: &Versioned<V>| found.version >= at_least && valid(&found.value);
         let Some(guard) = guard else {
             self.count("bypass", 1);
             return no_older_than(at_least, load().await?);
@@ -172,6 +167,25 @@ impl<V: Value> VersionedCache<V> {
             }
             _ => no_older_than(at_least, shared),
         }
+    }
+
+    /// The value of `key` if a cache has it and it will do, as for [`get_valid`](Self::get_valid); nothing is loaded.
+    pub async fn find(
+        &self,
+        key: &Key,
+        at_least: i64,
+        valid: impl Fn(&V) -> bool + Send + Sync,
+    ) -> Option<Versioned<V>> {
+        let fresh = |found: &Versioned<V>| found.version >= at_least && valid(&found.value);
+        if let Some(found) = self.local.find(key).filter(&fresh) {
+            self.count("l1", 1);
+            return Some(found);
+        }
+        let guard = self.local.guard(key);
+        let found = self.find_remote(key).await.filter(&fresh)?;
+        self.count("l2", 1);
+        self.local.fill(key, guard, &found);
+        Some(found)
     }
 
     /// Announces a value after its transaction has committed. Never fails: what Redis misses now it

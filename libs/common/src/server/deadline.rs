@@ -74,7 +74,7 @@ async fn passed(deadline: Instant) {
 }
 
 /// How much of a budget there is until ours rings.
-fn before(budget: Duration) -> Duration {
+pub(super) fn before(budget: Duration) -> Duration {
     budget.saturating_sub((budget / 2).clamp(TICK, AHEAD_MAX))
 }
 

@@ -1,8 +1,9 @@
 //! The server kit: what every server does around its services.
 //!
 //! [`bind`] opens both ports, [`Bound::serve`] answers on them until it is told to stop. [`stack`]
-//! lists what happens to a request on its way to a handler. Invariant: this module knows no service.
+//! lists what happens to a request on its way to a handler, [`at_hand`] which ones need not go that way. Invariant: this module knows no service.
 
+mod at_hand;
 mod authentication;
 mod authorisation;
 mod body;
@@ -10,6 +11,7 @@ mod completion;
 mod deadline;
 mod details;
 mod drain;
+mod frames;
 mod health;
 mod method;
 mod observe;
@@ -33,11 +35,13 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
+pub use at_hand::{Lookup, Lookups};
 pub use details::MESSAGE_BYTES_MAX;
 pub use drain::{Drain, draining};
 pub use health::Health;
 pub(crate) use method::label as method_label;
 
+use self::at_hand::Front;
 use crate::auth::Authenticator;
 use crate::config::ServerConfig;
 use crate::error::Error;
@@ -62,6 +66,8 @@ pub struct Bound {
 pub struct Serve {
     /// The services.
     pub routes: Routes,
+    /// What of them may be answered before the layers.
+    pub lookups: Lookups,
     /// Their names, for health: `NamedService::NAME`.
     pub health_names: Vec<String>,
     /// Checks who calls. A server without one listens on loopback only.
@@ -105,10 +111,11 @@ impl Bound {
         let tasks = TaskTracker::new();
         let open = reflection().merge(health.routes().reset_fallback());
         let services = serve.routes.into_axum_router().fallback(unknown);
+        let places = Arc::new(Semaphore::new(config.calls_max));
         let parts = stack::Parts {
             unary_deadline: config.deadline,
-            places: Arc::new(Semaphore::new(config.calls_max)),
-            authenticator: serve.authenticator,
+            places: Arc::clone(&places),
+            authenticator: serve.authenticator.clone(),
             drain: drain.clone(),
             running: completion::Running {
                 tasks: tasks.clone(),
@@ -116,8 +123,9 @@ impl Bound {
             },
         };
         let stack = stack::stack(open, services, parts);
+        let front = Front::new(serve.lookups, serve.authenticator, places, stack);
         let draining = drain.clone().begun_owned();
-        let api = grpc(&config).serve_with_incoming_shutdown(stack, incoming(self.api), draining);
+        let api = grpc(&config).serve_with_incoming_shutdown(front, incoming(self.api), draining);
         // Tracked like the handlers: it is done when its last connection is.
         let api = tasks.spawn(api);
         // The ops port answers to the very end: probes must be able to see a server drain.

@@ -1,25 +1,21 @@
 //! Layer: one span and one measurement for each call, from its arrival to its last byte.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use http::{Extensions, HeaderMap, Uri};
 use tonic::Code;
 use tracing::{Instrument as _, Span, field};
 
 use super::{body, method};
 use crate::telemetry::{self, metrics};
 
-pub(super) async fn layer(request: Request, next: Next) -> Response {
-    let rpc = method::label(request.uri().path());
-    let span = span(rpc, &request);
-    let call = Call {
-        rpc,
-        span: span.clone(),
-        began: Instant::now(),
-        code: None,
-    };
+pub(super) async fn layer(mut request: Request, next: Next) -> Response {
+    let call = Call::taken_on(&mut request);
+    let span = call.span.clone();
     let response = next.run(request).instrument(span).await;
     if let Some(code) = body::code_in(response.headers()) {
         call.ended(code);
@@ -29,7 +25,7 @@ pub(super) async fn layer(request: Request, next: Next) -> Response {
 }
 
 /// The caller's context becomes the parent before the span is entered: afterwards it is too late.
-fn span(rpc: &'static str, request: &Request) -> Span {
+fn span(rpc: &'static str, headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         "rpc",
         otel.name = rpc,
@@ -40,7 +36,7 @@ fn span(rpc: &'static str, request: &Request) -> Span {
         rpc.response.status_code = field::Empty,
         trace_id = field::Empty,
     );
-    telemetry::set_parent_from(&span, request.headers());
+    telemetry::set_parent_from(&span, headers);
     if let Some(trace_id) = telemetry::trace_id(&span) {
         span.record("trace_id", trace_id);
     }
@@ -48,16 +44,50 @@ fn span(rpc: &'static str, request: &Request) -> Span {
 }
 
 /// A call under way. Dropped before it ended, it was given up by the caller.
-struct Call {
+pub(super) struct Call {
     rpc: &'static str,
     span: Span,
     began: Instant,
     code: Option<Code>,
 }
 
+/// A call that goes on where the request goes, in its extensions, which want to be cloned.
+#[derive(Clone)]
+struct Begun(Arc<Mutex<Option<Call>>>);
+
 impl Call {
-    fn ended(mut self, code: Code) {
+    /// A call that will hardly log anything: it has a span only where spans are recorded.
+    pub fn begin(uri: &Uri, headers: &HeaderMap) -> Self {
+        let rpc = method::label(uri.path());
+        let recorded = telemetry::records_spans().then(|| span(rpc, headers));
+        Self {
+            rpc,
+            span: recorded.unwrap_or_else(Span::none),
+            began: Instant::now(),
+            code: None,
+        }
+    }
+
+    /// It ended with this code.
+    pub fn ended(mut self, code: Code) {
         self.code = Some(code);
+    }
+
+    /// It did not end: whoever handles the request further takes it on.
+    pub fn goes_on(self, extensions: &mut Extensions) {
+        extensions.insert(Begun(Arc::new(Mutex::new(Some(self)))));
+    }
+
+    /// The call that the request has begun, or a new one; with a span.
+    fn taken_on(request: &mut Request) -> Self {
+        let begun = request.extensions_mut().remove::<Begun>();
+        let begun = begun
+            .and_then(|Begun(call)| call.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut call = begun.unwrap_or_else(|| Self::begin(request.uri(), request.headers()));
+        if call.span.is_none() {
+            call.span = span(call.rpc, request.headers());
+        }
+        call
     }
 }
 
@@ -71,7 +101,13 @@ impl Drop for Call {
         if metrics::is_server_fault(code) {
             self.span.record("otel.status_code", "ERROR");
         }
-        self.span
-            .in_scope(|| tracing::debug!(rpc.status = status, ?elapsed, "call ended"));
+        self.span.in_scope(|| {
+            tracing::debug!(
+                rpc.method = self.rpc,
+                rpc.status = status,
+                ?elapsed,
+                "call ended"
+            )
+        });
     }
 }

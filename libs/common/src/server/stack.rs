@@ -9,12 +9,10 @@ use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 
 use super::completion::Running;
-use super::deadline::Arrived;
 use super::{
     Drain, authentication, authorisation, completion, deadline, details, drain, observe, panic,
     shed,
@@ -47,11 +45,8 @@ pub(super) fn stack(open: Router, services: Router, parts: Parts) -> Stack {
         .layer(from_fn_with_state(parts.running, completion::layer))
         .service(services);
     let all = ServiceBuilder::new()
-        // The time of arrival, taken while the call is made and not when it is first polled.
         .map_request(|request: http::Request<tonic::body::Body>| -> Request {
-            let mut request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(Arrived(Instant::now()));
-            request
+            request.map(axum::body::Body::new)
         })
         // Outermost, so that refusals of every other layer are traced and counted.
         .layer(from_fn(observe::layer))

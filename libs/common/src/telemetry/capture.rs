@@ -37,6 +37,7 @@ impl SpanExporter for Spans {
 
 static SPANS: LazyLock<Spans> = LazyLock::new(|| {
     super::metrics::install();
+    super::trace::spans_are_recorded();
     let spans = Spans::default();
     let tracer = SdkTracerProvider::builder()
         .with_simple_exporter(spans.clone())

@@ -10,4 +10,5 @@ mod trace;
 
 pub use capture::{Spans, init_for_test};
 pub use setup::{Guard, init};
+pub(crate) use trace::records_spans;
 pub use trace::{inject, set_parent, set_parent_from, trace_id, traceparent};

@@ -83,6 +83,7 @@ fn tracer(config: &TelemetryConfig, service: &str) -> Result<SdkTracerProvider, 
         .with_endpoint(endpoint)
         .build()
         .map_err(|error| Error::Config(format!("--otlp-endpoint {endpoint}: {error}")))?;
+    super::trace::spans_are_recorded();
     let ratio = Sampler::TraceIdRatioBased(config.trace_ratio);
     Ok(provider
         .with_sampler(Sampler::ParentBased(Box::new(ratio)))

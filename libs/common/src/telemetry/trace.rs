@@ -1,11 +1,25 @@
 //! The W3C trace context (`traceparent`) in and out of spans.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// Whether spans go anywhere.
+static RECORDS: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn spans_are_recorded() {
+    RECORDS.store(true, Ordering::Relaxed);
+}
+
+/// Whether spans go anywhere: without an endpoint they only give logs their context.
+pub(crate) fn records_spans() -> bool {
+    RECORDS.load(Ordering::Relaxed)
+}
 
 /// Context of the current span, to be stored with what it causes; empty when it is not traced.
 pub fn traceparent() -> String {

@@ -36,7 +36,7 @@ fn config(keys: &tempfile::NamedTempFile) -> AuthConfig {
     }
 }
 
-fn authenticator() -> Authenticator {
+pub fn authenticator() -> Authenticator {
     Authenticator::from_config(&config(&keys()))
         .unwrap()
         .unwrap()
@@ -57,13 +57,13 @@ fn claims() -> Value {
     })
 }
 
-fn with(key: &str, value: Value) -> Value {
+pub fn with(key: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[key] = value;
     claims
 }
 
-fn signed(algorithm: Algorithm, kid: &str, claims: &Value) -> String {
+pub fn signed(algorithm: Algorithm, kid: &str, claims: &Value) -> String {
     let key = match algorithm {
         Algorithm::RS256 | Algorithm::RS512 => EncodingKey::from_rsa_pem(RSA).unwrap(),
         Algorithm::EdDSA => EncodingKey::from_ed_pem(ED25519).unwrap(),

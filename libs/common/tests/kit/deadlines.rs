@@ -20,7 +20,9 @@ fn short() -> ServerConfig {
 }
 
 /// A client that keeps no time itself, unlike tonic's: what it gets is the server's answer.
-fn timeless(server: &Server) -> ConsumerServiceClient<Client<HttpConnector, tonic::body::Body>> {
+pub fn timeless(
+    server: &Server,
+) -> ConsumerServiceClient<Client<HttpConnector, tonic::body::Body>> {
     let http = Client::builder(TokioExecutor::new())
         .http2_only(true)
         .build_http();

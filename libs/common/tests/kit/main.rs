@@ -1,5 +1,6 @@
 //! What every server of the suite promises, proven on a small service over real connections.
 
+mod at_hand;
 mod auth;
 mod client;
 mod completion;

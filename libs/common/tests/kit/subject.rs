@@ -10,7 +10,7 @@ use api::feed::v1::consumer_service_client::ConsumerServiceClient;
 use api::feed::v1::consumer_service_server::{ConsumerService, ConsumerServiceServer};
 use common::auth::Authenticator;
 use common::config::ServerConfig;
-use common::server::{self, Drain, Serve};
+use common::server::{self, Drain, Lookup, Lookups, Serve};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::sync::{Notify, mpsc};
@@ -26,6 +26,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+type Finder = dyn Fn(String) -> BoxFuture<'static, Option<String>> + Send + Sync;
 type Handler = dyn Fn(String) -> BoxFuture<'static, Result<String, Status>> + Send + Sync;
 type Item = Result<pb::WatchResponse, Status>;
 
@@ -34,6 +35,7 @@ type Item = Result<pb::WatchResponse, Status>;
 #[derive(Clone)]
 pub struct Subject {
     handler: Arc<Handler>,
+    finder: Option<Arc<Finder>>,
     watch: Arc<std::sync::Mutex<Option<mpsc::UnboundedReceiver<Item>>>>,
 }
 
@@ -44,6 +46,7 @@ where
 {
     Subject {
         handler: Arc::new(move |name| Box::pin(handler(name))),
+        finder: None,
         watch: Arc::default(),
     }
 }
@@ -54,6 +57,15 @@ pub fn echo() -> Subject {
 }
 
 impl Subject {
+    /// Answers `AwaitPosition` at hand where the test finds something.
+    pub fn at_hand<F>(mut self, finder: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<String>> + Send + 'static,
+    {
+        self.finder = Some(Arc::new(move |name| Box::pin(finder(name))));
+        self
+    }
+
     /// Streams what is sent to the first watcher.
     pub fn watched(self) -> (Self, mpsc::UnboundedSender<Item>) {
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -118,7 +130,12 @@ impl Server {
         let bound = server::bind(config, authenticator.is_some()).await.unwrap();
         let (api, ops) = (bound.api_addr(), bound.ops_addr());
         let shutdown = CancellationToken::new();
+        let mut lookups = Lookups::default();
+        if let Some(finder) = subject.finder.clone() {
+            lookups.add(AtHand(finder));
+        }
         let serve = Serve {
+            lookups,
             routes: Routes::new(ConsumerServiceServer::new(subject.clone()))
                 .add_service(ChangeFeedServiceServer::new(subject)),
             health_names: vec![ConsumerServiceServer::<Subject>::NAME.to_owned()],
@@ -189,6 +206,19 @@ pub fn reason(status: &Status) -> (tonic::Code, String) {
 
 pub fn details(status: &Status) -> ErrorDetails {
     status.get_error_details()
+}
+
+struct AtHand(Arc<Finder>);
+
+impl Lookup for AtHand {
+    type Request = pb::AwaitPositionRequest;
+    type Answer = pb::AwaitPositionResponse;
+    const PATH: &'static str = "/asterism.feed.v1.ConsumerService/AwaitPosition";
+
+    async fn find(&self, request: Self::Request) -> Option<Self::Answer> {
+        let position = (self.0)(request.consumer).await?;
+        Some(pb::AwaitPositionResponse { position })
+    }
 }
 
 #[tonic::async_trait]

@@ -21,6 +21,7 @@ mod redeem;
 mod reverse;
 mod statement;
 mod sweep;
+pub mod tier_lookup;
 mod tier_overrides;
 mod tier_progress;
 mod trace;

@@ -8,7 +8,7 @@ use common::cache::{Key, Versioned};
 use common::db::Access;
 use common::ids::CustomerId;
 use common::time::Timestamp;
-use common::token::SharedToken;
+use common::token::{ConsistencyToken, SharedToken};
 
 use super::basis::{self, Basis, version_in};
 use super::standing::{Given, TierStanding};
@@ -120,6 +120,36 @@ pub async fn get(
     let found = found.ok_or_else(not_a_member)?;
     let program = telling(state, program, found.value.policy).await?;
     Ok((program, found))
+}
+
+/// What [`get`] answers, if the database need not be asked.
+pub async fn find(
+    state: &State,
+    wanted: &Wanted,
+) -> Option<(Arc<Program>, Versioned<TierStanding>)> {
+    let Wanted {
+        program_id,
+        customer_id,
+        as_of: None,
+        at_least,
+    } = wanted
+    else {
+        return None;
+    };
+    let own = match ConsistencyToken::decode(at_least).ok()? {
+        None if at_least.is_empty() => 0,
+        Some(token)
+            if token.source == state.platform.source && token.customer_id == *customer_id =>
+        {
+            token.revision
+        }
+        _ => return None,
+    };
+    let program = state.programs.checked(program_id, 0)?;
+    let holds = holds_at(&program, state.platform.now());
+    let key = key(program_id, customer_id);
+    let found = state.tiers.find(&key, own, holds).await?;
+    (program.policies.latest().version >= found.value.policy).then_some((program, found))
 }
 
 /// Which members' tiers.

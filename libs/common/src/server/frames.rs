@@ -1,0 +1,140 @@
+//! gRPC's framing of a message that is there in one piece: a byte that says whether it is compressed, its length in
+//! four bytes, the message (gRPC over HTTP/2, "Length-Prefixed-Message").
+
+use axum::body::Bytes;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use http_body_util::{BodyExt as _, BodyStream, StreamBody};
+use prost::Message;
+use prost::bytes::{BufMut as _, BytesMut};
+use tonic::Status;
+use tonic::body::Body;
+
+const HEAD_BYTES: usize = 5;
+const PLAIN: u8 = 0;
+
+type Frame = http_body::Frame<Bytes>;
+
+/// What of a body had arrived.
+pub(super) struct Arrived {
+    data: Option<Bytes>,
+    /// Whatever came after the first data and is not nothing.
+    more: Option<Result<Frame, Status>>,
+    ended: bool,
+}
+
+impl Arrived {
+    /// Reads without waiting.
+    pub fn of(body: &mut Body) -> Self {
+        let mut arrived = Self {
+            data: None,
+            more: None,
+            ended: false,
+        };
+        while let Some(frame) = body.frame().now_or_never() {
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                None => {
+                    arrived.ended = true;
+                    break;
+                }
+                Some(Ok(Ok(data))) if data.is_empty() => {}
+                Some(Ok(Ok(data))) if arrived.data.is_none() => arrived.data = Some(data),
+                Some(Ok(Ok(data))) => {
+                    arrived.more = Some(Ok(Frame::data(data)));
+                    break;
+                }
+                Some(Ok(Err(trailers))) => {
+                    arrived.more = Some(Ok(trailers));
+                    break;
+                }
+                Some(Err(status)) => {
+                    arrived.more = Some(Err(status));
+                    break;
+                }
+            }
+        }
+        arrived
+    }
+
+    /// The message, if the body was one plain message and nothing else.
+    pub fn message(&self) -> Option<&[u8]> {
+        let data = self.data.as_deref().filter(|_| self.ended)?;
+        let (head, message) = data.split_at_checked(HEAD_BYTES)?;
+        let (&kind, length) = head.split_first()?;
+        let length = u32::from_be_bytes(length.try_into().ok()?);
+        (kind == PLAIN && u32::try_from(message.len()) == Ok(length)).then_some(message)
+    }
+
+    /// The body as if nothing of it had been read.
+    pub fn before(self, rest: Body) -> Body {
+        let data = self.data.map(|data| Ok(Frame::data(data)));
+        let read = stream::iter(data.into_iter().chain(self.more));
+        if self.ended {
+            return Body::new(StreamBody::new(read));
+        }
+        Body::new(StreamBody::new(read.chain(BodyStream::new(rest))))
+    }
+}
+
+/// A message as it goes over the wire.
+pub(super) fn encode(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut framed = BytesMut::with_capacity(HEAD_BYTES + length);
+    framed.put_u8(PLAIN);
+    framed.put_u32(u32::try_from(length).expect("an answer has less than 4 GiB"));
+    message
+        .encode(&mut framed)
+        .expect("the buffer grows as it must");
+    framed.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    fn arrived(bytes: &'static [u8]) -> (Arrived, Body) {
+        let mut body = Body::new(Full::new(Bytes::from_static(bytes)));
+        (Arrived::of(&mut body), body)
+    }
+
+    #[test]
+    fn one_whole_plain_message_is_read() {
+        let (read, _) = arrived(&[0, 0, 0, 0, 2, 8, 1]);
+        assert_eq!(read.message(), Some(&[8, 1][..]));
+        let (empty, _) = arrived(&[0, 0, 0, 0, 0]);
+        assert_eq!(empty.message(), Some(&[][..]));
+    }
+
+    #[test]
+    fn whatever_else_came_is_not() {
+        for bytes in [
+            &[][..],
+            &[0, 0, 0],
+            &[1, 0, 0, 0, 2, 8, 1],
+            &[0, 0, 0, 0, 3, 8, 1],
+            &[0, 0, 0, 0, 1, 8, 1],
+        ] {
+            let (read, _) = arrived(bytes);
+            assert_eq!(read.message(), None, "{bytes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_can_be_read_again() {
+        let halves = stream::iter([&b"\0\0\0\0"[..], b"", b"\x02\x08\x01"])
+            .map(|half| Ok::<_, Status>(Frame::data(Bytes::from_static(half))));
+        // The last half is not there yet at the first look.
+        let late = stream::once(tokio::task::yield_now()).filter_map(async |()| None);
+        let mut body = Body::new(StreamBody::new(halves.chain(late)));
+        let read = Arrived::of(&mut body);
+        assert_eq!(read.message(), None);
+        let whole = read.before(body).collect().await.expect("it was sent");
+        assert_eq!(whole.to_bytes(), &b"\0\0\0\0\x02\x08\x01"[..]);
+    }
+
+    #[test]
+    fn what_is_encoded_is_framed() {
+        assert_eq!(&encode(&1_u32)[..], [0, 0, 0, 0, 2, 8, 1]);
+    }
+}
