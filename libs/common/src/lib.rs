@@ -35,5 +35,6 @@ pub use error::{Error, Refusal};
 
 /// Every program of the suite allocates through it, SQLite included: calls and batches make and drop much at once, on
 /// threads that take turns.
+#[cfg(not(test))] // Its own tests link it a second time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
