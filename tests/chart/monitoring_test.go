@@ -42,10 +42,17 @@ func dashboards(t *testing.T, all release) (found []dashboard) {
 	return found
 }
 
+// instruments are the sources that name metrics and labels.
+func instruments(t *testing.T) string {
+	t.Helper()
+	folder := "libs/common/src/telemetry"
+	return source(t, folder, "metrics.rs") + source(t, folder, "consumers.rs")
+}
+
 // exported are the metrics of the programs, as their source names them and Prometheus writes them.
 func exported(t *testing.T) (names []string) {
 	t.Helper()
-	text := source(t, "libs/common/src/telemetry/metrics.rs")
+	text := instruments(t)
 	underscored := func(name string) string { return strings.ReplaceAll(name, ".", "_") }
 	histogram := func(name string) {
 		names = append(names, name+"_bucket", name+"_sum", name+"_count")
@@ -75,7 +82,7 @@ var (
 
 func TestExpressionsAskForWhatIsExported(t *testing.T) {
 	all := render(t, values("everything"))
-	text := source(t, "libs/common/src/telemetry/metrics.rs")
+	text := instruments(t)
 	names := exported(t)
 	labels := []string{"namespace", "job"}
 	for _, found := range regexp.MustCompile(`(?:label\(|KeyValue::new\()"([a-z_.]+)"`).FindAllStringSubmatch(text, -1) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,15 +91,15 @@ func TestPortsAreWhereTheProgramListens(t *testing.T) {
 func probesAsk(t *testing.T, deployment *apps.Deployment, ops int32) {
 	t.Helper()
 	container := deployment.Spec.Template.Spec.Containers[0]
-	for _, probe := range []*core.Probe{container.StartupProbe, container.ReadinessProbe} {
-		if probe.GRPC == nil || probe.GRPC.Port != ops {
-			t.Errorf("%s: health is not asked for on the ops port: %+v", deployment.Name, probe)
-		}
+	if ready := container.ReadinessProbe.GRPC; ready == nil || ready.Port != ops {
+		t.Errorf("%s: health is not asked for on the ops port: %+v", deployment.Name, container.ReadinessProbe)
 	}
-	// gRPC health says "not serving" during a drain: it must not decide on life and death.
-	live := container.LivenessProbe.HTTPGet
-	if live == nil || live.Path != "/livez" || live.Port != intstr.FromString("ops") {
-		t.Errorf("%s: liveness is not /livez on the ops port", deployment.Name)
+	// gRPC health says "not serving" during a drain, and while a migration runs: it must not decide on life and death.
+	for _, probe := range []*core.Probe{container.StartupProbe, container.LivenessProbe} {
+		live := probe.HTTPGet
+		if live == nil || live.Path != "/livez" || live.Port != intstr.FromString("ops") {
+			t.Errorf("%s: liveness is not /livez on the ops port: %+v", deployment.Name, probe)
+		}
 	}
 }
 
@@ -154,6 +155,9 @@ func TestSecretsAreThoseThatWereNamed(t *testing.T) {
 	all := render(t, values("everything"))
 	shared := map[string]string{
 		"/etc/asterism/jwks/value": "issuer-keys/keys", "/etc/asterism/peer-token/value": "services-token/jwt",
+		"/etc/asterism/tls/certificate": "api-certificate/chain.pem", "/etc/asterism/tls/key": "api-certificate/key.pem",
+		"/etc/asterism/peer-ca/value": "internal-ca/ca.pem", "/etc/asterism/client-ca/value": "callers-ca/callers.pem",
+		"/etc/asterism/client-scopes/value": "callers/list", "/etc/asterism/database-ca/value": "database-ca/postgres.pem",
 	}
 	databases := map[string]string{
 		"customer-profile": "customer-db/dsn", "segmentation": "segmentation-db/dsn",
@@ -167,6 +171,7 @@ func TestSecretsAreThoseThatWereNamed(t *testing.T) {
 		}
 		if service == "loyalty-points" {
 			want["/etc/asterism/signing-key/value"] = "ledger/ed25519.pem"
+			want["/etc/asterism/redis-ca/value"] = "cache-ca/redis.pem"
 		}
 		if got := secretFiles(pod); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s has %v, not %v", name, got, want)
@@ -182,7 +187,7 @@ func TestServicesFindEachOther(t *testing.T) {
 	everyRelease(t, func(t *testing.T, all release) {
 		for name, pod := range all.pods() {
 			for variable, value := range all.variables(t, pod) {
-				if !strings.HasPrefix(variable, "ASTERISM_PEER_") || variable == "ASTERISM_PEER_TOKEN_FILE" {
+				if !strings.HasPrefix(variable, "ASTERISM_PEER_") || strings.HasSuffix(variable, "_FILE") || variable == "ASTERISM_PEER_TLS_NAME" {
 					continue
 				}
 				address, err := url.Parse(value)
@@ -192,6 +197,10 @@ func TestServicesFindEachOther(t *testing.T) {
 				index := slices.IndexFunc(all.services, func(s *core.Service) bool { return s.Name == address.Hostname() })
 				if index < 0 || all.services[index].Spec.Ports[0].Port != port(t, address.Host) {
 					t.Errorf("%s: %s is at %s, where no Service is", name, variable, value)
+				}
+				encrypted := all.variables(t, pod)["ASTERISM_TLS_CERTIFICATE_FILE"] != ""
+				if (address.Scheme == "https") != encrypted {
+					t.Errorf("%s calls %s, but encrypted is %t", name, value, encrypted)
 				}
 			}
 		}
@@ -253,6 +262,35 @@ func TestMigrationsMayTakeTheirTime(t *testing.T) {
 	for _, job := range all.jobs {
 		if got := all.variables(t, job.Spec.Template)["ASTERISM_STATEMENT_TIMEOUT"]; got != "4h" {
 			t.Errorf("%s: a statement is ended after %s", job.Name, got)
+		}
+	}
+}
+
+// A certificate and its key change together only if they are in one volume.
+func TestACertificateIsBesideItsKey(t *testing.T) {
+	everyRelease(t, func(t *testing.T, all release) {
+		for name, pod := range all.pods() {
+			for _, pair := range []string{"TLS", "PEER"} {
+				variables := all.variables(t, pod)
+				certificate, key := variables["ASTERISM_"+pair+"_CERTIFICATE_FILE"], variables["ASTERISM_"+pair+"_KEY_FILE"]
+				if path.Dir(certificate) != path.Dir(key) {
+					t.Errorf("%s: %s and %s do not change together", name, certificate, key)
+				}
+			}
+		}
+	})
+}
+
+func TestRestoredServicesTellTheirReaders(t *testing.T) {
+	for name, want := range map[string][]string{"everything": {"customer-profile", "feedback"}, "embedded-open": {"suite"}} {
+		var told []string
+		for _, job := range render(t, values(name)).jobs {
+			if container := job.Spec.Template.Spec.Containers[0]; slices.Equal(container.Args, []string{"feed", "new-epoch"}) {
+				told = append(told, strings.TrimSuffix(strings.TrimPrefix(job.Name, "try-asterism-"), "-new-epoch"))
+			}
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("%s: %v tell, not %v", name, told, want)
 		}
 	}
 }

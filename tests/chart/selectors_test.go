@@ -59,11 +59,15 @@ func TestServicesLeadToAPort(t *testing.T) {
 			if len(names) != 1 || (service.Name != names[0] && service.Name != names[0]+"-headless") {
 				t.Fatalf("Service %s leads to the Pods of %v", service.Name, names)
 			}
+			speaks := "kubernetes.io/h2c"
+			if all.variables(t, all.pods()[names[0]])["ASTERISM_TLS_CERTIFICATE_FILE"] != "" {
+				speaks = "https"
+			}
 			for _, port := range service.Spec.Ports {
 				if containerPort(all.pods()[names[0]], port.TargetPort.StrVal) != port.Port {
 					t.Errorf("%s: port %s leads to %v", service.Name, port.Name, port.TargetPort)
 				}
-				if (port.Name == "grpc") != (port.AppProtocol != nil && *port.AppProtocol == "kubernetes.io/h2c") {
+				if (port.Name == "grpc") != (port.AppProtocol != nil && *port.AppProtocol == speaks) {
 					t.Errorf("%s: protocol of %s is %v", service.Name, port.Name, port.AppProtocol)
 				}
 			}

@@ -46,7 +46,7 @@ func known(t *testing.T) map[string][]string {
 	if !found {
 		t.Fatal("stores.rs no longer tells databases from the cache")
 	}
-	shared := variablesIn(config("server"), config("auth"), config("telemetry"), stores)
+	shared := variablesIn(config("server"), config("auth"), config("telemetry"), config("tls"), stores)
 	alone := variablesIn(redis, source(t, "libs/common/src/process.rs"))
 	programs := map[string][]string{"asterism": append(variablesIn(source(t, "services/asterism/src/suite.rs")), shared...)}
 	for _, name := range []string{"customer-profile", "segmentation", "loyalty-points", "feedback"} {

@@ -27,7 +27,7 @@ suite:
 
 {{/* "true" or "false": whether callers have to prove who they are. */}}
 {{- define "asterism.authenticates" -}}
-{{ ne .Values.auth.jwks.secret "" }}
+{{ or (ne .Values.auth.jwks.secret "") (ne .Values.tls.clientCa.secret "") }}
 {{- end }}
 
 {{/* Seconds between the order to end and the kill: all that may take time, and five for closing connections. */}}

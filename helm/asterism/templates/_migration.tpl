@@ -1,4 +1,7 @@
-{{/* Spec of the Job that migrates a service's database: (dict "root" $ "name" … "component" …). */}}
+{{/*
+Spec of a Job that works on a service's database while nothing is served: (dict "root" $ "name" … "component" …
+"does" (list "migrate")).
+*/}}
 {{- define "asterism.migration" -}}
 {{- $variables := dict "ASTERISM_STATEMENT_TIMEOUT" .root.Values.migrations.statementTimeout -}}
 # The database may come up after us.
@@ -15,9 +18,9 @@ template:
     {{- include "asterism.pod" .root | nindent 4 }}
     restartPolicy: Never
     containers:
-      - name: migrate
+      - name: {{ first .does }}
         command: [{{ .component.command }}]
-        args: [migrate]
+        args: {{ toJson .does }}
         {{- include "asterism.container" (merge (dict "variables" $variables) .) | nindent 8 }}
         resources:
           {{- toYaml .component.resources | nindent 10 }}

@@ -84,14 +84,17 @@ volumeMounts:
     # Nobody else is in the Pod, and whoever it runs as must be able to read it.
     defaultMode: 0444
     items:
-      - key: {{ $from.key }}
-        path: value
+      {{- range $path, $key := $from.items | default (dict "value" $from.key) }}
+      - key: {{ $key }}
+        path: {{ $path }}
+      {{- end }}
 {{- end }}
 {{- end }}
 
 {{/*
-The Secrets that a component reads from files, as YAML: each is /etc/asterism/NAME/value. A folder for each, since files
-that are mounted by themselves do not follow when a Secret changes.
+The Secrets that a component reads from files, as YAML: each is /etc/asterism/NAME/value, or has several items. A folder
+for each, since files that are mounted by themselves do not follow when a Secret changes; a certificate and its key are
+in one, so that they change together.
 */}}
 {{- define "asterism.secrets" -}}
 {{- with .root.Values.auth }}
@@ -99,6 +102,24 @@ that are mounted by themselves do not follow when a Secret changes.
 jwks: {{ toJson .jwks }}
 peer-token: {{ toJson .peerToken }}
 {{- end }}
+{{- end }}
+{{- with .root.Values.tls }}
+{{- with .certificate }}
+{{- if .secret }}
+tls: {{ toJson (dict "secret" .secret "items" (dict "certificate" .certificateKey "key" .privateKey)) }}
+{{- end }}
+{{- end }}
+{{- range $name, $from := dict "peer-ca" .ca "client-ca" .clientCa "client-scopes" .clientScopes }}
+{{- if $from.secret }}
+{{ $name }}: {{ toJson $from }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .component.redis .root.Values.redis.ca.secret }}
+redis-ca: {{ toJson .root.Values.redis.ca }}
+{{- end }}
+{{- if and .component.database .root.Values.databaseCa.secret }}
+database-ca: {{ toJson .root.Values.databaseCa }}
 {{- end }}
 {{- with .component.database }}
 database-url: {{ toJson . }}

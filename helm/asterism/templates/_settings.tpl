@@ -10,7 +10,7 @@ ASTERISM_OPS_LISTEN: {{ printf "0.0.0.0:%s" (include "asterism.port.ops" .root) 
 ASTERISM_DRAIN_DELAY: {{ $values.drain.delaySeconds }}s
 ASTERISM_DRAIN_TIMEOUT: {{ $values.drain.timeoutSeconds }}s
 ASTERISM_LOG_FORMAT: json
-{{- if eq (include "asterism.authenticates" .root) "true" }}
+{{- if $values.auth.jwks.secret }}
 ASTERISM_AUTH_JWKS_FILE: /etc/asterism/jwks/value
 ASTERISM_AUTH_ISSUER: {{ $values.auth.issuer | quote }}
 ASTERISM_AUTH_AUDIENCE: {{ $values.auth.audience | quote }}
@@ -19,12 +19,30 @@ ASTERISM_AUTH_ALGORITHMS: {{ join "," . }}
 {{- end }}
 ASTERISM_PEER_TOKEN_FILE: /etc/asterism/peer-token/value
 {{- end }}
+{{- with $values.tls }}
+{{- if .certificate.secret }}
+ASTERISM_TLS_CERTIFICATE_FILE: /etc/asterism/tls/certificate
+ASTERISM_TLS_KEY_FILE: /etc/asterism/tls/key
+ASTERISM_PEER_CA_FILE: /etc/asterism/peer-ca/value
+{{- with .serverName }}
+ASTERISM_PEER_TLS_NAME: {{ . }}
+{{- end }}
+{{- end }}
+{{- if .clientCa.secret }}
+ASTERISM_TLS_CLIENT_CA_FILE: /etc/asterism/client-ca/value
+ASTERISM_PEER_CERTIFICATE_FILE: /etc/asterism/tls/certificate
+ASTERISM_PEER_KEY_FILE: /etc/asterism/tls/key
+{{- end }}
+{{- if .clientScopes.secret }}
+ASTERISM_TLS_CLIENT_SCOPES_FILE: /etc/asterism/client-scopes/value
+{{- end }}
+{{- end }}
 {{- if .component.embedded }}
 ASTERISM_DATA: /data
 {{- else }}
 ASTERISM_DATABASE_URL_FILE: /etc/asterism/database-url/value
 {{- range $variable, $service := dict "CUSTOMER" "customer-profile" "SEGMENTATION" "segmentation" "LOYALTY" "loyalty-points" "FEEDBACK" "feedback" }}
-ASTERISM_PEER_{{ $variable }}: http://{{ include "asterism.fullname" $.root }}-{{ $service }}:{{ include "asterism.port.grpc" $.root }}
+ASTERISM_PEER_{{ $variable }}: {{ ternary "https" "http" (ne $values.tls.certificate.secret "") }}://{{ include "asterism.fullname" $.root }}-{{ $service }}:{{ include "asterism.port.grpc" $.root }}
 {{- end }}
 {{- end }}
 {{- if dig "signingKey" "secret" "" .component }}
@@ -32,6 +50,9 @@ ASTERISM_LOYALTY_SIGNING_KEY_FILE: /etc/asterism/signing-key/value
 {{- end }}
 {{- if and .component.redis $values.redis.cluster }}
 ASTERISM_REDIS_CLUSTER: "true"
+{{- end }}
+{{- if and .component.redis $values.redis.ca.secret }}
+ASTERISM_REDIS_CA_FILE: /etc/asterism/redis-ca/value
 {{- end }}
 {{- range $name, $value := .component.settings }}
 {{ $name }}: {{ include "asterism.text" $value | quote }}

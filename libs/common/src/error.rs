@@ -146,8 +146,13 @@ pub enum Error {
     #[error("feed {0:?} is not served here")]
     FeedNotFound(String),
     /// The database was restored: positions of before mean nothing now.
-    #[error("the feed was restored from a backup: take a snapshot and start anew")]
-    FeedEpochChanged,
+    #[error(
+        "the feed was restored from a backup: what was read after the position to resume from may never have been"
+    )]
+    FeedEpochChanged {
+        /// Up to here the reader has read what the feed holds; `None` where that is not known.
+        resume: Option<String>,
+    },
     /// The position is older than what is kept.
     #[error("changes after that position are compacted away: continue from {earliest}")]
     PositionCompacted {
@@ -214,8 +219,12 @@ fn refusal(error: Error) -> Refusal {
         Error::FeedNotFound(source) => {
             Refusal::new(Code::NotFound, "FEED_NOT_FOUND", message).with("source", source)
         }
-        Error::FeedEpochChanged => {
-            Refusal::new(Code::FailedPrecondition, "FEED_EPOCH_CHANGED", message)
+        Error::FeedEpochChanged { resume } => {
+            let refusal = Refusal::new(Code::FailedPrecondition, "FEED_EPOCH_CHANGED", message);
+            match resume {
+                Some(position) => refusal.with("resume_position", position),
+                None => refusal,
+            }
         }
         Error::PositionCompacted { earliest } => {
             Refusal::new(Code::OutOfRange, "POSITION_COMPACTED", message)

@@ -28,6 +28,7 @@ pub mod server;
 pub mod service;
 pub mod telemetry;
 pub mod time;
+mod tls;
 pub mod token;
 pub mod validate;
 

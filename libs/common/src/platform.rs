@@ -12,7 +12,7 @@ use crate::db::{Db, Dialect, Migrations, Reader, Snapshot, Tx, World};
 use crate::deadline;
 use crate::error::Error;
 use crate::feed::signal::FeedSignal;
-use crate::feed::{Feed, store};
+use crate::feed::{Feed, Position, sequencer, store};
 use crate::ids::{CustomerId, Ids};
 use crate::telemetry::metrics;
 use crate::time::{Clock, Timestamp};
@@ -22,6 +22,9 @@ use crate::token::ConsistencyToken;
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Left over for the answer when a wait ends at the caller's deadline.
 const ANSWER_MARGIN: Duration = Duration::from_millis(30);
+
+/// Between two looks at a schema that is too old.
+const SCHEMA_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Changes forgotten in one transaction.
 const COMPACTED_AT_ONCE: i64 = 2000;
@@ -61,8 +64,22 @@ pub struct PlatformOptions {
 }
 
 impl Platform {
-    /// Opens the database of a service.
+    /// Opens the database of a service, whose schema must be new enough.
     pub async fn open(
+        source: &'static str,
+        migrations: fn() -> Migrations,
+        options: PlatformOptions,
+    ) -> Result<Self, Error> {
+        let platform = Self::connect(source, migrations, options).await?;
+        if !platform.prepare(migrations).await? {
+            return Err(Error::Config(platform.outdated()));
+        }
+        Ok(platform)
+    }
+
+    /// Opens the database of a service, which may not have the schema yet: nothing may be done with it before
+    /// [`prepare`](Self::prepare) says so.
+    pub(crate) async fn connect(
         source: &'static str,
         migrations: fn() -> Migrations,
         options: PlatformOptions,
@@ -70,10 +87,6 @@ impl Platform {
         let db = Db::open(&options.database_url, &options.database).await?;
         if options.migrate {
             db.migrate(migrations()).await?;
-        } else if !db.is_migrated(migrations()).await? {
-            return Err(Error::Config(format!(
-                "the {source} database is older than this build: run the migrate command first"
-            )));
         }
         let signal = Arc::new(FeedSignal::new(db.dialect() == Dialect::Postgres));
         let PlatformOptions {
@@ -83,7 +96,7 @@ impl Platform {
             cache,
             ..
         } = options;
-        let platform = Self {
+        Ok(Self {
             source,
             db,
             clock,
@@ -91,11 +104,36 @@ impl Platform {
             cache,
             feed_retention: database.feed_retention,
             signal,
-        };
-        let mut tx = platform.tx().await?;
-        store::insert_head(&mut tx, &platform.ids.uuid()).await?;
+        })
+    }
+
+    /// Whether the schema is new enough; if so, the database is ready for use afterwards.
+    pub(crate) async fn prepare(&self, migrations: fn() -> Migrations) -> Result<bool, Error> {
+        if !self.db.is_migrated(migrations()).await? {
+            return Ok(false);
+        }
+        let mut tx = self.tx().await?;
+        store::insert_head(&mut tx, &self.ids.uuid()).await?;
         tx.commit().await?;
-        Ok(platform)
+        Ok(true)
+    }
+
+    /// Returns once the schema is new enough. Whatever goes wrong meanwhile may go well later.
+    pub(crate) async fn prepared(&self, migrations: fn() -> Migrations) {
+        loop {
+            match self.prepare(migrations).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "cannot look at the schema, trying again"),
+            }
+            tokio::time::sleep(SCHEMA_LOOK_EVERY).await;
+        }
+    }
+
+    /// What a service tells while its schema is too old.
+    pub(crate) fn outdated(&self) -> String {
+        let source = self.source;
+        format!("the {source} database is older than this build: run the migrate command first")
     }
 
     /// The present instant.
@@ -142,11 +180,16 @@ impl Platform {
         }
     }
 
-    /// Ends the life of the feed's positions, after a restore from a backup.
-    pub async fn renew_feed_epoch(&self) -> Result<(), Error> {
+    /// Ends the life of the feed's positions, after a restore from a backup and before anything is written;
+    /// returns where the new life begins.
+    pub async fn renew_feed_epoch(&self) -> Result<Position, Error> {
+        let feed = self.feed();
+        // What the backup holds and had no position yet comes before the new life: consumers have it, most likely.
+        sequencer::drain(&feed).await?;
         let mut tx = self.tx().await?;
-        store::update_epoch(&mut tx, &self.ids.uuid()).await?;
-        tx.commit().await
+        let head = store::renew_epoch(&mut tx, &self.ids.uuid()).await?;
+        tx.commit().await?;
+        Ok(feed.position(&head, head.position))
     }
 
     /// Forgets changes recorded before an instant; returns the feed's new floor.

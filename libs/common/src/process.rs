@@ -1,23 +1,26 @@
 //! The main function of a service: settings, telemetry, database, ports, and a polite end.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use futures::future::{FutureExt as _, OptionFuture};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
-use crate::cache::CacheBackend;
+use crate::cache::{CacheBackend, RedisOptions};
 use crate::config::{
     AuthConfig, DatabaseConfig, PeersConfig, RedisConfig, ServerConfig, TelemetryConfig,
     refuse_unknown,
 };
 use crate::error::Error;
+use crate::feed::Position;
 use crate::ids::Ids;
 use crate::platform::{Platform, PlatformOptions};
-use crate::server::{self, Drain, Serve};
-use crate::service::{Assembly, Service};
+use crate::server::{self, Drain, Serve, Unready};
+use crate::service::{Assembly, Running, Service};
 use crate::telemetry;
 use crate::time::{Clock, StartedAt, SystemClock, Timestamp};
 
@@ -57,6 +60,19 @@ struct Cli<C: clap::Args> {
 enum Command {
     /// Brings the database schema up to date, then exits.
     Migrate,
+    /// Looks after the change feed.
+    Feed {
+        #[command(subcommand)]
+        command: FeedCommand,
+    },
+}
+
+/// What can be done to a change feed while its service does not run.
+#[derive(Clone, Copy, Debug, clap::Subcommand)]
+pub enum FeedCommand {
+    /// Tells readers that the database was restored from a backup: positions of before are refused from now on, and
+    /// the refusal says where to resume. Run it after the restore and before the service writes again.
+    NewEpoch,
 }
 
 /// Runs one service until it is told to stop. With `migrate`, brings its schema up to date instead.
@@ -132,14 +148,18 @@ async fn run<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
     match cli.command {
         None => serve::<S>(cli).await,
         Some(Command::Migrate) => migrate::<S>(&cli).await,
+        Some(Command::Feed {
+            command: FeedCommand::NewEpoch,
+        }) => begin_epoch::<S>(&cli).await,
     }
 }
 
-/// A port opens last, when nothing is left that can be wrong with the settings.
+/// A port opens last, when nothing is left that can be wrong with the settings. While the schema is too old the
+/// process waits for whoever migrates it, unready, and nothing but the ops port answers.
 async fn serve<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
     let authenticator = Authenticator::from_config(&cli.auth)?;
     server::check(&cli.server, authenticator.is_some())?;
-    let platform = open::<S>(&cli, false).await?;
+    let platform = connect::<S>(&cli, false).await?;
     let drain = Drain::new();
     let mut assembly = Assembly::new(cli.peers.clone(), drain.clone());
     assembly.add::<S>(&cli.service, &platform)?;
@@ -153,30 +173,76 @@ async fn serve<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
         authenticator,
         drain,
     };
+    let prepared = CancellationToken::new();
+    let unready = Unready {
+        reason: platform.outdated(),
+        until: prepare::<S>(platform.clone(), prepared.clone()).boxed(),
+    };
     let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(bound.serve(serve, shutdown.clone()));
-    let background = assembled.background.start();
-    tracing::info!(service = S::NAME, %api, %ops, "serving");
-    stopped().await;
+    let serving = tokio::spawn(bound.serve_after(unready, serve, shutdown.clone()));
+    let mut stopped = pin!(stopped());
+    let background = tokio::select! {
+        () = prepared.cancelled() => {
+            tracing::info!(service = S::NAME, %api, %ops, "serving");
+            let background = assembled.background.start();
+            stopped.await;
+            Some(background)
+        }
+        () = &mut stopped => None,
+    };
     shutdown.cancel();
-    let (served, ()) = tokio::join!(serving, background.stop());
+    let stop_background = OptionFuture::from(background.map(Running::stop));
+    let (served, _) = tokio::join!(serving, stop_background);
     platform.db.close().await;
     served.map_err(|error| Error::Internal(format!("the server failed: {error}")))?
 }
 
+async fn prepare<S: Service>(platform: Platform, prepared: CancellationToken) {
+    if !platform.prepare(S::migrations).await.unwrap_or(false) {
+        tracing::warn!("{}; waiting", platform.outdated());
+        platform.prepared(S::migrations).await;
+    }
+    prepared.cancel();
+}
+
 async fn migrate<S: Service>(cli: &Cli<S::Config>) -> Result<(), Error> {
-    let platform = open::<S>(cli, true).await?;
+    let platform = connect::<S>(cli, true).await?;
+    platform.prepare(S::migrations).await?;
     platform.db.close().await;
     tracing::info!(service = S::NAME, "the schema is up to date");
     Ok(())
 }
 
+async fn begin_epoch<S: Service>(cli: &Cli<S::Config>) -> Result<(), Error> {
+    let platform = connect::<S>(cli, false).await?;
+    if !platform.prepare(S::migrations).await? {
+        return Err(Error::Config(platform.outdated()));
+    }
+    let begins = platform.renew_feed_epoch().await?;
+    platform.db.close().await;
+    println!("{}", epoch_begun(S::NAME, &begins));
+    Ok(())
+}
+
+/// What an operator is told of a new epoch.
+pub fn epoch_begun(service: &str, begins: &Position) -> String {
+    let Position { epoch, number, .. } = begins;
+    format!("the feed of {service} begins epoch {epoch} after change {number}")
+}
+
 /// A SQLite file belongs to this process alone, so it is migrated right away.
-async fn open<S: Service>(cli: &Cli<S::Config>, migrate: bool) -> Result<Platform, Error> {
+async fn connect<S: Service>(cli: &Cli<S::Config>, migrate: bool) -> Result<Platform, Error> {
     let url = cli.database.url_for(S::NAME)?;
     let embedded = url.reveal().starts_with("sqlite:");
     let cache = match &cli.redis.redis_url {
-        Some(url) if !migrate => CacheBackend::redis(url.reveal(), cli.redis.redis_cluster).await?,
+        Some(url) if !migrate && cli.command.is_none() => {
+            let options = RedisOptions {
+                cluster: cli.redis.redis_cluster,
+                ca_file: cli.redis.redis_ca_file.clone(),
+                ..RedisOptions::default()
+            };
+            CacheBackend::redis_with(url.reveal(), options).await?
+        }
         _ => CacheBackend::in_process(),
     };
     let clock: Arc<dyn Clock> = match cli.clock_start {
@@ -191,7 +257,7 @@ async fn open<S: Service>(cli: &Cli<S::Config>, migrate: bool) -> Result<Platfor
         ids: Ids::new(clock),
         cache,
     };
-    Platform::open(S::NAME, S::migrations, options).await
+    Platform::connect(S::NAME, S::migrations, options).await
 }
 
 #[cfg(test)]
@@ -227,6 +293,20 @@ mod tests {
             &["--auth-issuer", "https://issuer.test"],
             &["--auth-algorithms", "none"],
             &["--redis-cluster"],
+            &["--redis-ca-file", "ca.pem"],
+            &["--tls-certificate-file", "tls.crt"],
+            &["--tls-key-file", "tls.key"],
+            &["--tls-client-ca-file", "ca.pem"],
+            &["--tls-client-scopes-file", "scopes"],
+            &[
+                "--peer-certificate-file",
+                "tls.crt",
+                "--peer-key-file",
+                "tls.key",
+            ],
+            &["--peer-ca-file", "ca.pem", "--peer-key-file", "tls.key"],
+            &["--peer-tls-name", "asterism"],
+            &["feed"],
             &["--database-url", "sqlite:a", "--database-url-file", "b"],
         ] {
             assert!(parse(args).is_err(), "{args:?}");

@@ -121,8 +121,7 @@ impl Assembly {
                 "the address of the {source} service is missing: set --peer-{source}"
             )));
         };
-        let token_file = self.peers.peer_token_file.clone();
-        client::connect(address, &ClientConfig { token_file })
+        client::connect(address, &ClientConfig::from(&self.peers.access))
     }
 
     /// Adds a durable consumer of another service's feed, named `<service>.<source>`.

@@ -5,6 +5,7 @@
 //!
 //! Invariant: this crate never touches a server that it did not start.
 
+mod certificates;
 mod clock;
 mod database;
 mod feed;
@@ -17,6 +18,7 @@ mod server;
 mod servers;
 mod until;
 
+pub use certificates::{Authority, Issued};
 pub use clock::{FakeClock, time};
 pub use database::{Backend, Database, PostgresDatabase};
 pub use feed::FeedSource;

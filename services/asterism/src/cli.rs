@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use common::Error;
-use common::config::TelemetryConfig;
-use common::process::{exit_code, parse, stopped};
+use common::config::{DatabaseConfig, TelemetryConfig};
+use common::process::{FeedCommand, exit_code, parse, stopped};
 use common::telemetry;
 use common::time::SystemClock;
 
 use crate::demo::{self, DemoConfig};
-use crate::suite::{Suite, SuiteConfig};
+use crate::suite::{Suite, SuiteConfig, begin_epochs};
 use crate::verify::{self, VerifyConfig};
 
 /// Manages an enterprise's customers: profiles, segments, points and feedback over gRPC.
@@ -40,6 +40,13 @@ enum Command {
         #[command(flatten)]
         telemetry: TelemetryConfig,
     },
+    /// Looks after the change feeds of a data folder that no process uses.
+    Feed {
+        #[command(subcommand)]
+        command: FeedCommand,
+        #[command(flatten)]
+        database: Box<DatabaseConfig>,
+    },
     /// Checks offline that a posting is in the points ledger of a head, or that one head has grown out of another.
     Verify(VerifyConfig),
 }
@@ -67,6 +74,10 @@ async fn run(cli: Cli) -> Result<(), Error> {
             let _guard = telemetry::init(&telemetry, "asterism")?;
             demo::run(&demo, *suite).await
         }
+        Command::Feed {
+            command: FeedCommand::NewEpoch,
+            database,
+        } => begin_epochs(&database).await,
         Command::Verify(config) => verify::run(&config),
     }
 }

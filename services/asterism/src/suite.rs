@@ -7,12 +7,13 @@ use std::sync::Arc;
 use common::Error;
 use common::auth::Authenticator;
 use common::cache::CacheBackend;
-use common::config::{AuthConfig, DatabaseConfig, PeersConfig, ServerConfig};
+use common::config::{AuthConfig, DatabaseConfig, PeerAccessConfig, PeersConfig, ServerConfig};
 use common::ids::Ids;
 use common::platform::{Platform, PlatformOptions};
+use common::process::epoch_begun;
 use common::server::{self, Drain, Serve};
 use common::service::{Assembly, Running, Service};
-use common::time::Clock;
+use common::time::{Clock, SystemClock};
 use customer_profile::CustomerProfile;
 use feedback::Feedback;
 use loyalty_points::Loyalty;
@@ -32,9 +33,9 @@ pub struct SuiteConfig {
     /// Who may call.
     #[command(flatten)]
     pub auth: AuthConfig,
-    /// File with the bearer token that the services call each other with, when callers are authenticated.
-    #[arg(long, env = "ASTERISM_PEER_TOKEN_FILE", value_name = "FILE")]
-    pub peer_token_file: Option<std::path::PathBuf>,
+    /// How the services call each other.
+    #[command(flatten)]
+    pub peers: PeerAccessConfig,
     /// Of customer-profile.
     #[command(flatten)]
     pub customer: <CustomerProfile as Service>::Config,
@@ -71,11 +72,12 @@ impl Suite {
             ));
         }
         let authenticator = Authenticator::from_config(&config.auth)?;
+        let scheme = scheme(config)?;
         let bound = server::bind(config.server.clone(), authenticator.is_some()).await?;
         let (api, ops) = (bound.api_addr(), bound.ops_addr());
         let drain = Drain::new();
-        let mut peers = PeersConfig::all_at(&format!("http://{api}"));
-        peers.peer_token_file.clone_from(&config.peer_token_file);
+        let mut peers = PeersConfig::all_at(&format!("{scheme}://{api}"));
+        peers.access.clone_from(&config.peers);
         let mut assembly = Assembly::new(peers, drain.clone());
         let loyalty = config.loyalty.with_key_in(folder(config)?)?;
         let platforms = vec![
@@ -120,12 +122,53 @@ impl Suite {
     }
 }
 
+/// Tells the readers of all four feeds that the data folder was restored from a backup.
+pub async fn begin_epochs(database: &DatabaseConfig) -> Result<(), Error> {
+    let suite = SuiteConfig {
+        database: database.clone(),
+        ..SuiteConfig::default()
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    for platform in [
+        open::<CustomerProfile>(&suite, &clock).await?,
+        open::<Loyalty>(&suite, &clock).await?,
+        open::<Segmentation>(&suite, &clock).await?,
+        open::<Feedback>(&suite, &clock).await?,
+    ] {
+        let begins = platform.renew_feed_epoch().await?;
+        platform.db.close().await;
+        println!("{}", epoch_begun(platform.source, &begins));
+    }
+    Ok(())
+}
+
+/// How the services reach each other: over the port that everybody uses.
+fn scheme(config: &SuiteConfig) -> Result<&'static str, Error> {
+    if config.server.tls.certificate_file.is_none() {
+        return Ok("http");
+    }
+    if config.peers.peer_ca_file.is_none() || config.peers.peer_tls_name.is_none() {
+        return Err(Error::Config(
+            "the services call each other over TLS, too: set --peer-ca-file to the authority of the certificate \
+             and --peer-tls-name to a name in it"
+                .to_owned(),
+        ));
+    }
+    Ok("https")
+}
+
 async fn add<S: Service>(
     assembly: &mut Assembly,
     service: &S::Config,
     suite: &SuiteConfig,
     clock: &Arc<dyn Clock>,
 ) -> Result<Platform, Error> {
+    let platform = open::<S>(suite, clock).await?;
+    assembly.add::<S>(service, &platform)?;
+    Ok(platform)
+}
+
+async fn open<S: Service>(suite: &SuiteConfig, clock: &Arc<dyn Clock>) -> Result<Platform, Error> {
     let options = PlatformOptions {
         database_url: sqlite_url(folder(suite)?, S::NAME),
         database: suite.database.clone(),
@@ -134,9 +177,7 @@ async fn add<S: Service>(
         ids: Ids::new(clock.clone()),
         cache: CacheBackend::in_process(),
     };
-    let platform = Platform::open(S::NAME, S::migrations, options).await?;
-    assembly.add::<S>(service, &platform)?;
-    Ok(platform)
+    Platform::open(S::NAME, S::migrations, options).await
 }
 
 /// The data folder, made when missing.

@@ -1,5 +1,6 @@
-//! Who calls: bearer tokens (JWT) checked against keys from a file.
+//! Who calls: bearer tokens (JWT) checked against keys from a file, and what certificates stand for.
 
+mod certificates;
 mod keys;
 mod memory;
 mod rejection;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, get_current_timestamp};
 use serde::Deserialize;
 
+pub(crate) use certificates::CertificateScopes;
 pub use rejection::Rejection;
 
 use crate::config::{AuthConfig, Reread};
@@ -59,7 +61,7 @@ impl Authenticator {
             return Err(Error::Config(missing.to_owned()));
         };
         Ok(Some(Self(Arc::new(Inner {
-            keys: Reread::open(file.clone(), Keys::parse)?,
+            keys: Reread::open("jwks", file.clone(), Keys::parse)?,
             issuer: issuer.clone(),
             audience: audience.clone(),
             algorithms: config.algorithms.clone(),

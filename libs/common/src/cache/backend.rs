@@ -1,5 +1,6 @@
 //! What the caches of a process share: the connection to Redis, or the knowledge that there is none.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ use crate::error::Error;
 const FIRST_SESSION: Duration = Duration::from_millis(500);
 
 /// How to use Redis.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RedisOptions {
     /// The servers are a Redis Cluster.
     pub cluster: bool,
     /// How long a lookup waits for Redis before it asks the database.
     pub response_timeout: Duration,
+    /// Authorities whose certificate a `rediss://` server must have; `None` believes those of the system.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for RedisOptions {
@@ -29,6 +32,7 @@ impl Default for RedisOptions {
         Self {
             cluster: false,
             response_timeout: Duration::from_millis(100),
+            ca_file: None,
         }
     }
 }
@@ -79,10 +83,11 @@ impl CacheBackend {
 
     /// Like [`redis`](Self::redis), with everything to choose.
     pub async fn redis_with(url: &str, options: RedisOptions) -> Result<Self, Error> {
+        let response_timeout = options.response_timeout;
         let target = Target::parse(url, options)
             .map_err(|error| Error::Config(format!("the Redis URL is no good: {error}")))?;
         let tracking = Arc::new(Tracking::new());
-        let remote = Arc::new(Remote::new(options.response_timeout));
+        let remote = Arc::new(Remote::new(response_timeout));
         let supervise = supervisor::supervise(target, Arc::clone(&remote), Arc::clone(&tracking));
         let supervisor = tokio::spawn(supervise);
         let backend = Self {

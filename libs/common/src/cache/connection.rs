@@ -7,7 +7,8 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo as _, Pipeline, ProtocolVersion, PushInfo, RedisFuture, RedisResult, Value,
+    IntoConnectionInfo as _, Pipeline, ProtocolVersion, PushInfo, RedisFuture, RedisResult,
+    TlsCertificates, Value,
 };
 
 use super::backend::RedisOptions;
@@ -32,16 +33,45 @@ impl Target {
         } else {
             vec![url]
         };
-        let seeds = seeds.into_iter().map(|seed| {
-            let info = seed.trim().into_connection_info()?;
-            // Finds settings that can never work before the process starts to serve.
-            Client::open(info.clone())?;
-            Ok(info)
-        });
-        Ok(Self {
+        let seeds = seeds
+            .into_iter()
+            .map(|seed| seed.trim().into_connection_info());
+        let target = Self {
             seeds: seeds.collect::<RedisResult<_>>()?,
             options,
-        })
+        };
+        // Finds settings that can never work before the process starts to serve.
+        for seed in &target.seeds {
+            target.client(seed.clone())?;
+        }
+        Ok(target)
+    }
+
+    /// Reads the authorities anew: whoever rotates them need not restart us.
+    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        match self.certificates()? {
+            Some(certificates) => Client::build_with_tls(info, certificates),
+            None => Client::open(info),
+        }
+    }
+
+    fn certificates(&self) -> RedisResult<Option<TlsCertificates>> {
+        let Some(file) = &self.options.ca_file else {
+            return Ok(None);
+        };
+        let pem = std::fs::read(file).map_err(|error| {
+            let file = file.display();
+            let why = format!("{file}: {error}");
+            (
+                ErrorKind::InvalidClientConfig,
+                "cannot read the authorities",
+                why,
+            )
+        })?;
+        Ok(Some(TlsCertificates {
+            client_tls: None,
+            root_cert: Some(pem),
+        }))
     }
 
     fn first(&self) -> &ConnectionInfo {
@@ -59,13 +89,17 @@ impl Target {
     /// The connection that values travel on.
     pub async fn connect(&self) -> RedisResult<Connection> {
         if self.options.cluster {
-            let client = ClusterClientBuilder::new(self.seeds.clone())
+            let builder = ClusterClientBuilder::new(self.seeds.clone())
                 .connection_timeout(CONNECT_TIMEOUT)
-                .response_timeout(self.options.response_timeout)
-                .build()?;
+                .response_timeout(self.options.response_timeout);
+            let builder = match self.certificates()? {
+                Some(certificates) => builder.certs(certificates),
+                None => builder,
+            };
+            let client = builder.build()?;
             return client.get_async_connection().await.map(Connection::Cluster);
         }
-        let (client, config) = (Client::open(self.first().clone())?, self.config());
+        let (client, config) = (self.client(self.first().clone())?, self.config());
         let connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
@@ -97,7 +131,7 @@ impl Target {
             .config()
             .set_response_timeout(Some(patience))
             .set_push_sender(push);
-        Client::open(info)?
+        self.client(info)?
             .get_multiplexed_async_connection_with_config(&config)
             .await
     }

@@ -16,10 +16,11 @@ use tonic::transport::{Channel, Endpoint};
 use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
 
-use crate::config::Reread;
+use crate::config::{PeerAccessConfig, Reread};
 use crate::deadline;
 use crate::error::Error;
 use crate::telemetry;
+use crate::tls::Connector;
 use call::Call;
 
 /// How often a read is sent before its caller hears of the trouble.
@@ -30,6 +31,24 @@ const ATTEMPTS_MAX: u32 = 3;
 pub struct ClientConfig {
     /// File with the bearer token. It is read again when it changes.
     pub token_file: Option<PathBuf>,
+    /// Authorities whose certificates are believed, in PEM; the files of TLS are read again when they change, too.
+    pub ca_file: Option<PathBuf>,
+    /// Certificate to show, and its key.
+    pub pair: Option<(PathBuf, PathBuf)>,
+    /// Name that the other side's certificate must bear, if it is not the host of the address.
+    pub tls_name: Option<String>,
+}
+
+impl From<&PeerAccessConfig> for ClientConfig {
+    fn from(access: &PeerAccessConfig) -> Self {
+        let certificate = access.peer_certificate_file.clone();
+        Self {
+            token_file: access.peer_token_file.clone(),
+            ca_file: access.peer_ca_file.clone(),
+            pair: certificate.zip(access.peer_key_file.clone()),
+            tls_name: access.peer_tls_name.clone(),
+        }
+    }
 }
 
 /// Another service. It is the inner service of every generated client: `FeedClient::new(peer)`.
@@ -43,14 +62,14 @@ pub struct Peer {
     token: Option<Arc<Reread<HeaderValue>>>,
 }
 
-/// A service at an address like `http://loyalty-points:50051` or `loyalty-points:50051`. The
-/// connection is made with the first call and made again whenever it breaks. Call it within the
-/// runtime.
+/// A service at an address like `https://loyalty-points:50051` or `loyalty-points:50051`. With authorities to
+/// believe it is called over TLS, without in plaintext. The connection is made with the first call and made again
+/// whenever it breaks. Call it within the runtime.
 pub fn connect(address: &str, config: &ClientConfig) -> Result<Peer, Error> {
-    let scheme = if address.contains("://") {
-        ""
-    } else {
-        "http://"
+    let scheme = match (address.contains("://"), &config.ca_file) {
+        (true, _) => "",
+        (false, Some(_)) => "https://",
+        (false, None) => "http://",
     };
     let endpoint = Endpoint::from_shared(format!("{scheme}{address}"))
         .map_err(|error| Error::Config(format!("address {address:?}: {error}")))?
@@ -64,12 +83,38 @@ pub fn connect(address: &str, config: &ClientConfig) -> Result<Peer, Error> {
     let token = config
         .token_file
         .clone()
-        .map(|file| Reread::open(file, bearer))
+        .map(|file| Reread::open("peer-token", file, bearer))
         .transpose()?;
+    let channel = match connector(&endpoint, address, config)? {
+        None => endpoint.connect_lazy(),
+        Some(connector) => endpoint.connect_with_connector_lazy(connector),
+    };
     Ok(Peer {
-        channel: endpoint.connect_lazy(),
+        channel,
         token: token.map(Arc::new),
     })
+}
+
+/// `None` for plaintext. Settings that would send a token in plaintext by mistake are refused.
+fn connector(
+    endpoint: &Endpoint,
+    address: &str,
+    config: &ClientConfig,
+) -> Result<Option<Connector>, Error> {
+    let name = config.tls_name.as_deref();
+    match (endpoint.uri().scheme_str(), config.ca_file.clone()) {
+        (Some("https"), Some(ca)) => Connector::open(ca, config.pair.clone(), name).map(Some),
+        (Some("http"), None) => Ok(None),
+        (Some("https"), None) => Err(Error::Config(format!(
+            "address {address:?}: set --peer-ca-file to the authorities whose certificates are believed"
+        ))),
+        (Some("http"), Some(_)) => Err(Error::Config(format!(
+            "address {address:?} is plaintext although --peer-ca-file is set: write https://"
+        ))),
+        _ => Err(Error::Config(format!(
+            "address {address:?}: write it like http://loyalty-points:50051"
+        ))),
+    }
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, String> {

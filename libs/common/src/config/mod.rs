@@ -9,6 +9,7 @@ mod secret;
 mod server;
 mod stores;
 mod telemetry;
+mod tls;
 
 use std::net::SocketAddr;
 use std::str::FromStr as _;
@@ -16,11 +17,12 @@ use std::time::Duration;
 
 pub use auth::AuthConfig;
 pub use environment::refuse_unknown;
-pub(crate) use reread::Reread;
+pub(crate) use reread::{LOOK_EVERY, Reread};
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use stores::{DatabaseConfig, PeersConfig, RedisConfig};
 pub use telemetry::{LogFormat, TelemetryConfig};
+pub use tls::{PeerAccessConfig, TlsConfig};
 
 /// The settings as they are when neither flag nor variable says otherwise.
 pub fn defaults<A: clap::Args>() -> A {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{duration, socket};
+use super::{TlsConfig, duration, socket};
 
 /// Where a server listens and what it puts up with.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,6 +44,9 @@ pub struct ServerConfig {
     /// Then calls have this long to finish before they are cut.
     #[arg(long, env = "ASTERISM_DRAIN_TIMEOUT", value_parser = duration, default_value = "30s")]
     pub drain_timeout: Duration,
+    /// Encryption of the API port.
+    #[command(flatten)]
+    pub tls: TlsConfig,
 }
 
 impl ServerConfig {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Secret, duration};
+use super::{PeerAccessConfig, Secret, duration};
 
 /// The service's own database.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,6 +84,15 @@ pub struct RedisConfig {
     /// The URL names nodes of a Redis Cluster, separated by commas.
     #[arg(long, env = "ASTERISM_REDIS_CLUSTER", requires = "redis_url")]
     pub redis_cluster: bool,
+    /// Authorities whose certificate a `rediss://` server must have, in PEM; without it those of the system. It is
+    /// read again for every connection.
+    #[arg(
+        long,
+        env = "ASTERISM_REDIS_CA_FILE",
+        value_name = "FILE",
+        requires = "redis_url"
+    )]
+    pub redis_ca_file: Option<PathBuf>,
 }
 
 impl Default for RedisConfig {
@@ -108,9 +117,9 @@ pub struct PeersConfig {
     /// Address of the feedback service.
     #[arg(long, env = "ASTERISM_PEER_FEEDBACK", value_name = "URL")]
     pub peer_feedback: Option<String>,
-    /// File with the bearer token to call them with. It is read again when it changes.
-    #[arg(long, env = "ASTERISM_PEER_TOKEN_FILE", value_name = "FILE")]
-    pub peer_token_file: Option<PathBuf>,
+    /// How they are called.
+    #[command(flatten)]
+    pub access: PeerAccessConfig,
 }
 
 impl PeersConfig {
@@ -122,7 +131,7 @@ impl PeersConfig {
             peer_segmentation: url.clone(),
             peer_loyalty: url.clone(),
             peer_feedback: url,
-            peer_token_file: None,
+            access: PeerAccessConfig::default(),
         }
     }
 

@@ -12,7 +12,8 @@ use tonic::{Status, Streaming};
 use super::apply::{Stop, apply_batch, replay_one};
 use super::store::{self, Lease};
 use super::{Consumer, Event, Projection};
-use crate::error::Error;
+use crate::error::{Error, ErrorInfo};
+use crate::feed::Position;
 use crate::telemetry::metrics;
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -46,6 +47,8 @@ pub(crate) async fn run<P: Projection>(consumer: Consumer, projection: P, stop: 
                 metrics::consumer_lease_taken(&consumer.name);
                 let since = Instant::now();
                 let end = follow(&consumer, &projection, &owner, &mut lease, &stop).await;
+                // Before the lease is released: the next owner may be of this process, too.
+                metrics::consumer_left(&consumer.name);
                 release(&consumer, &lease).await;
                 if let Err(end) = end {
                     tracing::warn!(consumer = consumer.name, reason = %end, "consumer starts over");
@@ -96,7 +99,13 @@ async fn follow<P: Projection>(
     lease: &mut Lease,
     stop: &CancellationToken,
 ) -> Result<(), RoundEnd> {
-    let mut stream = watch(consumer, lease).await?;
+    let mut stream = match watch(consumer, lease).await {
+        Err(RoundEnd::Feed(status)) => {
+            rewind(consumer, lease, status).await?;
+            watch(consumer, lease).await?
+        }
+        stream => stream?,
+    };
     let mut renewal = tokio::time::interval(consumer.options.lease / 3);
     while replay_one(consumer, projection, lease).await? {}
     report_parked(consumer).await?;
@@ -138,6 +147,31 @@ async fn watch(
     Ok(client.watch(request).await?.into_inner())
 }
 
+/// The feed was restored from a backup: goes on from where this consumer and the feed still agree. What it has
+/// applied beyond that stays, and is told of.
+async fn rewind(consumer: &Consumer, lease: &mut Lease, status: Status) -> Result<(), RoundEnd> {
+    let mut info = ErrorInfo::of(&status);
+    let resume = info.metadata.remove("resume_position");
+    let Some(resume) = resume.filter(|_| info.reason == "FEED_EPOCH_CHANGED") else {
+        return Err(status.into());
+    };
+    let number = |position: &str| Position::decode(position).map(|position| position.number);
+    let undone = number(&lease.position)? - number(&resume)?;
+    let mut tx = consumer.platform.tx().await?;
+    if !store::advance(&mut tx, lease, &resume, 0).await? {
+        return Err(Stop::Fenced.into());
+    }
+    tx.commit().await?;
+    lease.position = resume;
+    metrics::consumer_rewound(&consumer.name);
+    tracing::error!(
+        consumer = consumer.name,
+        undone,
+        "the feed was restored from a backup: events that were applied here are gone from it"
+    );
+    Ok(())
+}
+
 async fn report_parked(consumer: &Consumer) -> Result<(), Error> {
     let stored = store::find(&mut consumer.platform.reader().await?, &consumer.name).await?;
     let parked = stored.map_or(0, |stored| stored.parked_events.unsigned_abs());
@@ -161,7 +195,11 @@ async fn handle<P: Projection>(
             metrics::consumer_lag(&consumer.name, remaining.unsigned_abs());
             report_parked(consumer).await?;
         }
-        Some(Item::Checkpoint(checkpoint)) if checkpoint.position != lease.position => {
+        Some(Item::Checkpoint(checkpoint)) => {
+            metrics::consumer_lag(&consumer.name, checkpoint.remaining.unsigned_abs());
+            if checkpoint.position == lease.position {
+                return Ok(());
+            }
             let mut tx = consumer.platform.tx().await?;
             let moved =
                 store::advance(&mut tx, lease, &checkpoint.position, checkpoint.remaining).await?;
@@ -172,7 +210,7 @@ async fn handle<P: Projection>(
             lease.position = checkpoint.position;
         }
         Some(Item::SnapshotRequired(_)) => return Err(RoundEnd::SnapshotRequired),
-        Some(Item::Checkpoint(_)) | None => {}
+        None => {}
     }
     Ok(())
 }

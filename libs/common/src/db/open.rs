@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
@@ -14,6 +14,7 @@ use sqlx::{Postgres, Sqlite, Transaction};
 use super::{Access, Conn};
 use crate::config::DatabaseConfig;
 use crate::error::Error;
+use crate::on;
 
 /// SQLite's cache of the connection that writes, in its own notation: 64 MiB. Keys begin with the customer, so a batch
 /// of changes touches pages all over the file.
@@ -169,25 +170,28 @@ impl Db {
         Ok(())
     }
 
-    /// Whether every migration this build knows has been applied; a newer schema is fine.
+    /// Whether every migration this build knows has been applied; a newer schema is fine. It only reads, so that
+    /// a service gets along without the right to change its schema.
     pub async fn is_migrated(&self, migrations: Migrations) -> Result<bool, Error> {
-        let migrator = migrations.for_dialect(self.dialect());
-        let table = "_sqlx_migrations";
-        let applied = match self {
-            Self::Postgres(pool) => {
-                let mut conn = pool.acquire().await?;
-                conn.ensure_migrations_table(table).await?;
-                conn.list_applied_migrations(table).await?
-            }
-            Self::Sqlite { writer, .. } => {
-                let mut conn = writer.acquire().await?;
-                conn.ensure_migrations_table(table).await?;
-                conn.list_applied_migrations(table).await?
-            }
+        const EXISTS: Sql = Sql {
+            postgres: "SELECT to_regclass('_sqlx_migrations') IS NOT NULL",
+            sqlite: "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations')",
         };
+        const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success";
+        let (migrator, mut reader) = (migrations.for_dialect(self.dialect()), self.reader().await?);
+        let exists = EXISTS.text(self.dialect());
+        let any: bool = on!(&mut reader, |conn| sqlx::query_scalar(exists)
+            .fetch_one(conn)
+            .await)?;
+        if !any {
+            return Ok(false);
+        }
+        let applied: Vec<i64> = on!(&mut reader, |conn| sqlx::query_scalar(APPLIED)
+            .fetch_all(conn)
+            .await)?;
         Ok(migrator
             .iter()
-            .all(|known| applied.iter().any(|done| done.version == known.version)))
+            .all(|known| applied.contains(&known.version)))
     }
 
     /// A connection for single statements.

@@ -51,7 +51,8 @@ impl Feed {
 
     /// The number after which a caller wants to read. Empty text means from the earliest change.
     pub(crate) async fn start(&self, after: &str) -> Result<i64, Error> {
-        let head = store::get_head(&mut self.db.reader().await?).await?;
+        let mut reader = self.db.reader().await?;
+        let head = store::get_head(&mut reader).await?;
         if after.is_empty() {
             return Ok(head.floor);
         }
@@ -59,9 +60,14 @@ impl Feed {
         if position.source != self.source {
             return Err(Error::InvalidPosition);
         }
-        // A position beyond the head comes from a life of the database that a backup has undone.
-        if position.epoch != head.epoch || position.number > head.position {
-            return Err(Error::FeedEpochChanged);
+        if position.epoch != head.epoch {
+            let common = store::find_common_end(&mut reader, &position.epoch).await?;
+            let resume = common.map(|end| self.position(&head, end.min(position.number)).encode());
+            return Err(Error::FeedEpochChanged { resume });
+        }
+        // It comes from a life of the database that a backup has undone, and nobody has said so yet.
+        if position.number > head.position {
+            return Err(Error::FeedEpochChanged { resume: None });
         }
         if position.number < head.floor {
             return Err(Error::PositionCompacted {

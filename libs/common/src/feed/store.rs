@@ -134,15 +134,52 @@ pub(crate) async fn insert_head(tx: &mut Tx, epoch: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Starts a new life of the feed: every position handed out before is refused from now on.
-pub(crate) async fn update_epoch(tx: &mut Tx, epoch: &str) -> Result<(), Error> {
-    const UPDATE: &str = "UPDATE feed_head SET epoch = $1 WHERE part = 0";
-    on!(tx, |conn| sqlx::query(UPDATE)
-        .bind(epoch)
+/// Starts a new life of the feed: every position handed out before is refused from now on. Remembers where the
+/// old one ended, so that its readers can be told from where on they differ.
+pub(crate) async fn renew_epoch(tx: &mut Tx, epoch: &str) -> Result<Head, Error> {
+    const LOCK: Sql = Sql {
+        postgres: "SELECT epoch, position, floor FROM feed_head WHERE part = 0 FOR UPDATE",
+        sqlite: "SELECT epoch, position, floor FROM feed_head WHERE part = 0",
+    };
+    const END: &str = "
+        INSERT INTO feed_epoch (epoch, ordinal, ended_at)
+        SELECT $1, COALESCE(MAX(ordinal), 0) + 1, $2
+        FROM feed_epoch";
+    const BEGIN: &str = "
+        UPDATE feed_head
+        SET epoch = $1
+        WHERE part = 0
+        RETURNING epoch, position, floor";
+    let lock = LOCK.text(tx.dialect());
+    let old: Head = on!(tx, |conn| sqlx::query_as(lock).fetch_one(conn).await)?;
+    on!(tx, |conn| sqlx::query(END)
+        .bind(&old.epoch)
+        .bind(old.position)
         .execute(conn)
         .await
         .map(drop))?;
-    Ok(())
+    Ok(on!(tx, |conn| sqlx::query_as(BEGIN)
+        .bind(epoch)
+        .fetch_one(conn)
+        .await)?)
+}
+
+/// The last position up to which an ended epoch and the present one are the same; `None` for an epoch that this
+/// database does not remember.
+pub(crate) async fn find_common_end(
+    db: &mut impl Access,
+    epoch: &str,
+) -> Result<Option<i64>, Error> {
+    // Later lives may have ended earlier: each restore goes back to where its backup was made.
+    const SELECT: &str = "
+        SELECT MIN(later.ended_at)
+        FROM feed_epoch AS ended
+        JOIN feed_epoch AS later ON later.ordinal >= ended.ordinal
+        WHERE ended.epoch = $1";
+    Ok(on!(db, |conn| sqlx::query_scalar(SELECT)
+        .bind(epoch)
+        .fetch_one(conn)
+        .await)?)
 }
 
 pub(crate) async fn get_head(db: &mut impl Access) -> Result<Head, Error> {

@@ -59,6 +59,7 @@ async fn run(watching: &Watching, answers: &mpsc::Sender<Answer>) -> Result<(), 
     let mut doorbell = watching.feed.signal.on_advanced();
     let mut after = watching.after;
     let mut last_sent = Instant::now();
+    let mut epoch = None;
     loop {
         let page = match watching.feed.read(after, BATCH, &watching.types).await {
             Err(Error::PositionCompacted { earliest }) => {
@@ -69,6 +70,10 @@ async fn run(watching: &Watching, answers: &mpsc::Sender<Answer>) -> Result<(), 
             }
             page => page?,
         };
+        // Numbers go on, but what they count is another life; asking again tells from where on.
+        if epoch.get_or_insert_with(|| page.head.epoch.clone()) != &page.head.epoch {
+            return Err(Error::FeedEpochChanged { resume: None }.into());
+        }
         let grown = page.number > after;
         after = page.number;
         let draining = watching.drain.is_begun();

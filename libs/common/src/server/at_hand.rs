@@ -29,12 +29,11 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
-use super::authentication;
+use super::authentication::Callers;
 use super::deadline::Arrived;
 use super::frames;
 use super::observe::Call;
 use super::stack::Stack;
-use crate::auth::Authenticator;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -90,7 +89,7 @@ pub(super) struct Front(Arc<Inner>);
 
 struct Inner {
     lookups: Lookups,
-    authenticator: Option<Authenticator>,
+    callers: Callers,
     places: Arc<Semaphore>,
     ordinary: Stack,
 }
@@ -98,13 +97,13 @@ struct Inner {
 impl Front {
     pub fn new(
         lookups: Lookups,
-        authenticator: Option<Authenticator>,
+        callers: Callers,
         places: Arc<Semaphore>,
         ordinary: Stack,
     ) -> Self {
         Self(Arc::new(Inner {
             lookups,
-            authenticator,
+            callers,
             places,
             ordinary,
         }))
@@ -158,7 +157,7 @@ impl Inner {
     /// Whether the ordinary way would let the call through to its handler.
     fn admits(&self, head: &http::request::Parts) -> bool {
         let plain = head.headers.get(CONTENT_TYPE) == Some(&GRPC);
-        let identity = || authentication::identify(self.authenticator.as_ref(), &head.headers).ok();
+        let identity = || self.callers.identify(&head.headers, &head.extensions).ok();
         let may = || {
             let method = api::method(head.uri.path())?;
             identity()?.may(method.scope?).then_some(())

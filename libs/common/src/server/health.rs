@@ -1,7 +1,7 @@
 //! Whether the server wants calls, as gRPC health and for HTTP probes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use tonic::service::Routes;
@@ -15,6 +15,7 @@ pub struct Health {
     reporter: HealthReporter,
     names: Arc<[String]>,
     serving: Arc<AtomicBool>,
+    reason: Arc<Mutex<String>>,
 }
 
 impl Health {
@@ -24,6 +25,7 @@ impl Health {
             reporter: HealthReporter::new(),
             names: names.into(),
             serving: Arc::default(),
+            reason: Arc::default(),
         };
         health.set_serving(false).await;
         health
@@ -32,6 +34,17 @@ impl Health {
     /// Whether load balancers should send calls here.
     pub fn is_serving(&self) -> bool {
         self.serving.load(Ordering::Relaxed)
+    }
+
+    /// Why it is not serving; empty where there is nothing to say.
+    pub(super) fn reason(&self) -> String {
+        let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        reason.clone()
+    }
+
+    /// Says why it is not serving, for people.
+    pub(super) fn set_reason(&self, text: String) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
 
     /// Tells load balancers whether to send calls here.

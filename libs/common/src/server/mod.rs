@@ -8,10 +8,12 @@ mod authentication;
 mod authorisation;
 mod body;
 mod completion;
+mod connection;
 mod deadline;
 mod details;
 mod drain;
 mod frames;
+mod handshakes;
 mod health;
 mod method;
 mod observe;
@@ -26,6 +28,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
+use futures::future::{BoxFuture, ready};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -41,10 +45,13 @@ pub use drain::{Drain, draining};
 pub use health::Health;
 pub(crate) use method::label as method_label;
 
-use self::at_hand::Front;
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, CertificateScopes};
 use crate::config::ServerConfig;
 use crate::error::Error;
+use crate::tls::ServerTls;
+use at_hand::Front;
+use authentication::Callers;
+use connection::Connection;
 
 /// How long connections may take to say goodbye once nothing runs on them any more.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -58,6 +65,8 @@ const RESETS_MAX: usize = 1024;
 pub struct Bound {
     api: TcpListener,
     ops: TcpListener,
+    tls: Option<ServerTls>,
+    certificates: Option<CertificateScopes>,
     config: ServerConfig,
 }
 
@@ -70,18 +79,30 @@ pub struct Serve {
     pub lookups: Lookups,
     /// Their names, for health: `NamedService::NAME`.
     pub health_names: Vec<String>,
-    /// Checks who calls. A server without one listens on loopback only.
+    /// Checks tokens. A server without one, and without certificates of callers, listens on loopback only.
     pub authenticator: Option<Authenticator>,
     /// Shared with whatever streams or works in the background.
     pub drain: Drain,
 }
 
+/// What a server waits for before it serves.
+pub struct Unready {
+    /// What is missing, for whoever asks why it is not ready.
+    pub reason: String,
+    /// Completes when nothing is missing any more.
+    pub until: BoxFuture<'static, ()>,
+}
+
 /// Opens both ports. Refuses addresses beyond loopback unless callers are authenticated.
 pub async fn bind(config: ServerConfig, authenticated: bool) -> Result<Bound, Error> {
-    check(&config, authenticated)?;
+    refuse_open(&config, config.listen, authenticated)?;
+    let tls = ServerTls::open(&config.tls)?;
+    let certificates = certificates(&config, authenticated)?;
     Ok(Bound {
         api: listen("--listen", config.listen).await?,
         ops: listen("--ops-listen", config.ops_listen).await?,
+        tls,
+        certificates,
         config,
     })
 }
@@ -104,18 +125,50 @@ impl Bound {
     /// Answers until `shutdown`, then drains: unready, wait for load balancers to notice, end streams,
     /// finish calls, and after the grace period cut what remains.
     pub async fn serve(self, serve: Serve, shutdown: CancellationToken) -> Result<(), Error> {
-        refuse_open(self.api_addr(), serve.authenticator.is_some())?;
+        let at_once = Unready {
+            reason: String::new(),
+            until: ready(()).boxed(),
+        };
+        self.serve_after(at_once, serve, shutdown).await
+    }
+
+    /// Like [`serve`](Self::serve), but as long as something is missing the server is unready, says on its ops port
+    /// why, and turns callers away.
+    pub async fn serve_after(
+        self,
+        unready: Unready,
+        serve: Serve,
+        shutdown: CancellationToken,
+    ) -> Result<(), Error> {
+        refuse_open(&self.config, self.api_addr(), serve.authenticator.is_some())?;
         let config = self.config;
         let drain = serve.drain;
         let health = Health::new(serve.health_names).await;
+        // The ops port answers to the very end: probes must be able to see a server drain.
+        let ops = tonic::transport::Server::builder()
+            .accept_http1(true)
+            .serve_with_incoming(ops::routes(&health), incoming(self.ops));
+        let ops = tokio::spawn(ops);
+        health.set_reason(unready.reason);
+        tokio::select! {
+            biased;
+            () = unready.until => {}
+            () = shutdown.cancelled() => {
+                ops.abort();
+                return Ok(());
+            }
+            () = turn_away(&self.api) => {}
+        }
+        health.set_reason("the server is shutting down".to_owned());
         let tasks = TaskTracker::new();
         let open = reflection().merge(health.routes().reset_fallback());
         let services = serve.routes.into_axum_router().fallback(unknown);
         let places = Arc::new(Semaphore::new(config.calls_max));
+        let callers = Callers::new(serve.authenticator, self.certificates);
         let parts = stack::Parts {
             unary_deadline: config.deadline,
             places: Arc::clone(&places),
-            authenticator: serve.authenticator.clone(),
+            callers: callers.clone(),
             drain: drain.clone(),
             running: completion::Running {
                 tasks: tasks.clone(),
@@ -123,17 +176,15 @@ impl Bound {
             },
         };
         let stack = stack::stack(open, services, parts);
-        let front = Front::new(serve.lookups, serve.authenticator, places, stack);
+        let front = Front::new(serve.lookups, callers, places, stack);
         let draining = drain.clone().begun_owned();
-        let api = grpc(&config).serve_with_incoming_shutdown(front, incoming(self.api), draining);
+        let connections = match self.tls {
+            None => incoming(self.api).map_ok(Connection::plain).left_stream(),
+            Some(tls) => handshakes::incoming(self.api, tls).right_stream(),
+        };
+        let api = grpc(&config).serve_with_incoming_shutdown(front, connections, draining);
         // Tracked like the handlers: it is done when its last connection is.
         let api = tasks.spawn(api);
-        // The ops port answers to the very end: probes must be able to see a server drain.
-        let ops = tonic::transport::Server::builder()
-            .accept_http1(true)
-            .serve_with_incoming(ops::routes(&health), incoming(self.ops));
-        let ops = tokio::spawn(ops);
-
         health.set_serving(true).await;
         shutdown.cancelled().await;
         tracing::info!(drain_delay = ?config.drain_delay, "shutting down");
@@ -153,21 +204,59 @@ impl Bound {
     }
 }
 
-/// Whether these settings are safe: only loopback may be listened on without authentication. [`bind`]
-/// checks it, too; this is for those who have more to do before a port opens.
+/// Whether these settings make sense: only loopback may be listened on without authentication, and files must be
+/// of use. [`bind`] checks it, too; this is for those who have more to do before a port opens.
 pub fn check(config: &ServerConfig, authenticated: bool) -> Result<(), Error> {
-    refuse_open(config.listen, authenticated)
+    refuse_open(config, config.listen, authenticated)?;
+    ServerTls::open(&config.tls)?;
+    certificates(config, authenticated).map(drop)
 }
 
-fn refuse_open(address: SocketAddr, authenticated: bool) -> Result<(), Error> {
+/// What certificates stand for, where callers must have one.
+fn certificates(
+    config: &ServerConfig,
+    authenticated: bool,
+) -> Result<Option<CertificateScopes>, Error> {
+    let tls = &config.tls;
+    match (&tls.client_ca_file, &tls.client_scopes_file) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Error::Config(
+            "--tls-client-scopes-file needs --tls-client-ca-file: callers without a certificate have no name"
+                .to_owned(),
+        )),
+        (Some(_), None) if !authenticated => Err(Error::Config(
+            "--tls-client-ca-file lets callers in who may then do nothing: set --tls-client-scopes-file, or \
+             --auth-jwks-file"
+                .to_owned(),
+        )),
+        (Some(_), scopes) => CertificateScopes::open(scopes.clone()).map(Some),
+    }
+}
+
+fn refuse_open(
+    config: &ServerConfig,
+    address: SocketAddr,
+    authenticated: bool,
+) -> Result<(), Error> {
+    let authenticated = authenticated || config.tls.client_ca_file.is_some();
     if authenticated || address.ip().is_loopback() {
         return Ok(());
     }
     Err(Error::Config(format!(
         "without authentication only loopback may be listened on, not {address}: set \
-         --auth-jwks-file, or --listen 127.0.0.1:{}",
+         --auth-jwks-file or --tls-client-ca-file, or --listen 127.0.0.1:{}",
         address.port(),
     )))
+}
+
+/// Callers hear at once that nobody serves them here, and try elsewhere.
+async fn turn_away(listener: &TcpListener) {
+    loop {
+        if let Err(error) = listener.accept().await {
+            tracing::debug!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
 }
 
 async fn listen(flag: &str, address: SocketAddr) -> Result<TcpListener, Error> {

@@ -28,10 +28,12 @@ async fn prometheus() -> impl IntoResponse {
     )
 }
 
-async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
+async fn ready(State(health): State<Health>) -> (StatusCode, String) {
     if health.is_serving() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not serving\n")
+        return (StatusCode::OK, "ok\n".to_owned());
     }
+    let reason = health.reason();
+    let separator = if reason.is_empty() { "" } else { ": " };
+    let text = format!("not serving{separator}{reason}\n");
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }

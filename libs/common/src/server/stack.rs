@@ -12,18 +12,18 @@ use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 
+use super::authentication::Callers;
 use super::completion::Running;
 use super::{
     Drain, authentication, authorisation, completion, deadline, details, drain, observe, panic,
     shed,
 };
-use crate::auth::Authenticator;
 
 /// What the layers need.
 pub(super) struct Parts {
     pub unary_deadline: Duration,
     pub places: Arc<Semaphore>,
-    pub authenticator: Option<Authenticator>,
+    pub callers: Callers,
     pub drain: Drain,
     pub running: Running,
 }
@@ -35,10 +35,7 @@ pub(super) fn stack(open: Router, services: Router, parts: Parts) -> Stack {
     let guarded = ServiceBuilder::new()
         // Before any work is done for the call, checking its token included.
         .layer(from_fn_with_state(parts.places, shed::layer))
-        .layer(from_fn_with_state(
-            parts.authenticator,
-            authentication::layer,
-        ))
+        .layer(from_fn_with_state(parts.callers, authentication::layer))
         // Needs to know who calls.
         .layer(from_fn(authorisation::layer))
         // Innermost: what it spawns carries identity, deadline and span of the layers above.

@@ -12,6 +12,10 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use tonic::Code;
 
+pub use super::consumers::{consumer_lag, consumer_left, consumer_parked};
+
+use super::consumers;
+
 /// Seconds: from a cache hit to the default deadline.
 const CALL_SECONDS: [f64; 15] = [
     0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0, 30.0,
@@ -29,12 +33,14 @@ struct Instruments {
     pool_wait: Histogram<f64>,
     feed_events: Counter<u64>,
     consumer_applied: Counter<u64>,
-    consumer_lag: Gauge<u64>,
-    consumer_parked: Gauge<u64>,
     consumer_leases: Counter<u64>,
+    consumer_rewound: Counter<u64>,
     cache_lookups: Counter<u64>,
     cache_invalidations: Counter<u64>,
     batch_items: Histogram<u64>,
+    handshakes: Counter<u64>,
+    certificate_expiry: Gauge<i64>,
+    rotation_failing: Gauge<u64>,
 }
 
 impl Instruments {
@@ -49,6 +55,7 @@ impl Instruments {
         let meter = provider.meter("asterism");
         let counter = |name, says| meter.u64_counter(name).with_description(says).build();
         let gauge = |name, says| meter.u64_gauge(name).with_description(says).build();
+        consumers::observe(&meter);
         Self {
             rpc_server: seconds(&meter, "rpc.server.call.duration", "Calls answered."),
             rpc_client: seconds(&meter, "rpc.client.call.duration", "Calls made."),
@@ -64,9 +71,11 @@ impl Instruments {
             ),
             feed_events: counter("asterism.feed.events", "Events that got their position."),
             consumer_applied: counter("asterism.consumer.applied", "Events applied."),
-            consumer_lag: gauge("asterism.consumer.lag", "Events yet to be applied."),
-            consumer_parked: gauge("asterism.consumer.parked", "Events set aside."),
             consumer_leases: counter("asterism.consumer.leases", "Leases taken."),
+            consumer_rewound: counter(
+                "asterism.consumer.rewound",
+                "Times that a feed was found restored from a backup, and followed from where it was.",
+            ),
             cache_lookups: counter(
                 "asterism.cache.lookups",
                 "Lookups by where they were answered.",
@@ -81,6 +90,15 @@ impl Instruments {
                         .to_vec(),
                 )
                 .build(),
+            handshakes: counter("asterism.tls.handshakes", "TLS handshakes by outcome."),
+            certificate_expiry: meter
+                .i64_gauge("asterism.tls.certificate.expiry")
+                .with_description("When the certificate in use expires, in seconds since 1970.")
+                .build(),
+            rotation_failing: gauge(
+                "asterism.rotation.failing",
+                "1 while a replaced file cannot be used and the old value stays.",
+            ),
             registry,
             provider,
         }
@@ -168,25 +186,37 @@ pub fn consumer_applied(consumer: &str, count: u64) {
         .add(count, &[KeyValue::new("consumer", consumer.to_owned())]);
 }
 
-/// How far a consumer is behind.
-pub fn consumer_lag(consumer: &str, events: u64) {
-    INSTRUMENTS
-        .consumer_lag
-        .record(events, &[KeyValue::new("consumer", consumer.to_owned())]);
-}
-
-/// How many events a consumer has set aside.
-pub fn consumer_parked(consumer: &str, events: u64) {
-    INSTRUMENTS
-        .consumer_parked
-        .record(events, &[KeyValue::new("consumer", consumer.to_owned())]);
-}
-
 /// A consumer's lease changed hands.
 pub fn consumer_lease_taken(consumer: &str) {
     INSTRUMENTS
         .consumer_leases
         .add(1, &[KeyValue::new("consumer", consumer.to_owned())]);
+}
+
+/// A consumer's feed was restored from a backup.
+pub fn consumer_rewound(consumer: &str) {
+    INSTRUMENTS
+        .consumer_rewound
+        .add(1, &[KeyValue::new("consumer", consumer.to_owned())]);
+}
+
+/// A handshake ended: `ok`, `failed`, `timeout`, or `refused` because too many were under way.
+pub fn handshake(outcome: &'static str) {
+    INSTRUMENTS.handshakes.add(1, &[label("outcome", outcome)]);
+}
+
+/// When the certificate of this side (`server` or `client`) expires, in seconds since 1970.
+pub fn certificate_expires(side: &'static str, at: i64) {
+    INSTRUMENTS
+        .certificate_expiry
+        .record(at, &[label("side", side)]);
+}
+
+/// Whether what is in a rotated file cannot be used.
+pub fn rotation_failing(file: &'static str, failing: bool) {
+    INSTRUMENTS
+        .rotation_failing
+        .record(u64::from(failing), &[label("file", file)]);
 }
 
 /// A cache was asked; `answered` is one of `l1`, `l2`, `database`, `bypass` (the database, because

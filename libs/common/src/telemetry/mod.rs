@@ -4,6 +4,7 @@
 //! ([`metrics`]). [`trace`] carries the W3C trace context in and out.
 
 mod capture;
+mod consumers;
 pub mod metrics;
 mod setup;
 mod trace;

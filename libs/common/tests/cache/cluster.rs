@@ -100,7 +100,7 @@ async fn a_cluster_serves_and_invalidates_from_every_master() {
         cluster: true,
         ..patient()
     };
-    let near = CacheBackend::redis_with(&url, patient_cluster)
+    let near = CacheBackend::redis_with(&url, patient_cluster.clone())
         .await
         .unwrap();
     let far = CacheBackend::redis_with(&url, patient_cluster)

@@ -271,6 +271,7 @@ async fn peers_send_the_token_from_their_file() {
     .unwrap();
     let config = ClientConfig {
         token_file: Some(file.path().to_owned()),
+        ..ClientConfig::default()
     };
     let peer = connect(&server.api.to_string(), &config).unwrap();
     let mut client = api::feed::v1::consumer_service_client::ConsumerServiceClient::new(peer);

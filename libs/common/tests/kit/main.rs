@@ -9,5 +9,8 @@ mod drain;
 mod errors;
 mod ops;
 mod overload;
+mod rotation;
 mod subject;
+mod tls;
 mod traces;
+mod unready;

@@ -10,7 +10,7 @@ use tonic_health::pb::HealthCheckRequest;
 
 use crate::subject::{Server, anything, echo};
 
-async fn get(address: SocketAddr, path: &str) -> String {
+pub async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: ops\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -10,7 +10,8 @@ use testkit::{TestServer, assert_refused, until};
 use tonic::Code;
 
 use crate::subject::{
-    Applied, CONSTRAINT, OVERFLOW, PANIC, POISON, Recorder, applied, count, heal, recorder, writer,
+    Applied, CONSTRAINT, Follower, OVERFLOW, PANIC, POISON, Recorder, applied, count, heal,
+    recorder, writer,
 };
 
 const WRITERS: usize = 8;
@@ -348,4 +349,24 @@ async fn unknown_consumers_and_foreign_positions_are_refused(
         Code::InvalidArgument,
         "INVALID_POSITION",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_whoever_holds_the_lease_tells_how_far_the_consumer_is() {
+    let writer = writer(Sqlite).await;
+    let mut follower: TestServer<Follower> = TestServer::start_with(Sqlite, &[&writer]).await;
+    count(&writer.platform, "a").await;
+    follower.caught_up(&writer).await;
+    let told = || {
+        let text = common::telemetry::metrics::text();
+        let gauges = |line: &&str| {
+            line.contains("consumer=\"segmentation.customer\"")
+                && (line.starts_with("asterism_consumer_lag{")
+                    || line.starts_with("asterism_consumer_parked{"))
+        };
+        text.lines().filter(gauges).count()
+    };
+    until("both figures are told", async || told() == 2).await;
+    follower.stop().await;
+    assert_eq!(told(), 0);
 }

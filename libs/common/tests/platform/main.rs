@@ -4,4 +4,6 @@ mod connections;
 mod consumers;
 mod feed;
 mod mutations;
+mod restored;
+mod schema;
 mod subject;

@@ -108,6 +108,22 @@ impl Service for Recorder {
     }
 }
 
+/// Records, too, under a name that no other test uses: what it tells in metrics is its own.
+pub struct Follower;
+
+impl Service for Follower {
+    const NAME: &'static str = "segmentation";
+    type Config = ();
+
+    fn migrations() -> Migrations {
+        Recorder::migrations()
+    }
+
+    fn build((): &(), platform: &Platform, assembly: &mut Assembly) -> Result<(), common::Error> {
+        assembly.consume(platform, "customer", Records)
+    }
+}
+
 #[derive(Clone)]
 struct Records;
 
@@ -208,4 +224,21 @@ pub async fn recorder(backend: Backend, writer: &TestServer<Writer>) -> TestServ
         },
     )
     .await
+}
+
+/// Takes the feed back to an earlier position, as a restore from a backup does.
+pub async fn restore_to(platform: &Platform, position: i64) {
+    let mut tx = platform.tx().await.unwrap();
+    for undo in [
+        "DELETE FROM feed WHERE position > $1",
+        "UPDATE feed_head SET position = $1",
+    ] {
+        on!(&mut tx, |conn| sqlx::query(undo)
+            .bind(position)
+            .execute(conn)
+            .await
+            .map(drop))
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
 }

@@ -62,7 +62,10 @@ impl Clients {
         addresses: &Addresses,
         token_file: Option<std::path::PathBuf>,
     ) -> Result<Self, Status> {
-        let config = ClientConfig { token_file };
+        let config = ClientConfig {
+            token_file,
+            ..ClientConfig::default()
+        };
         let customer = connect(&addresses.customer, &config)?;
         let loyalty = connect(&addresses.loyalty, &config)?;
         let segmentation = connect(&addresses.segmentation, &config)?;

@@ -37,6 +37,11 @@ pub struct DemoConfig {
 
 /// Starts the suite, fills it, prints what came out, and keeps serving.
 pub async fn run(config: &DemoConfig, mut suite: SuiteConfig) -> Result<(), Error> {
+    if suite.server.tls.certificate_file.is_some() {
+        return Err(Error::Config(
+            "the demo speaks plaintext: leave TLS to `asterism serve`".to_owned(),
+        ));
+    }
     // Apart from what `serve` keeps: data of 1998 and of today do not mix.
     suite.database.data.push("demo");
     let began = Instant::now();
