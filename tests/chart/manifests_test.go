@@ -91,7 +91,7 @@ func TestEachValuesFileMakesWhatItSays(t *testing.T) {
 		"everything":    {4, 6, 8, 3, 3, 9, 1},
 		"single":        {4, 4, 8, 0, 0, 0, 0},
 		"embedded":      {1, 0, 1, 0, 0, 2, 0},
-		"embedded-open": {1, 1, 2, 0, 0, 2, 1},
+		"embedded-open": {1, 1, 2, 0, 0, 3, 1},
 	} {
 		all := render(t, values(name))
 		got := want

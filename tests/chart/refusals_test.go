@@ -37,7 +37,7 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"callers' certificates in plaintext", "minimal", "tls: {clientCa: {secret: x}}", "tls.certificate.secret is missing"},
 		{"scopes of nobody", "minimal", "tls: {clientScopes: {secret: x}}", "tls.clientCa.secret is missing"},
 		{"callers who may do nothing", "mutual", "tls: {clientScopes: {secret: ''}}", "tls.clientScopes.secret is missing"},
-		{"one Pod without a name", "embedded", "tls: {certificate: {secret: x}, ca: {secret: y}}", "tls.serverName is missing"},
+		{"one Pod without a name", "embedded", "tls: {certificate: {secret: x}, ca: {secret: z}}", "tls.serverName is missing"},
 		{"a private key in plain text", "minimal", "tls: {certificate: {secret: '-----BEGIN PRIVATE KEY-----'}}", "does not match pattern"},
 		{"a setting that tls makes", "minimal", "settings: {ASTERISM_TLS_KEY_FILE: /key}", "ASTERISM_TLS_KEY_FILE"},
 		{"authorities for no Redis", "minimal", "redis: {ca: {secret: x}}", "redis.ca.secret has no effect"},

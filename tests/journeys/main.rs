@@ -4,5 +4,6 @@
 mod access;
 mod cdnow;
 mod merge;
+mod operations;
 mod suite;
 mod trace;

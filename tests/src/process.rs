@@ -37,6 +37,14 @@ impl Process {
     /// Starts a program and returns when it is ready.
     #[must_use]
     pub fn start(launch: Launch<'_>) -> Self {
+        let mut process = Self::begin(launch);
+        process.wait_until_ready();
+        process
+    }
+
+    /// Starts a program that may not become ready for a while.
+    #[must_use]
+    pub fn begin(launch: Launch<'_>) -> Self {
         let program = programs().join(launch.program);
         let log = launch.folder.join(format!("{}.log", launch.program));
         let ops = free_address();
@@ -46,16 +54,14 @@ impl Process {
             format!("--ops-listen={ops}"),
         ]);
         let child = spawn(&program, &arguments, &log);
-        let mut process = Self {
+        Self {
             api: launch.api,
             ops,
             arguments,
             program,
             log,
             child,
-        };
-        process.wait_until_ready();
-        process
+        }
     }
 
     /// Kills it without notice, as `kill -9` does.
@@ -120,7 +126,8 @@ impl Process {
         Some(answer)
     }
 
-    fn wait_until_ready(&mut self) {
+    /// Returns when it is ready; panics with its log if it ends instead.
+    pub fn wait_until_ready(&mut self) {
         let started = Instant::now();
         while !self.is_ready() {
             let ended = self.child.try_wait().expect("it is our child");
@@ -154,6 +161,18 @@ pub fn run(program: &str, arguments: impl IntoIterator<Item = String>) -> String
         output.status
     );
     text
+}
+
+/// Runs a program that is expected to refuse its settings; returns its exit code and what it says.
+#[must_use]
+pub fn refused(
+    program: &str,
+    arguments: impl IntoIterator<Item = String>,
+) -> (Option<i32>, String) {
+    let output = command(&programs().join(program)).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), errors)
 }
 
 /// The settings are the test's alone, whatever the shell it runs in has set.

@@ -35,7 +35,7 @@ impl Authority {
     /// A certificate for names: URIs have a scheme, the others are hosts or addresses.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Issued {
-        self.sign(with_names(names))
+        self.sign(&with_names(names))
     }
 
     /// A certificate that is over.
@@ -43,16 +43,16 @@ impl Authority {
     pub fn issue_expired(&self, names: &[&str]) -> Issued {
         let mut params = with_names(names);
         params.not_after = date_time_ymd(2020, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// A certificate with nothing but a common name, as old authorities make them.
     #[must_use]
     pub fn issue_common_name(&self, name: &str) -> Issued {
-        self.sign(named(name))
+        self.sign(&named(name))
     }
 
-    fn sign(&self, params: CertificateParams) -> Issued {
+    fn sign(&self, params: &CertificateParams) -> Issued {
         let key = new_key();
         let certificate = params.signed_by(&key, &self.0);
         Issued {

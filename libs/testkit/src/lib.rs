@@ -22,7 +22,7 @@ pub use certificates::{Authority, Issued};
 pub use clock::{FakeClock, time};
 pub use database::{Backend, Database, PostgresDatabase};
 pub use feed::FeedSource;
-pub use redis::{RedisServer, redis, shared_redis_url};
+pub use redis::{RedisServer, encrypted_redis, redis, shared_redis_url};
 pub use refusal::{assert_refused, violations};
 pub use server::{Setup, TestServer, Upstream};
 pub use servers::Servers;

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::certificates::Issued;
 use crate::scratch::{self, Supervisor};
 
 /// Names the server that the `testkit` binary started: a URL without a database name.
@@ -57,7 +58,26 @@ impl Cluster {
         Self::start_with(DURABLE)
     }
 
+    /// Starts a cluster that also listens on a port of 127.0.0.1, over TLS with this certificate only.
+    #[must_use]
+    pub fn start_encrypted(certificate: &Issued, port: u16) -> Self {
+        let settings = format!(
+            "{HASTY}
+listen_addresses = '127.0.0.1'
+port = {port}
+ssl = on
+ssl_cert_file = 'tls.crt'
+ssl_key_file = 'tls.key'
+"
+        );
+        Self::prepared(&settings, Some(certificate))
+    }
+
     fn start_with(settings: &str) -> Self {
+        Self::prepared(settings, None)
+    }
+
+    fn prepared(settings: &str, certificate: Option<&Issued>) -> Self {
         let bin = programs();
         let folder = scratch::folder("pg");
         let data = folder.join("data");
@@ -73,6 +93,9 @@ impl Cluster {
             _supervisor: supervisor,
         };
         cluster.initialise(settings);
+        if let Some(certificate) = certificate {
+            cluster.encrypt(certificate);
+        }
         cluster.launch();
         cluster
     }
@@ -142,6 +165,26 @@ impl Cluster {
             self.folder.display()
         )
         .expect("the disk has room for a few lines");
+    }
+
+    /// Puts the certificate where the settings look for it, and refuses plaintext.
+    fn encrypt(&self, certificate: &Issued) {
+        let data = self.folder.join("data");
+        for (name, text) in [
+            ("tls.crt", certificate.certificate.as_str()),
+            ("tls.key", &certificate.key),
+            (
+                "pg_hba.conf",
+                "local all all trust\nhostssl all all 127.0.0.1/32 trust\n",
+            ),
+        ] {
+            let file = data.join(name);
+            std::fs::write(&file, text).expect("the folder is ours");
+            scratch::run(Command::new("chmod").arg("600").arg(&file));
+            if is_root() {
+                scratch::run(Command::new("chown").arg("postgres").arg(&file));
+            }
+        }
     }
 
     /// Starts the server and waits until it accepts connections. The backends of a server that was

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::certificates::Issued;
 use crate::scratch::{self, Supervisor};
 
 /// Names the server that the `testkit` binary started.
@@ -18,6 +19,7 @@ pub struct RedisServer {
     /// Where it listens, for example `redis://127.0.0.1:40123`.
     pub url: String,
     port: u16,
+    encrypted: bool,
     folder: PathBuf,
     process: Mutex<Option<Child>>,
     _supervisor: Supervisor,
@@ -26,6 +28,11 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts a server; panics saying what to install when there is none.
     pub(crate) fn launch() -> Self {
+        Self::launch_with(None)
+    }
+
+    /// With a certificate it speaks TLS only.
+    fn launch_with(certificate: Option<&Issued>) -> Self {
         const ATTEMPTS: u32 = 10;
         assert!(
             scratch::find_program("redis-server").is_some(),
@@ -33,6 +40,11 @@ impl RedisServer {
              the PATH"
         );
         let folder = scratch::folder("redis");
+        if let Some(pair) = certificate {
+            let write = |name: &str, text: &str| std::fs::write(folder.join(name), text);
+            let written = write("tls.crt", &pair.certificate).and(write("tls.key", &pair.key));
+            written.expect("the folder is ours");
+        }
         let stop = [
             "redis-cli",
             "-s",
@@ -44,6 +56,7 @@ impl RedisServer {
         let mut server = Self {
             url: String::new(),
             port: 0,
+            encrypted: certificate.is_some(),
             folder,
             process: Mutex::new(None),
             _supervisor: supervisor,
@@ -51,7 +64,8 @@ impl RedisServer {
         // Somebody may take the free port between our look and the server's start.
         for attempt in 1.. {
             server.port = free_port();
-            server.url = format!("redis://127.0.0.1:{}", server.port);
+            let scheme = if server.encrypted { "rediss" } else { "redis" };
+            server.url = format!("{scheme}://127.0.0.1:{}", server.port);
             if server.spawn() {
                 return server;
             }
@@ -99,8 +113,28 @@ impl RedisServer {
 
     /// Starts the process and waits until it answers; false if it ended at once.
     fn spawn(&self) -> bool {
+        let port = self.port.to_string();
+        let ports: &[&str] = if self.encrypted {
+            &[
+                "--port",
+                "0",
+                "--tls-port",
+                &port,
+                "--tls-auth-clients",
+                "no",
+            ]
+        } else {
+            &["--port", &port]
+        };
+        let certificate: &[&str] = if self.encrypted {
+            &["--tls-cert-file", "tls.crt", "--tls-key-file", "tls.key"]
+        } else {
+            &[]
+        };
         let mut child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(ports)
+            .args(certificate)
+            .args(["--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args([
                 "--unixsocket",
@@ -155,6 +189,14 @@ impl Drop for RedisServer {
 /// Starts a redis-server of the calling test's own.
 pub async fn redis() -> RedisServer {
     tokio::task::spawn_blocking(RedisServer::launch)
+        .await
+        .expect("starting redis-server panicked")
+}
+
+/// Starts a redis-server of the calling test's own that speaks TLS only, with a certificate for 127.0.0.1. Its
+/// [`cli`](RedisServer::cli) does not.
+pub async fn encrypted_redis(certificate: Issued) -> RedisServer {
+    tokio::task::spawn_blocking(move || RedisServer::launch_with(Some(&certificate)))
         .await
         .expect("starting redis-server panicked")
 }

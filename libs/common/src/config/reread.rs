@@ -142,7 +142,8 @@ fn usable<T>(paths: &[PathBuf], texts: Texts, parse: &Parse<T>) -> Result<T, Str
 
 fn digest(texts: &Texts) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for text in texts.as_ref().map_or_else(std::slice::from_ref, |it| it) {
+    hash.update([u8::from(texts.is_ok())]);
+    for text in texts.as_deref().unwrap_or_else(std::slice::from_ref) {
         hash.update(text.len().to_le_bytes());
         hash.update(text);
     }

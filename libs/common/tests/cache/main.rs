@@ -2,6 +2,7 @@
 
 mod batch;
 mod cluster;
+mod encrypted;
 mod levels;
 mod outage;
 mod proxy;

@@ -2,6 +2,7 @@
 
 mod connections;
 mod consumers;
+mod encrypted;
 mod feed;
 mod mutations;
 mod restored;

@@ -94,7 +94,9 @@ async fn a_service_gets_along_with_the_right_to_read_and_write_rows() {
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let forbidden = sqlx::raw_sql("CREATE TABLE mine (id BIGINT)").execute(&mut connection);
     let forbidden = forbidden.await.unwrap_err();
-    let code = forbidden.as_database_error().and_then(|error| error.code());
+    let code = forbidden
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     assert_eq!(code.as_deref(), Some("42501"), "the role may too much");
 
     let server: TestServer<Writer> =
