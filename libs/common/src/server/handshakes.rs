@@ -32,12 +32,20 @@ pub(super) fn incoming(
     listener: TcpListener,
     tls: ServerTls,
 ) -> ReceiverStream<io::Result<Connection>> {
+    incoming_at_most(HANDSHAKES_MAX, listener, tls)
+}
+
+fn incoming_at_most(
+    handshakes_max: usize,
+    listener: TcpListener,
+    tls: ServerTls,
+) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(1);
-    tokio::spawn(accept(listener, tls, ready));
+    tokio::spawn(accept(handshakes_max, listener, tls, ready));
     ReceiverStream::new(connections)
 }
 
-async fn accept(listener: TcpListener, tls: ServerTls, ready: Ready) {
+async fn accept(handshakes_max: usize, listener: TcpListener, tls: ServerTls, ready: Ready) {
     let mut handshakes = JoinSet::new();
     // A new certificate is looked at also when nobody calls, so that the metrics tell the truth.
     let mut look = interval(LOOK_EVERY);
@@ -47,7 +55,7 @@ async fn accept(listener: TcpListener, tls: ServerTls, ready: Ready) {
             _ = look.tick() => drop(tls.current()),
             Some(_) = handshakes.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if handshakes.len() < HANDSHAKES_MAX => {
+                Ok((stream, _)) if handshakes.len() < handshakes_max => {
                     handshakes.spawn(shake_hands(stream, tls.current(), ready.clone()));
                 }
                 Ok(_) => metrics::handshake("refused"),
@@ -78,5 +86,77 @@ async fn shake_hands(stream: TcpStream, config: Arc<ServerConfig>, ready: Ready)
             tracing::debug!(%error, "TLS handshake failed");
         }
         Err(_) => metrics::handshake("timeout"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use testkit::Authority;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::config::TlsConfig;
+
+    type Connections = ReceiverStream<io::Result<Connection>>;
+
+    /// A port with so many places for callers who have not said who they are.
+    async fn open(places: usize) -> (SocketAddr, Connections) {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("crt"), folder.path().join("key"));
+        let pair = Authority::new("ca").issue(&["a.test"]);
+        std::fs::write(&certificate, pair.certificate).unwrap();
+        std::fs::write(&key, pair.key).unwrap();
+        let config = TlsConfig {
+            certificate_file: Some(certificate),
+            key_file: Some(key),
+            ..TlsConfig::default()
+        };
+        let tls = ServerTls::open(&config).unwrap().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (address, incoming_at_most(places, listener, tls))
+    }
+
+    /// Whether the other side closes before it has said anything.
+    async fn closed(mut caller: TcpStream) -> bool {
+        let mut answer = Vec::new();
+        let read = caller.read_to_end(&mut answer).await;
+        read.is_err() || answer.is_empty()
+    }
+
+    /// Time passes as soon as nothing else happens.
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_who_says_nothing_is_left_after_a_while() {
+        let (address, _connections) = open(1).await;
+        let silent = TcpStream::connect(address).await.unwrap();
+        let began = tokio::time::Instant::now();
+        assert!(closed(silent).await);
+        assert!(began.elapsed() >= HANDSHAKE);
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_is_refused_at_once() {
+        let (address, _connections) = open(1).await;
+        let silent = TcpStream::connect(address).await.unwrap();
+        // Accepted in the order in which they came.
+        let refused = TcpStream::connect(address).await.unwrap();
+        assert!(closed(refused).await);
+        let mut nothing = [0; 1];
+        let still_open = silent.try_read(&mut nothing);
+        assert_eq!(still_open.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn the_port_closes_with_the_stream() {
+        let (address, connections) = open(1).await;
+        let waiting = TcpStream::connect(address).await.unwrap();
+        drop(connections);
+        assert!(closed(waiting).await);
+        testkit::until("the port is closed", async || {
+            TcpStream::connect(address).await.is_err()
+        })
+        .await;
     }
 }
