@@ -73,3 +73,45 @@ fn authorities(pem: &str) -> Result<Arc<RootCertStore>, String> {
     }
     Ok(Arc::new(roots))
 }
+
+/// Certificates for the unit tests of this crate, which cannot use those of the testkit: that links this crate.
+#[cfg(test)]
+pub(crate) mod issued {
+    use std::path::Path;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use crate::config::TlsConfig;
+
+    /// A certificate that signs itself, until the end of a year, and its key.
+    pub struct Pair {
+        pub certificate: String,
+        pub key: String,
+    }
+
+    impl Pair {
+        pub fn until(year: i32) -> Self {
+            let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+            params.not_after = date_time_ymd(year, 12, 31);
+            let key = KeyPair::generate().unwrap();
+            Self {
+                certificate: params.self_signed(&key).unwrap().pem(),
+                key: key.serialize_pem(),
+            }
+        }
+
+        pub fn write(&self, folder: &Path) {
+            std::fs::write(folder.join("crt"), &self.certificate).unwrap();
+            std::fs::write(folder.join("key"), &self.key).unwrap();
+        }
+    }
+
+    /// The settings that name the files of [`Pair::write`].
+    pub fn config(folder: &Path) -> TlsConfig {
+        TlsConfig {
+            certificate_file: Some(folder.join("crt")),
+            key_file: Some(folder.join("key")),
+            ..TlsConfig::default()
+        }
+    }
+}

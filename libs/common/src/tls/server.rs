@@ -72,37 +72,26 @@ fn parse(
 mod tests {
     use std::fs;
 
-    use testkit::{Authority, Issued};
-
     use super::*;
-
-    fn write(folder: &tempfile::TempDir, pair: &Issued) {
-        fs::write(folder.path().join("crt"), &pair.certificate).unwrap();
-        fs::write(folder.path().join("key"), &pair.key).unwrap();
-    }
+    use crate::tls::issued::{self, Pair};
 
     #[test]
     fn a_broken_pair_leaves_the_old_one_in_use() {
-        let authority = Authority::new("ca");
         let folder = tempfile::tempdir().unwrap();
-        write(&folder, &authority.issue(&["a.test"]));
-        let config = TlsConfig {
-            certificate_file: Some(folder.path().join("crt")),
-            key_file: Some(folder.path().join("key")),
-            ..TlsConfig::default()
-        };
-        let tls = ServerTls::open(&config).unwrap().unwrap();
+        let folder = folder.path();
+        Pair::until(2100).write(folder);
+        let tls = ServerTls::open(&issued::config(folder)).unwrap().unwrap();
         let first = tls.current();
         let still = || Arc::ptr_eq(&first, &tls.0.get_later());
         assert!(still(), "nothing has changed");
-        let next = authority.issue(&["a.test"]);
-        fs::write(folder.path().join("crt"), &next.certificate).unwrap();
+        let next = Pair::until(2101);
+        fs::write(folder.join("crt"), &next.certificate).unwrap();
         assert!(still(), "its key is not there yet");
-        write(&folder, &authority.issue_expired(&["a.test"]));
+        Pair::until(2020).write(folder);
         assert!(still(), "it is over");
-        fs::remove_file(folder.path().join("key")).unwrap();
+        fs::remove_file(folder.join("key")).unwrap();
         assert!(still(), "the key is gone");
-        write(&folder, &next);
+        next.write(folder);
         assert!(!still(), "a good pair is used");
         let text = metrics::text();
         let series = "asterism_tls_certificate_expiry{side=\"server\"";

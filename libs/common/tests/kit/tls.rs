@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
-use crate::subject::{Server, anything, ask, reason, subject};
+use crate::subject::{Server, anything, ask, echo, reason, subject};
 
 /// What the certificates of these servers are issued for.
 pub const NAME: &str = "asterism.test";
@@ -220,6 +220,23 @@ async fn a_common_name_counts_only_where_there_is_no_other() {
     let denied = call(server.api, &named).await.unwrap_err();
     let missing = (Code::PermissionDenied, "MISSING_SCOPE".to_owned());
     assert_eq!(reason(&denied), missing);
+}
+
+#[tokio::test]
+async fn what_is_at_hand_is_for_callers_with_the_scope_only() {
+    let authority = Authority::new("ca");
+    let files = Files::new(&authority.issue(&[NAME]));
+    let config = files.mutual(&authority, Some("known.test feed.admin"));
+    let subject = echo().at_hand(async |_| Some("at hand".to_owned()));
+    let server = Server::start_with(config, None, subject).await;
+    let caller = |name: &str| ClientConfig {
+        pair: Some(files.replace(name, &authority.issue(&[name]))),
+        ..files.caller(&authority)
+    };
+    let answer = call(server.api, &caller("known.test")).await;
+    assert_eq!(answer.unwrap(), "at hand");
+    let denied = call(server.api, &caller("unknown.test")).await.unwrap_err();
+    assert_eq!(reason(&denied).1, "MISSING_SCOPE");
 }
 
 #[rstest]
