@@ -13,6 +13,14 @@ use tonic::Code;
 /// The service that consumes nothing, so that it can run alone.
 const ALONE: &str = "customer-profile";
 
+/// Asks for a customer of whom nothing is known.
+fn nobody() -> api::customer::v1::CreateCustomerRequest {
+    api::customer::v1::CreateCustomerRequest {
+        customer: Some(api::customer::v1::Customer::default()),
+        ..Default::default()
+    }
+}
+
 fn begin(arguments: Vec<String>, folder: &Path) -> Process {
     Process::begin(Launch {
         program: ALONE,
@@ -41,7 +49,7 @@ async fn a_service_waits_for_its_migration_and_serves_without_a_restart() {
     run(ALONE, settings.into_iter().chain(["migrate".to_owned()]));
     service.wait_until_ready();
     let clients = Clients::connect(&Addresses::all_at(&format!("http://{}", service.api)), None);
-    let create = api::customer::v1::CreateCustomerRequest::default();
+    let create = nobody();
     let created = clients.unwrap().customers.create_customer(create).await;
     created.expect("it serves");
     assert_eq!(service.terminate(), Some(0));
@@ -178,9 +186,8 @@ async fn the_suite_encrypts_all_it_says_and_certificates_are_all_it_asks_for() {
         api::customer::v1::customer_profile_service_client::CustomerProfileServiceClient::new(
             peer.clone(),
         );
-    let create = api::customer::v1::CreateCustomerRequest::default();
     customers
-        .create_customer(create)
+        .create_customer(nobody())
         .await
         .expect("the operator may");
     // The consumers dial the suite's own port, over TLS, with its certificate, and are let in.
