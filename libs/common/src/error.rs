@@ -80,7 +80,9 @@ impl Refusal {
             }
             details.add_bad_request_violation(field, description);
         }
-        details.set_retry_info(self.retry_after);
+        if let Some(delay) = self.retry_after {
+            details.set_retry_info(Some(delay));
+        }
         let mut status = Status::with_error_details(self.code, cut(self.message), details);
         let pushback = match self.retry_after {
             Some(delay) => Some(i64::try_from(delay.as_millis()).expect("a delay is short")),

@@ -23,7 +23,7 @@ HOSTS = ["127.0.0.1", "127.0.0.2"]
 # What a caller may try again, as the service config says.
 RETRYABLE = {"Unavailable", "ResourceExhausted"}
 # A replica that has answered so many calls since its start has its share of the load.
-SHARE_CALLS = 100
+SHARE_CALLS = 50
 # Of ghz; so slow that both replicas together have time to spare, also in a debug build.
 CALLS_PER_SECOND = 200
 # Postings of the Python caller are looked for here, those of ghz everywhere.
@@ -39,7 +39,7 @@ def run(programs: Path, folder: Path, ghz: Ghz, seconds: int) -> bool:
         seed.import_customers(suite, ghz.members)
         seed.catch_up(suite)
         rolling = under_load(replicas, ghz, seconds, "rolling restart", replace_each)
-        killed = under_load(replicas, ghz, seconds, "kill -9", kill_one)
+        killed = under_load(replicas, ghz, seconds, "kill -9", kill_each_twice)
         postings = ledger.verify(replicas[0].api)
         print(f"the ledger was replayed: {postings:,} postings, no divergence")
     return rolling and killed
@@ -73,11 +73,12 @@ def under_load(replicas: list[Program], ghz: Ghz, seconds: int, title: str, dist
     before = ledger.promotions(replicas[0].api, all_members(ghz))
     with names.serving(NAME, HOSTS, service_config()) as server, connect(target) as channel:
         caller = Caller(channel, members)
+        calls_before = [replica.calls() for replica in replicas]
         load = ghz.start(config, f"dns://{server}/{NAME}:{port}")
         try:
             with caller.calling():
-                for replica in replicas:
-                    wait_for_share(replica)
+                for replica, calls in zip(replicas, calls_before):
+                    wait_for_share(replica, calls)
                 disturb(replicas)
                 if load.is_done():
                     raise SystemExit("ghz was done before the replicas were: give it more --seconds")
@@ -98,15 +99,18 @@ def replace_each(replicas: list[Program]) -> None:
         wait_for_share(replica)
 
 
-def kill_one(replicas: list[Program]) -> None:
-    replicas[0].kill()
-    replicas[0].start()
-    wait_for_share(replicas[0])
+def kill_each_twice(replicas: list[Program]) -> None:
+    """Each time while the other one answers."""
+    for replica in replicas * 2:
+        replica.kill()
+        replica.start()
+        wait_for_share(replica)
 
 
-def wait_for_share(replica: Program) -> None:
+def wait_for_share(replica: Program, calls_before: int = 0) -> None:
+    """Returns once it has its share of the load, beyond what it had answered before."""
     until = time.monotonic() + 60
-    while replica.calls() < SHARE_CALLS:
+    while replica.calls() < calls_before + SHARE_CALLS:
         if time.monotonic() > until:
             raise SystemExit(f"{replica.api} gets no calls")
         time.sleep(0.05)
