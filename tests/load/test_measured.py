@@ -44,6 +44,12 @@ class Gate(unittest.TestCase):
             verdict = judge(*runs)
             self.assertEqual((len(verdict.failures), verdict.noise), (1, False))
 
+    def test_few_of_many_messages_are_told(self):
+        bad = measured(errorDistribution={f"member-{number} is unknown": 1 for number in range(1000)})
+        verdict = judge(bad, measured(), measured())
+        self.assertEqual(len(verdict.failures), 6)
+        self.assertIn("995 more", verdict.failures[-1])
+
     def test_a_run_without_calls_is_a_failure(self):
         nothing = measured(count=0, rps=0, latencyDistribution=None, details=None)
         verdict = judge(nothing, measured(), measured())

@@ -9,6 +9,8 @@ from .measured import Measured
 from .programs import environment
 
 CALLS = Path(__file__).parent.parent / "calls"
+# Calls that use something up are counted: as many as this for each second that others would have.
+COUNTED_PER_SECOND = 2000
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,10 @@ class Ghz:
     def run(self, name: str, host: str, seconds: int) -> Measured:
         """One configuration against a server; it is kept, with ghz's answer, beside the report."""
         config = self.configuration(name)
-        bound = "max-duration" if "max-duration" in config else "duration"
-        config[bound] = f"{seconds}s"
+        if "total" in config:
+            config["total"] = min(config["total"], seconds * COUNTED_PER_SECOND)
+        else:
+            config["duration"] = f"{seconds}s"
         return Measured.parse(self.start(config, host).answer())
 
     def start(self, config: dict, host: str) -> "Running":

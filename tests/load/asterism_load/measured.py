@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 # Upper ends of the histogram's steps, in milliseconds: each one half as much again, from 0.1 ms to a minute.
 STEPS_MS = [0.1 * 1.5**step for step in range(34)]
+# Failures may differ in a word each.
+MESSAGES_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -88,4 +90,7 @@ def judge(measured: Measured, before: Measured, after: Measured) -> Verdict:
 def failures_of(measured: Measured) -> list[str]:
     if measured.count == 0:
         return [f"{measured.name}: no call was counted"]
-    return [f"{measured.name}: {count} calls failed: {error}" for error, count in measured.errors.items()]
+    messages = [f"{measured.name}: {count} calls failed: {error}" for error, count in measured.errors.items()]
+    if len(messages) > MESSAGES_MAX:
+        messages[MESSAGES_MAX:] = [f"{measured.name}: {len(messages) - MESSAGES_MAX} more messages"]
+    return messages
