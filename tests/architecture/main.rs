@@ -4,4 +4,5 @@ mod contract;
 mod crates;
 mod layout;
 mod migrations;
+mod service_config;
 mod sources;

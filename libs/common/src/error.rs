@@ -16,6 +16,8 @@ pub const DOMAIN: &str = "asterism";
 const TEXT_BYTES_MAX: usize = 500;
 /// Violations are listed up to this size, for the same reason.
 const VIOLATION_BYTES_MAX: usize = 3000;
+/// What the retries of gRPC clients go by: they do not read `RetryInfo`. Below zero tells them not to try again.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// Tells a caller why a request was refused.
 #[derive(Debug)]
@@ -81,7 +83,16 @@ impl Refusal {
         if let Some(delay) = self.retry_after {
             details.set_retry_info(Some(delay));
         }
-        Status::with_error_details(self.code, cut(self.message), details)
+        let mut status = Status::with_error_details(self.code, cut(self.message), details);
+        let pushback = match self.retry_after {
+            Some(delay) => Some(i64::try_from(delay.as_millis()).expect("a delay is short")),
+            // Too large stays too large, and has the code of an overload.
+            None => (self.code == Code::ResourceExhausted).then_some(-1),
+        };
+        if let Some(pushback) = pushback {
+            status.metadata_mut().insert(PUSHBACK, pushback.into());
+        }
+        status
     }
 }
 
@@ -304,6 +315,22 @@ fn internal(cause: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_may_try_again_is_told_when_in_details_and_to_grpc_itself() {
+        let later = |code| Refusal::new(code, "X", "x").retry_after(Duration::from_millis(200));
+        for code in [Code::Unavailable, Code::ResourceExhausted] {
+            let status = later(code).into_status();
+            assert_eq!(status.metadata().get(PUSHBACK).unwrap(), "200");
+            let info = status.get_details_retry_info().unwrap();
+            assert_eq!(info.retry_delay, Some(Duration::from_millis(200)));
+        }
+        let never = Refusal::new(Code::ResourceExhausted, "X", "x").into_status();
+        assert_eq!(never.metadata().get(PUSHBACK).unwrap(), "-1");
+        assert!(never.get_details_retry_info().is_none());
+        let unsaid = Refusal::new(Code::Unavailable, "X", "x").into_status();
+        assert!(unsaid.metadata().is_empty());
+    }
 
     #[test]
     fn a_status_fits_into_headers_whatever_it_quotes() {

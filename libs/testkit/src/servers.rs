@@ -13,10 +13,18 @@ impl Servers {
     /// Starts both.
     #[must_use]
     pub fn start() -> Self {
-        Self {
-            postgres: Cluster::start(),
-            redis: RedisServer::launch(),
-        }
+        Self::with(Cluster::start())
+    }
+
+    /// Starts both, PostgreSQL as in production: see [`Cluster::start_durable`].
+    #[must_use]
+    pub fn start_durable() -> Self {
+        Self::with(Cluster::start_durable())
+    }
+
+    fn with(postgres: Cluster) -> Self {
+        let redis = RedisServer::launch();
+        Self { postgres, redis }
     }
 
     /// The environment variables that tell test processes where the servers are.
