@@ -19,7 +19,8 @@ use common::process::stopped;
 use common::time::{StartedAt, Timestamp};
 
 use crate::suite::{Suite, SuiteConfig};
-use client::Clients;
+use crate::target::Target;
+use client::{Addresses, Clients};
 
 /// 1998-07-01T00:00:00Z, the day after the log ends.
 pub const TODAY: Timestamp = Timestamp::from_unix_seconds(899_251_200);
@@ -33,6 +34,29 @@ pub struct DemoConfig {
     /// Another purchase log in the format of CDNOW's sample; the sample itself is built in.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
+}
+
+/// Settings of the import into a suite that runs already.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImportConfig {
+    /// Where to.
+    #[command(flatten)]
+    pub target: Target,
+    /// Another purchase log, as for the demo.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+/// Fills a suite that runs already, and prints what came out. Its clock decides on what is due: points of 1998 have
+/// expired today.
+pub async fn import(config: &ImportConfig) -> Result<(), Error> {
+    let log = cdnow::read(config.log_file.as_deref())?;
+    let began = Instant::now();
+    let outcome = play(&config.target.all()?, config.target.token_file(), &log).await;
+    let report =
+        outcome.map_err(|status| Error::Internal(format!("the import failed: {status}")))?;
+    println!("{report}\nDone in {:.1} s.", began.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Starts the suite, fills it, prints what came out, and keeps serving.
@@ -49,7 +73,8 @@ pub async fn run(config: &DemoConfig, mut suite: SuiteConfig) -> Result<(), Erro
         suite.database.data.display(),
         began.elapsed().as_millis(),
     );
-    let outcome = play(&format!("http://{}", running.api), &log).await;
+    let addresses = Addresses::all_at(&format!("http://{}", running.api));
+    let outcome = play(&addresses, None, &log).await;
     match outcome {
         Ok(report) => {
             println!("\n{report}");
@@ -71,9 +96,13 @@ pub async fn run(config: &DemoConfig, mut suite: SuiteConfig) -> Result<(), Erro
     running.stop().await
 }
 
-/// Everything the demo does, as a client of a suite at an address.
-async fn play(address: &str, log: &cdnow::Log) -> Result<String, tonic::Status> {
-    let clients = Clients::connect(&client::Addresses::all_at(address), None)?;
+/// Everything the demo does, as a client of a suite.
+async fn play(
+    addresses: &Addresses,
+    token_file: Option<PathBuf>,
+    log: &cdnow::Log,
+) -> Result<String, tonic::Status> {
+    let clients = Clients::connect(addresses, token_file)?;
     let loaded = load::load(&clients, log).await?;
     survey::run(&clients, log).await?;
     report::report(&clients, log, &loaded).await
