@@ -24,15 +24,20 @@ securityContext:
     type: RuntimeDefault
 {{- end }}
 
-{{/* Fields of a container: image, rights, variables. (dict "root" $ "name" … "component" … "variables" …) */}}
-{{- define "asterism.container" -}}
-image: {{ include "asterism.image" .root | quote }}
-imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+{{/* Fields of every container: image and rights. The argument is $. */}}
+{{- define "asterism.program" -}}
+image: {{ include "asterism.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
+{{- end }}
+
+{{/* Fields of a container: image, rights, variables. (dict "root" $ "name" … "component" … "variables" …) */}}
+{{- define "asterism.container" -}}
+{{ include "asterism.program" .root }}
 envFrom:
   - configMapRef:
       name: {{ include "asterism.fullname" .root }}-{{ .name }}
@@ -79,14 +84,19 @@ volumeMounts:
 {{- end }}
 {{- range $name, $from := fromYaml (include "asterism.secrets" .) }}
 - name: {{ $name }}
-  secret:
-    secretName: {{ $from.secret }}
-    # Nobody else is in the Pod, and whoever it runs as must be able to read it.
-    defaultMode: 0444
-    items:
-      - key: {{ $from.key }}
-        path: value
+  {{- include "asterism.secret" $from | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* A volume with one file, `value`, from (dict "secret" … "key" …). */}}
+{{- define "asterism.secret" -}}
+secret:
+  secretName: {{ .secret }}
+  # Nobody else is in the Pod, and whoever it runs as must be able to read it.
+  defaultMode: 0444
+  items:
+    - key: {{ .key }}
+      path: value
 {{- end }}
 
 {{/*
