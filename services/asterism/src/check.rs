@@ -3,7 +3,7 @@
 //! Of each service it wants gRPC health under the service's own name, and the end of its feed: a call that needs a
 //! token with the scope `feed.read`, which the services call each other with, and that reads the database.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::feed::v1::GetHeadRequest;
 use api::feed::v1::change_feed_service_client::ChangeFeedServiceClient;
@@ -30,7 +30,13 @@ pub struct CheckConfig {
     /// An answer that takes longer is a failure.
     #[arg(long, value_parser = duration, value_name = "TIME", default_value = "10s")]
     pub timeout: Duration,
+    /// Asks again, for so long, who does not answer as it should: services may be starting.
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "0s")]
+    pub wait: Duration,
 }
+
+/// Time between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// One server and what is wanted of it.
 struct Question<'a> {
@@ -44,10 +50,11 @@ struct Question<'a> {
 /// Asks all, prints an answer for each, and fails if any of them is not what it should be.
 pub async fn run(config: &CheckConfig) -> Result<(), Error> {
     let questions = config.questions()?;
+    let until = Instant::now() + config.wait;
     let mut failed = 0;
     for question in &questions {
         let name = question.member.map_or("health", |member| member.feed);
-        match question.ask().await {
+        match question.ask_until(until).await {
             Ok(answer) => println!("ok      {name} at {}: {answer}", question.address),
             Err(trouble) => {
                 failed += 1;
@@ -91,6 +98,16 @@ impl CheckConfig {
 }
 
 impl Question<'_> {
+    async fn ask_until(&self, until: Instant) -> Result<String, String> {
+        loop {
+            let answer = self.ask().await;
+            if answer.is_ok() || Instant::now() >= until {
+                return answer;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     async fn ask(&self) -> Result<String, String> {
         let Some(member) = self.member else {
             self.health("").await?;

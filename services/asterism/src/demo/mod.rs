@@ -47,16 +47,26 @@ pub struct ImportConfig {
     pub log_file: Option<PathBuf>,
 }
 
-/// Fills a suite that runs already, and prints what came out. Its clock decides on what is due: points of 1998 have
-/// expired today.
+/// Sends the purchases to a suite that runs already, and prints what came of them. No survey is held: on a clock of
+/// today nobody can be invited in 1998.
 pub async fn import(config: &ImportConfig) -> Result<(), Error> {
     let log = cdnow::read(config.log_file.as_deref())?;
     let began = Instant::now();
-    let outcome = play(&config.target.all()?, config.target.token_file(), &log).await;
-    let report =
-        outcome.map_err(|status| Error::Internal(format!("the import failed: {status}")))?;
+    let clients = Clients::connect(&config.target.all()?, config.target.token_file());
+    let outcome = fill(&clients.map_err(failed)?, &log).await;
+    let report = outcome.map_err(failed)?;
     println!("{report}\nDone in {:.1} s.", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+async fn fill(clients: &Clients, log: &cdnow::Log) -> Result<String, tonic::Status> {
+    let loaded = load::load(clients, log).await?;
+    report::purchases(clients, log, &loaded).await
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn failed(status: tonic::Status) -> Error {
+    Error::Internal(format!("the import failed: {status}"))
 }
 
 /// Starts the suite, fills it, prints what came out, and keeps serving.
@@ -73,8 +83,7 @@ pub async fn run(config: &DemoConfig, mut suite: SuiteConfig) -> Result<(), Erro
         suite.database.data.display(),
         began.elapsed().as_millis(),
     );
-    let addresses = Addresses::all_at(&format!("http://{}", running.api));
-    let outcome = play(&addresses, None, &log).await;
+    let outcome = play(&format!("http://{}", running.api), &log).await;
     match outcome {
         Ok(report) => {
             println!("\n{report}");
@@ -96,13 +105,9 @@ pub async fn run(config: &DemoConfig, mut suite: SuiteConfig) -> Result<(), Erro
     running.stop().await
 }
 
-/// Everything the demo does, as a client of a suite.
-async fn play(
-    addresses: &Addresses,
-    token_file: Option<PathBuf>,
-    log: &cdnow::Log,
-) -> Result<String, tonic::Status> {
-    let clients = Clients::connect(addresses, token_file)?;
+/// Everything the demo does, as a client of a suite at an address.
+async fn play(address: &str, log: &cdnow::Log) -> Result<String, tonic::Status> {
+    let clients = Clients::connect(&Addresses::all_at(address), None)?;
     let loaded = load::load(&clients, log).await?;
     survey::run(&clients, log).await?;
     report::report(&clients, log, &loaded).await

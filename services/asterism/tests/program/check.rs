@@ -8,6 +8,14 @@ use crate::support::{asterism, suite, text};
 /// Nobody listens there.
 const NOBODY: &str = "http://127.0.0.1:1";
 
+/// Returns once the service serves, with what was said of it.
+async fn works(loyalty: &TestServer<Loyalty>) -> String {
+    let checked = asterism(&["check", "--wait=1m", "--peer-loyalty", &loyalty.url()]).await;
+    let said = text(&checked);
+    assert_eq!(checked.status.code(), Some(0), "{said}");
+    said
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_service_of_a_suite_that_works_is_fine() {
     let folder = tempfile::tempdir().unwrap();
@@ -17,7 +25,8 @@ async fn every_service_of_a_suite_that_works_is_fine() {
         format!("http://{}", suite.ops),
     );
 
-    let checked = asterism(&["check", "--address", &api, "--health", &ops]).await;
+    let places = ["--address", &api, "--health", &ops];
+    let checked = asterism(&[&["check", "--wait=1m"][..], &places].concat()).await;
     let said = text(&checked);
     assert_eq!(checked.status.code(), Some(0), "{said}");
     for service in ["customer", "loyalty", "segmentation", "feedback"] {
@@ -35,15 +44,14 @@ async fn every_service_of_a_suite_that_works_is_fine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_services_that_are_named_are_asked() {
     let loyalty = TestServer::<Loyalty>::start(Backend::Sqlite).await;
-    let checked = asterism(&["check", "--peer-loyalty", &loyalty.url()]).await;
-    let said = text(&checked);
-    assert_eq!(checked.status.code(), Some(0), "{said}");
+    let said = works(&loyalty).await;
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_where_nobody_listens_is_told() {
     let loyalty = TestServer::<Loyalty>::start(Backend::Sqlite).await;
+    works(&loyalty).await;
     let places = ["--peer-loyalty", &loyalty.url(), "--peer-feedback", NOBODY];
     let checked = asterism(&[&["check"][..], &places].concat()).await;
     let said = text(&checked);
