@@ -49,8 +49,8 @@ func TestHelmTestAsksEveryService(t *testing.T) {
 		}
 		args := pod.Spec.Containers[0].Args
 		for index, arg := range args {
-			if arg == "--health" {
-				asked[args[index+1]] = true
+			if arg == "--health" || arg == "--address" {
+				asked["http://"+args[index+1]] = true
 			}
 		}
 		open := len(asked) > 0 && !slices.Contains(args, "--health")

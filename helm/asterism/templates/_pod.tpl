@@ -84,19 +84,14 @@ volumeMounts:
 {{- end }}
 {{- range $name, $from := fromYaml (include "asterism.secrets" .) }}
 - name: {{ $name }}
-  {{- include "asterism.secret" $from | nindent 2 }}
+  secret:
+    secretName: {{ $from.secret }}
+    # Nobody else is in the Pod, and whoever it runs as must be able to read it.
+    defaultMode: 0444
+    items:
+      - key: {{ $from.key }}
+        path: value
 {{- end }}
-{{- end }}
-
-{{/* A volume with one file, `value`, from (dict "secret" … "key" …). */}}
-{{- define "asterism.secret" -}}
-secret:
-  secretName: {{ .secret }}
-  # Nobody else is in the Pod, and whoever it runs as must be able to read it.
-  defaultMode: 0444
-  items:
-    - key: {{ .key }}
-      path: value
 {{- end }}
 
 {{/*

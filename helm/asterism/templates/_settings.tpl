@@ -23,7 +23,9 @@ ASTERISM_PEER_TOKEN_FILE: /etc/asterism/peer-token/value
 ASTERISM_DATA: /data
 {{- else }}
 ASTERISM_DATABASE_URL_FILE: /etc/asterism/database-url/value
-{{- include "asterism.peers" .root }}
+{{- range $variable, $service := dict "CUSTOMER" "customer-profile" "SEGMENTATION" "segmentation" "LOYALTY" "loyalty-points" "FEEDBACK" "feedback" }}
+ASTERISM_PEER_{{ $variable }}: http://{{ include "asterism.fullname" $.root }}-{{ $service }}:{{ include "asterism.port.grpc" $.root }}
+{{- end }}
 {{- end }}
 {{- if dig "signingKey" "secret" "" .component }}
 ASTERISM_LOYALTY_SIGNING_KEY_FILE: /etc/asterism/signing-key/value
@@ -33,14 +35,6 @@ ASTERISM_REDIS_CLUSTER: "true"
 {{- end }}
 {{- range $name, $value := .component.settings }}
 {{ $name }}: {{ include "asterism.text" $value | quote }}
-{{- end }}
-{{- end }}
-
-{{/* Variables that tell where each service is: the argument is $. In the embedded mode all are in one place. */}}
-{{- define "asterism.peers" -}}
-{{- range $variable, $service := dict "CUSTOMER" "customer-profile" "SEGMENTATION" "segmentation" "LOYALTY" "loyalty-points" "FEEDBACK" "feedback" }}
-{{- $place := ternary "suite" $service $.Values.embedded.enabled }}
-ASTERISM_PEER_{{ $variable }}: http://{{ include "asterism.fullname" $ }}-{{ $place }}:{{ include "asterism.port.grpc" $ }}
 {{- end }}
 {{- end }}
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use api::feed::v1::GetHeadRequest;
 use api::feed::v1::change_feed_service_client::ChangeFeedServiceClient;
 use common::Error;
-use common::client::Peer;
+use common::client::{Peer, connect};
 use common::config::duration;
 use common::error::ErrorInfo;
 use tonic::{Code, Request, Status};
@@ -73,6 +73,7 @@ pub async fn run(config: &CheckConfig) -> Result<(), Error> {
 
 impl CheckConfig {
     fn questions(&self) -> Result<Vec<Question<'_>>, Error> {
+        let client = self.target.client();
         let services = self.target.services();
         let services = services
             .into_iter()
@@ -82,7 +83,7 @@ impl CheckConfig {
             Ok(Question {
                 member,
                 address,
-                peer: self.target.connect(address)?,
+                peer: connect(address, &client)?,
                 timeout: self.timeout,
             })
         });

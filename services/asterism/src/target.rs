@@ -1,13 +1,11 @@
 //! A suite that runs already, and where.
 
-use std::path::PathBuf;
-
 use api::customer::v1::customer_profile_service_server;
 use api::feedback::v1::survey_service_server;
 use api::loyalty::v1::loyalty_service_server;
 use api::segmentation::v1::segmentation_service_server;
 use common::Error;
-use common::client::{ClientConfig, Peer, connect};
+use common::client::ClientConfig;
 use common::config::PeersConfig;
 
 use crate::demo::client::Addresses;
@@ -84,14 +82,9 @@ impl Target {
         })
     }
 
-    /// File with the token that calls bring along.
-    pub fn token_file(&self) -> Option<PathBuf> {
-        self.peers.peer_token_file.clone()
-    }
-
-    /// A service at an address.
-    pub fn connect(&self, address: &str) -> Result<Peer, Error> {
-        let token_file = self.token_file();
-        connect(address, &ClientConfig { token_file })
+    /// How they are called.
+    pub fn client(&self) -> ClientConfig {
+        let token_file = self.peers.peer_token_file.clone();
+        ClientConfig { token_file }
     }
 }

@@ -52,7 +52,7 @@ pub struct ImportConfig {
 pub async fn import(config: &ImportConfig) -> Result<(), Error> {
     let log = cdnow::read(config.log_file.as_deref())?;
     let began = Instant::now();
-    let clients = Clients::connect(&config.target.all()?, config.target.token_file());
+    let clients = Clients::connect_as(&config.target.client(), &config.target.all()?);
     let outcome = fill(&clients.map_err(failed)?, &log).await;
     let report = outcome.map_err(failed)?;
     println!("{report}\nDone in {:.1} s.", began.elapsed().as_secs_f64());
