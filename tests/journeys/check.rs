@@ -8,7 +8,7 @@ use crate::suite::Suite;
 
 /// Exit code and output of the check.
 fn check(suite: &Suite, token: Option<PathBuf>) -> (Option<i32>, String) {
-    let mut arguments = vec!["check".to_owned()];
+    let mut arguments = vec!["check".to_owned(), "--timeout=1m".to_owned()];
     for (service, process) in ["customer", "loyalty", "segmentation", "feedback"]
         .iter()
         .zip(&suite.services)
