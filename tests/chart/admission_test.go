@@ -23,6 +23,7 @@ import (
 	"k8s.io/kubernetes/pkg/registry/batch/job"
 	"k8s.io/kubernetes/pkg/registry/core/configmap"
 	"k8s.io/kubernetes/pkg/registry/core/persistentvolumeclaim"
+	"k8s.io/kubernetes/pkg/registry/core/pod"
 	"k8s.io/kubernetes/pkg/registry/core/service"
 	"k8s.io/kubernetes/pkg/registry/core/serviceaccount"
 	"k8s.io/kubernetes/pkg/registry/networking/networkpolicy"
@@ -38,6 +39,7 @@ var strategies = map[string]rest.RESTCreateStrategy{
 	"Job":                     job.Strategy,
 	"NetworkPolicy":           networkpolicy.Strategy,
 	"PersistentVolumeClaim":   persistentvolumeclaim.Strategy,
+	"Pod":                     pod.Strategy,
 	"PodDisruptionBudget":     poddisruptionbudget.Strategy,
 	"Service":                 service.Strategy,
 	"ServiceAccount":          serviceaccount.Strategy,

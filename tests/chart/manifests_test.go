@@ -32,6 +32,9 @@ func (r *release) pods() map[string]core.PodTemplateSpec {
 	for _, job := range r.jobs {
 		pods[job.Name] = job.Spec.Template
 	}
+	for _, check := range r.checks {
+		pods[check.Name] = core.PodTemplateSpec{ObjectMeta: check.ObjectMeta, Spec: check.Spec}
+	}
 	return pods
 }
 
@@ -87,11 +90,11 @@ func TestEveryPodIsRestricted(t *testing.T) {
 
 func TestEachValuesFileMakesWhatItSays(t *testing.T) {
 	for name, want := range map[string]struct{ deployments, jobs, services, autoscalers, budgets, policies, monitors int }{
-		"minimal":       {4, 4, 8, 0, 4, 9, 0},
-		"everything":    {4, 6, 8, 3, 3, 9, 1},
+		"minimal":       {4, 4, 8, 0, 4, 10, 0},
+		"everything":    {4, 6, 8, 3, 3, 10, 1},
 		"single":        {4, 4, 8, 0, 0, 0, 0},
-		"embedded":      {1, 0, 1, 0, 0, 2, 0},
-		"embedded-open": {1, 1, 2, 0, 0, 3, 1},
+		"embedded":      {1, 0, 1, 0, 0, 3, 0},
+		"embedded-open": {1, 1, 2, 0, 0, 4, 1},
 	} {
 		all := render(t, values(name))
 		got := want

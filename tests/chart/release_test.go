@@ -49,6 +49,7 @@ type release struct {
 	policies    []*networking.NetworkPolicy
 	monitors    []*monitoring.ServiceMonitor
 	rules       []*monitoring.PrometheusRule
+	checks      []*core.Pod
 }
 
 // kubernetes is the version these tests were built for, like v1.36.3.
@@ -168,6 +169,8 @@ func (r *release) add(t *testing.T, object runtime.Object) {
 		r.deployments = append(r.deployments, object)
 	case *batch.Job:
 		r.jobs = append(r.jobs, object)
+	case *core.Pod:
+		r.checks = append(r.checks, object)
 	case *autoscaling.HorizontalPodAutoscaler:
 		r.autoscalers = append(r.autoscalers, object)
 	case *policy.PodDisruptionBudget:

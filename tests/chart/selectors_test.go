@@ -141,16 +141,17 @@ func portsExist(t *testing.T, all *release, policy *networking.NetworkPolicy, po
 }
 
 func TestHolesAreOnlyThoseThatAreNeeded(t *testing.T) {
-	const dns, peers = 53, 50051
+	const dns, peers, ops = 53, 50051, 9090
 	for name, want := range map[string]map[string][]int32{
 		"everything": {
-			"try-asterism-deny":           nil,
+			"try-asterism-deny": nil, "try-asterism-check": {dns, dns, peers},
 			"try-asterism-loyalty-points": {dns, dns, 6432, peers, 6380, 14317}, "try-asterism-loyalty-points-migrate": {dns, dns, 6432, 14317},
 			"try-asterism-feedback": {dns, dns, 6432, peers, 14317}, "try-asterism-feedback-migrate": {dns, dns, 6432, 14317},
 			"try-asterism-segmentation": {dns, dns, 6432, peers, 14317}, "try-asterism-segmentation-migrate": {dns, dns, 6432, 14317},
 			"try-asterism-customer-profile": {dns, dns, 6432, peers, 14317}, "try-asterism-customer-profile-migrate": {dns, dns, 6432, 14317},
 		},
-		"embedded": {"try-asterism-deny": nil, "try-asterism-suite": {dns, dns}},
+		"embedded":      {"try-asterism-deny": nil, "try-asterism-suite": {dns, dns}, "try-asterism-check": {dns, dns, ops}},
+		"embedded-open": {"try-asterism-deny": nil, "try-asterism-suite": {dns, dns, 4317}, "try-asterism-check": {dns, dns, peers}},
 	} {
 		policies := render(t, values(name)).policies
 		for _, policy := range policies {

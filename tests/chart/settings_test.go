@@ -43,12 +43,14 @@ func known(t *testing.T) map[string][]string {
 	t.Helper()
 	config := func(name string) string { return source(t, "libs/common/src/config", name+".rs") }
 	stores, redis, found := strings.Cut(config("stores"), "/// The cache.")
-	if !found {
-		t.Fatal("stores.rs no longer tells databases from the cache")
+	redis, peers, foundToo := strings.Cut(redis, "/// Where the other services are.")
+	if !found || !foundToo {
+		t.Fatal("stores.rs no longer tells databases, the cache and the other services from each other")
 	}
 	shared := variablesIn(config("server"), config("auth"), config("telemetry"), config("tls"), stores)
-	alone := variablesIn(redis, source(t, "libs/common/src/process.rs"))
-	programs := map[string][]string{"asterism": append(variablesIn(source(t, "services/asterism/src/suite.rs")), shared...)}
+	alone := variablesIn(redis, peers, source(t, "libs/common/src/process.rs"))
+	suite := variablesIn(peers, source(t, "services/asterism/src/suite.rs"))
+	programs := map[string][]string{"asterism": slices.Concat(shared, suite)}
 	for _, name := range []string{"customer-profile", "segmentation", "loyalty-points", "feedback"} {
 		own := variablesIn(source(t, "services", name, "src/config.rs"))
 		programs[name] = slices.Concat(shared, alone, own)

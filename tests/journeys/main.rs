@@ -3,6 +3,7 @@
 
 mod access;
 mod cdnow;
+mod check;
 mod merge;
 mod operations;
 mod suite;

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -149,10 +149,15 @@ impl Drop for Process {
     }
 }
 
+/// Runs a program to its end, whatever that is.
+pub fn output(program: &str, arguments: impl IntoIterator<Item = String>) -> Output {
+    let output = command(&programs().join(program)).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
+}
+
 /// Runs a program to its end; panics with its output when it fails.
 pub fn run(program: &str, arguments: impl IntoIterator<Item = String>) -> String {
-    let output = command(&programs().join(program)).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    let output = output(program, arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(

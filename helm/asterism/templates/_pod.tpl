@@ -24,15 +24,20 @@ securityContext:
     type: RuntimeDefault
 {{- end }}
 
-{{/* Fields of a container: image, rights, variables. (dict "root" $ "name" … "component" … "variables" …) */}}
-{{- define "asterism.container" -}}
-image: {{ include "asterism.image" .root | quote }}
-imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+{{/* Fields of every container: image and rights. The argument is $. */}}
+{{- define "asterism.program" -}}
+image: {{ include "asterism.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
+{{- end }}
+
+{{/* Fields of a container: image, rights, variables. (dict "root" $ "name" … "component" … "variables" …) */}}
+{{- define "asterism.container" -}}
+{{ include "asterism.program" .root }}
 envFrom:
   - configMapRef:
       name: {{ include "asterism.fullname" .root }}-{{ .name }}

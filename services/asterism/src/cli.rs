@@ -1,16 +1,23 @@
 //! The command line.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use common::Error;
 use common::config::{DatabaseConfig, TelemetryConfig};
-use common::process::{FeedCommand, exit_code, parse, stopped};
+use common::process::{self, FeedCommand, exit_code, parse, stopped};
 use common::telemetry;
 use common::time::SystemClock;
+use customer_profile::CustomerProfile;
+use feedback::Feedback;
+use loyalty_points::Loyalty;
+use segmentation::Segmentation;
 
-use crate::demo::{self, DemoConfig};
+use crate::check::{self, CheckConfig};
+use crate::demo::{self, DemoConfig, ImportConfig};
 use crate::suite::{Suite, SuiteConfig, begin_epochs};
 use crate::verify::{self, VerifyConfig};
 
@@ -47,12 +54,27 @@ enum Command {
         #[command(flatten)]
         database: Box<DatabaseConfig>,
     },
+    /// Sends the demo's purchases to a suite that runs already.
+    Import(Box<ImportConfig>),
+    /// Asks each service of a running suite whether it works: health, and a call that needs a token and its database.
+    Check(Box<CheckConfig>),
     /// Checks offline that a posting is in the points ledger of a head, or that one head has grown out of another.
     Verify(VerifyConfig),
 }
 
-/// Parses, runs, and turns the outcome into an exit code.
+/// Parses, runs, and turns the outcome into an exit code. By another name, like `loyalty-points`, it is that service.
 pub fn main() -> ExitCode {
+    let called = std::env::args_os().next().unwrap_or_default();
+    match Path::new(&called).file_name().and_then(OsStr::to_str) {
+        Some("customer-profile") => process::main::<CustomerProfile>(),
+        Some("loyalty-points") => process::main::<Loyalty>(),
+        Some("segmentation") => process::main::<Segmentation>(),
+        Some("feedback") => process::main::<Feedback>(),
+        _ => command(),
+    }
+}
+
+fn command() -> ExitCode {
     match parse("asterism") {
         Ok(cli) => exit_code(run(cli)),
         Err(code) => code,
@@ -78,6 +100,8 @@ async fn run(cli: Cli) -> Result<(), Error> {
             command: FeedCommand::NewEpoch,
             database,
         } => begin_epochs(&database).await,
+        Command::Import(config) => demo::import(&config).await,
+        Command::Check(config) => check::run(&config).await,
         Command::Verify(config) => verify::run(&config),
     }
 }

@@ -66,10 +66,15 @@ impl Clients {
             token_file,
             ..ClientConfig::default()
         };
-        let customer = connect(&addresses.customer, &config)?;
-        let loyalty = connect(&addresses.loyalty, &config)?;
-        let segmentation = connect(&addresses.segmentation, &config)?;
-        let feedback = connect(&addresses.feedback, &config)?;
+        Self::connect_as(&config, addresses)
+    }
+
+    /// Connects lazily, with whatever the services want to see.
+    pub fn connect_as(config: &ClientConfig, addresses: &Addresses) -> Result<Self, Status> {
+        let customer = connect(&addresses.customer, config)?;
+        let loyalty = connect(&addresses.loyalty, config)?;
+        let segmentation = connect(&addresses.segmentation, config)?;
+        let feedback = connect(&addresses.feedback, config)?;
         Ok(Self {
             customer_feed: ChangeFeedServiceClient::new(customer.clone()),
             customers: CustomerProfileServiceClient::new(customer),

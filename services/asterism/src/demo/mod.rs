@@ -19,7 +19,8 @@ use common::process::stopped;
 use common::time::{StartedAt, Timestamp};
 
 use crate::suite::{Suite, SuiteConfig};
-use client::Clients;
+use crate::target::Target;
+use client::{Addresses, Clients};
 
 /// 1998-07-01T00:00:00Z, the day after the log ends.
 pub const TODAY: Timestamp = Timestamp::from_unix_seconds(899_251_200);
@@ -33,6 +34,39 @@ pub struct DemoConfig {
     /// Another purchase log in the format of CDNOW's sample; the sample itself is built in.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
+}
+
+/// Settings of the import into a suite that runs already.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImportConfig {
+    /// Where to.
+    #[command(flatten)]
+    pub target: Target,
+    /// Another purchase log, as for the demo.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+/// Sends the purchases to a suite that runs already, and prints what came of them. No survey is held: on a clock of
+/// today nobody can be invited in 1998.
+pub async fn import(config: &ImportConfig) -> Result<(), Error> {
+    let log = cdnow::read(config.log_file.as_deref())?;
+    let began = Instant::now();
+    let clients = Clients::connect_as(&config.target.client(), &config.target.all()?);
+    let outcome = fill(&clients.map_err(failed)?, &log).await;
+    let report = outcome.map_err(failed)?;
+    println!("{report}\nDone in {:.1} s.", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+async fn fill(clients: &Clients, log: &cdnow::Log) -> Result<String, tonic::Status> {
+    let loaded = load::load(clients, log).await?;
+    report::purchases(clients, log, &loaded).await
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn failed(status: tonic::Status) -> Error {
+    Error::Internal(format!("the import failed: {status}"))
 }
 
 /// Starts the suite, fills it, prints what came out, and keeps serving.
@@ -78,7 +112,7 @@ pub async fn run(config: &DemoConfig, mut suite: SuiteConfig) -> Result<(), Erro
 
 /// Everything the demo does, as a client of a suite at an address.
 async fn play(address: &str, log: &cdnow::Log) -> Result<String, tonic::Status> {
-    let clients = Clients::connect(&client::Addresses::all_at(address), None)?;
+    let clients = Clients::connect(&Addresses::all_at(address), None)?;
     let loaded = load::load(&clients, log).await?;
     survey::run(&clients, log).await?;
     report::report(&clients, log, &loaded).await

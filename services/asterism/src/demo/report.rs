@@ -4,8 +4,6 @@ mod examples;
 mod money;
 mod table;
 
-use std::fmt::Write as _;
-
 use api::customer::v1 as customer;
 use api::feedback::v1 as feedback;
 use api::loyalty::v1 as loyalty;
@@ -30,6 +28,13 @@ pub const PROGRAM: &str = "default";
 
 /// All tables, as text. Apart from the first line, two runs on one folder print the same.
 pub async fn report(clients: &Clients, log: &Log, loaded: &Loaded) -> Result<String, Status> {
+    let text = purchases(clients, log, loaded).await?;
+    let survey = section("NPS of the scripted survey", &nps(clients).await?);
+    Ok(text + &survey)
+}
+
+/// The tables that follow from the purchases alone.
+pub async fn purchases(clients: &Clients, log: &Log, loaded: &Loaded) -> Result<String, Status> {
     rate(clients).await?;
     let mut text = format!(
         "New in this run: {} customers, {} purchases. Already there: {} customers, {} purchases.\n",
@@ -44,11 +49,14 @@ pub async fn report(clients: &Clients, log: &Log, loaded: &Loaded) -> Result<Str
         ),
         ("Star rating: what each star holds", stars(clients).await?),
         ("Example customers", examples::examples(clients).await?),
-        ("NPS of the scripted survey", nps(clients).await?),
     ] {
-        write!(text, "\n{title}\n{section}\n").expect("writing to a string does not fail");
+        text += &self::section(title, &section);
     }
     Ok(text)
+}
+
+fn section(title: &str, table: &str) -> String {
+    format!("\n{title}\n{table}\n")
 }
 
 /// The day the tables are about.

@@ -1,0 +1,6 @@
+//! The program `asterism`, run as a process.
+
+mod check;
+mod import;
+mod names;
+mod support;
