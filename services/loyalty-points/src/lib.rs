@@ -68,6 +68,7 @@ mod error;
 mod events;
 mod grpc;
 mod ledger;
+mod limits;
 mod members;
 mod programs;
 mod projections;
@@ -79,6 +80,7 @@ mod writer;
 use std::sync::Arc;
 
 use api::loyalty::v1::audit_service_server::AuditServiceServer;
+use api::loyalty::v1::limit_service_server::LimitServiceServer;
 use api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
 use common::cache::{Options, VersionedCache};
 use common::db::Migrations;
@@ -142,6 +144,9 @@ impl Service for Loyalty {
         assembly.grpc(LoyaltyServiceServer::new(grpc::Grpc::new(state.clone())));
         assembly.lookup(grpc::tier_lookup::TierLookup::new(state.clone()));
         assembly.grpc(AuditServiceServer::new(grpc::audit::Audit::new(
+            state.clone(),
+        )));
+        assembly.grpc(LimitServiceServer::new(grpc::limits::Limits::new(
             state.clone(),
         )));
         let sealed = platform.clone();
