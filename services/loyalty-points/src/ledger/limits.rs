@@ -158,7 +158,10 @@ pub(super) fn counted(
 
 /// What limits made of an earning that was posted: those that it is counted in.
 pub fn applied_to(earned: &PostingRow) -> Vec<Applied> {
-    let decision = earned.decision.as_deref().and_then(Decision::from_json);
+    // Most postings are not limited, and need not be taken apart to know it.
+    let decision = earned.decision.as_deref();
+    let decision = decision.filter(|json| json.contains(r#""limits":["#));
+    let decision = decision.and_then(Decision::from_json);
     decision.map_or_else(Vec::new, |decision| decision.limits().to_vec())
 }
 
