@@ -9,6 +9,7 @@ use crate::domain::adjust::Unapproved;
 use crate::domain::currency::CurrencyCode;
 use crate::domain::extension;
 use crate::domain::holds;
+use crate::domain::limits::{LIMITS_MAX, LimitId};
 use crate::domain::lines;
 use crate::domain::plan::Refused;
 use crate::domain::program::ProgramId;
@@ -191,6 +192,41 @@ pub enum Error {
     /// The member would hold more than anyone may.
     #[error("the member would hold too many points")]
     PointsLimit,
+    /// The program has no such limit.
+    #[error("limit {0} not found")]
+    LimitNotFound(LimitId),
+    /// The limit was changed since the caller knew of it.
+    #[error("limit {limit_id} is of version {version}")]
+    LimitChanged {
+        /// The limit.
+        limit_id: LimitId,
+        /// What it was last changed by; 0: nobody has set it.
+        version: i64,
+    },
+    /// What the limit counts is another thing than asked for.
+    #[error("limit {limit_id} counts something else: {} cannot change", fields.join(", "))]
+    LimitFixed {
+        /// The limit.
+        limit_id: LimitId,
+        /// What differs.
+        fields: Vec<&'static str>,
+    },
+    /// The limit holds no longer.
+    #[error("limit {0} has ended already")]
+    LimitEnded(LimitId),
+    /// As many limits hold as may.
+    #[error("no more than {LIMITS_MAX} limits may hold in a program")]
+    TooManyLimits,
+    /// More would be earned than a limit lets.
+    #[error("only {left} points are left of limit {limit_id}")]
+    LimitReached {
+        /// The limit.
+        limit_id: LimitId,
+        /// So many.
+        left: i64,
+        /// When its window ends; absent: never.
+        ends_at: Option<Timestamp>,
+    },
     /// The posting waits for its seal.
     #[error("transaction {0} is not sealed yet")]
     NotSealed(String),
@@ -403,6 +439,36 @@ impl From<Error> for Status {
             }
             Error::SelfApproval => refuse(Code::FailedPrecondition, "SELF_APPROVAL"),
             Error::PointsLimit => refuse(Code::OutOfRange, "POINTS_LIMIT"),
+            Error::LimitNotFound(id) => {
+                refuse(Code::NotFound, "LIMIT_NOT_FOUND").with("limit_id", id)
+            }
+            Error::LimitChanged { limit_id, version } => refuse(Code::Aborted, "LIMIT_CHANGED")
+                .with("limit_id", limit_id)
+                .with("version", version),
+            Error::LimitFixed { limit_id, fields } => {
+                refuse(Code::FailedPrecondition, "LIMIT_FIXED")
+                    .with("limit_id", limit_id)
+                    .with("fields", fields.join(","))
+            }
+            Error::LimitEnded(id) => {
+                refuse(Code::FailedPrecondition, "LIMIT_ENDED").with("limit_id", id)
+            }
+            Error::TooManyLimits => {
+                refuse(Code::FailedPrecondition, "TOO_MANY_LIMITS").with("limits_max", LIMITS_MAX)
+            }
+            Error::LimitReached {
+                limit_id,
+                left,
+                ends_at,
+            } => {
+                let refusal = refuse(Code::FailedPrecondition, "LIMIT_REACHED")
+                    .with("limit_id", limit_id)
+                    .with("left", left);
+                match ends_at {
+                    Some(ends_at) => refusal.with("window_end", ends_at),
+                    None => refusal,
+                }
+            }
             Error::NotSealed(id) => {
                 refuse(Code::FailedPrecondition, "NOT_SEALED").with("transaction_id", id)
             }

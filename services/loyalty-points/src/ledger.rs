@@ -5,6 +5,7 @@ pub mod adjust;
 pub mod extensions;
 pub mod holds;
 pub mod imports;
+pub mod limits;
 mod lines;
 pub mod merges;
 pub mod pending;
@@ -26,6 +27,7 @@ use crate::domain::Points;
 use crate::domain::balance::Balance;
 use crate::domain::currency::Wallet;
 use crate::domain::decision::Decision;
+use crate::domain::limits::Applied;
 use crate::domain::lines::{Line, Return};
 use crate::domain::lots::Allocation;
 use crate::domain::plan::{self, Plan};
@@ -188,10 +190,15 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
     }
     let lot_id = state.platform.ids.uuid();
     let rule = wallet.rule(CALL_RULE);
+    let (points, applied) = granted(state, work, &standing, &earn, (&rule, earned_at)).await?;
+    let decision = (!applied.is_empty()).then(|| Decision::Limited {
+        points: earn.points.get(),
+        limits: applied.clone(),
+    });
     let earning = plan::Earn {
         lot_id,
         wallet,
-        points: earn.points,
+        points,
         earned_at,
         activates_at,
         expires_at,
@@ -201,7 +208,9 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
         source: Some(earn.source),
         rule,
         reason: earn.reason,
+        decision: decision.map(|decision| decision.to_json()),
         actor: earn.account.actor,
+        usage: limits::counted(standing.key(), &applied, points.get()),
         ..Origin::default()
     };
     let change = Change {
@@ -213,6 +222,27 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
     let posted = commit(state, work, &mut lock, change).await?;
     lines::insert(work, &posted.written.posting, &earn.lines).await?;
     Ok(posted)
+}
+
+/// What limits let a caller earn, and what each of them made of it. A source that has earned is told first: whoever asks
+/// again hears the same.
+async fn granted(
+    state: &State,
+    work: &mut Work<'_>,
+    standing: &Standing,
+    earn: &EarnPoints,
+    (rule, earned_at): (&str, Timestamp),
+) -> Result<(Points, Vec<Applied>), Error> {
+    if standing.limits_version > 0 {
+        let key = SourceKey {
+            rule: rule.to_owned(),
+            ..earn.source_key()
+        };
+        if let Some(posted) = work.find_source(&key).await? {
+            return Err(Error::SourceAlreadyPosted(posted));
+        }
+    }
+    limits::grant_asked(state, work, standing, (earn.points, earned_at)).await
 }
 
 /// Spends points.
@@ -395,6 +425,7 @@ async fn plan_reversal<'a>(
     let Some(earned) = found.filter(|posting| posting.wallet == *standing.wallet()) else {
         return Err(Error::TransactionNotFound(posting_id));
     };
+    let applied = limits::applied_to(&earned);
     let (Some(source_type), Some(source_ref), Some(rule), "earn") = (
         earned.source_type,
         earned.source_ref,
@@ -405,7 +436,10 @@ async fn plan_reversal<'a>(
     };
     let earlier = reversals::get(work.tx(), customer_id, &posting_id).await?;
     let lots = lots::list_open(work.tx(), standing.key().into(), &posting_id).await?;
-    let lot_id = lots::get_id_of_posting(work.tx(), customer_id, &posting_id).await?;
+    let Some(lot_id) = lots::find_id_of_posting(work.tx(), customer_id, &posting_id).await? else {
+        // Limits have left nothing of it.
+        return Err(Error::NothingToReverse);
+    };
     let lot = lots.iter().find(|lot| lot.lot_id == lot_id);
     let lot = lot.expect("the lot of the posting was read with the others");
     let before = Before {
@@ -459,6 +493,7 @@ async fn plan_reversal<'a>(
         reverses: Some(posting_id),
         decision: Some(decision.to_json()),
         actor,
+        usage: limits::counted(standing.key(), &applied, -part.points),
         ..Origin::default()
     };
     Ok(Change {

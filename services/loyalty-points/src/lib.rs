@@ -35,6 +35,15 @@
 //! the ledger where it is, and counts for the tier of who stands for it. Undone, a merge leaves what is left where it
 //! was: lots remember which lots they came from.
 //!
+//! *Earning limits* are caps on what one member earns in a window of the calendar and budgets of what a program's members
+//! earn together. An earning is held against those that the program had when the member was read under the lock: it is
+//! refused or cut, and what each limit made of it is recorded in the posting. What a limit has used of a window is a
+//! row, changed in the same transaction; of a reversal it gets back what was taken back, in just that window. The row
+//! of a budget is the one that everybody shares: it is read without a lock, written last of all, and made sure of then
+//! that it still fits; what no longer does is decided again. A purchase of which limits leave nothing is posted with 0
+//! points, so that it earns nothing for ever. Members who were merged are one person to a cap. Where a program has no
+//! limits none of this costs a statement: the member's row tells.
+//!
 //! The ledger of another system is *imported* row by row: each row is posted as of when it occurred there, by the same
 //! writer. The source of an imported posting is the row, which makes a repeat harmless.
 //!
@@ -55,8 +64,10 @@
 //! - A source (a purchase, a promotion) earns once for ever by one rule: a unique key.
 //! - In each account, points equal the sum of what the lots have left, and what is held the sum of what open holds
 //!   pin; points and debt are never both above 0. Points never move from one currency to another.
-//! - Programs never change once created, but for versions of the tier policy that are added; `programs` tells how
-//!   every replica comes to know of one.
+//! - Programs never change once created, but for versions of the tier policy and of limits that are added; `programs`
+//!   tells how every replica comes to know of one.
+//! - What is used of a limit is what the earnings counted in it come to, less what was taken back of them; it never
+//!   grows beyond what the limit has.
 //! - A merged member has nothing but what open holds pin, and a merge has its effect once, by its id.
 //! - A tier follows from what counts, the version of the policy that holds, and the instant: nothing else is kept to
 //!   decide or to check it.
@@ -68,6 +79,7 @@ mod error;
 mod events;
 mod grpc;
 mod ledger;
+mod limits;
 mod members;
 mod programs;
 mod projections;
@@ -79,6 +91,7 @@ mod writer;
 use std::sync::Arc;
 
 use api::loyalty::v1::audit_service_server::AuditServiceServer;
+use api::loyalty::v1::limit_service_server::LimitServiceServer;
 use api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
 use common::cache::{Options, VersionedCache};
 use common::db::Migrations;
@@ -142,6 +155,9 @@ impl Service for Loyalty {
         assembly.grpc(LoyaltyServiceServer::new(grpc::Grpc::new(state.clone())));
         assembly.lookup(grpc::tier_lookup::TierLookup::new(state.clone()));
         assembly.grpc(AuditServiceServer::new(grpc::audit::Audit::new(
+            state.clone(),
+        )));
+        assembly.grpc(LimitServiceServer::new(grpc::limits::Limits::new(
             state.clone(),
         )));
         let sealed = platform.clone();

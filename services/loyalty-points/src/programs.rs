@@ -1,10 +1,13 @@
-//! Programs: kept in memory. They never change, but for tier policies that are published.
+//! Programs: kept in memory. They never change, but for tier policies that are published, and limits.
 //!
 //! A version that another replica has published becomes known here in one of three ways. Whatever reads a member's
 //! standing or stored tier from the database reads the number of the version in force in the same statement, and
 //! asks [`Programs::holding`] for it. A read with the token of the publication has [`Programs::recent`] ask the
 //! database. And a tier from a cache is told by a policy that was checked at most [`CHECK_INTERVAL`] ago; while the
 //! database does not answer, by what is known.
+//!
+//! Limits are decided on only where a member's standing was read under the lock: the same statement reads the number of
+//! their latest change, and [`Programs::limited`] is asked for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -98,6 +101,19 @@ impl Programs {
             })
     }
 
+    /// A program that exists, with a change of its limits that the database has.
+    pub async fn limited(
+        &self,
+        db: &mut impl Access,
+        program_id: &ProgramId,
+        version: i64,
+    ) -> Result<Arc<Program>, Error> {
+        match self.known(program_id) {
+            Some(known) if known.limits.version() >= version => Ok(known),
+            _ => self.read(db, program_id).await,
+        }
+    }
+
     /// A program whose tier policies were checked not long ago, and are as many as a token asks for.
     pub async fn recent(
         &self,
@@ -173,15 +189,22 @@ impl Programs {
         Ok(program)
     }
 
-    /// Remembers a program, unless more of its tier policies are known.
+    /// Remembers a program, with the latest that is known of its tier policies and its limits.
     fn keep(&self, program: Arc<Program>, checked: Option<Instant>) {
         let latest = |program: &Program| program.policies.latest().version;
         let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
         match known.get_mut(&program.program_id) {
-            Some(before) if latest(&before.program) > latest(&program) => {}
+            Some(before) if latest(&before.program) > latest(&program) => {
+                if before.program.limits.version() < program.limits.version() {
+                    Arc::make_mut(&mut before.program).limits = program.limits.clone();
+                }
+            }
             Some(before) => {
                 before.checked = before.checked.max(checked);
-                before.program = program;
+                let known = std::mem::replace(&mut before.program, program);
+                if known.limits.version() > before.program.limits.version() {
+                    Arc::make_mut(&mut before.program).limits = known.limits.clone();
+                }
             }
             None => {
                 let program_id = program.program_id.clone();

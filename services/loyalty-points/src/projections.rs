@@ -9,6 +9,7 @@ use common::time::Timestamp;
 
 use crate::domain::lines::Line;
 use crate::error::Error;
+use crate::ledger::limits;
 use crate::ledger::merges::{self, Announced};
 use crate::ledger::purchases::{self, Purchase};
 use crate::work::{Needs, Work};
@@ -55,10 +56,22 @@ impl Projection for Projections {
             }
         }
         work.read(&needs).await?;
+        if work.is_limited() {
+            let mut earnings = Vec::new();
+            for event in events {
+                if let Some(recorded) = event.unpack::<customer::TransactionRecorded>()? {
+                    let purchase = parse(recorded.transaction.unwrap_or_default())?;
+                    let customer_id = &event.customer_id;
+                    earnings.extend(purchases::expected(&mut work, customer_id, &purchase).await?);
+                }
+            }
+            limits::read_ahead(&self.state, &mut work, &earnings).await?;
+        }
         for event in events {
             Box::pin(event.traced(self.apply_one(&mut work, event))).await?;
         }
-        Ok(work.flush().await?)
+        work.flush().await?;
+        Ok(work.write_usage().await?)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A posting alone and many that are committed together take the same path. What is read of a customer under the
 //! lock is kept; what is decided changes the copy and is noted; [`Work::flush`] writes all of it, one statement for
-//! each table. Tables that are not kept here are used through [`Work::tx`] as ever.
+//! each table; [`Work::write_usage`] ends with what is used of earning limits. Tables that are not kept here are used through
+//! [`Work::tx`] as ever.
 //!
 //! Invariant: reads through here see what was noted before, written or not. Whoever reads kept tables past this
 //! (postings, entries, lots, purchases, accounts, members) flushes first, and whoever writes them past this has the customer
@@ -12,6 +13,7 @@ mod accounts;
 mod flush;
 mod lots;
 mod undo;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,6 +30,7 @@ use crate::store::members::{self, Lock, Standing};
 use crate::store::postings::{self, PostingRow, SourceKey};
 use crate::store::purchases::NewPurchase;
 use undo::Change;
+use usage::Usage;
 
 /// The work of one transaction.
 pub struct Work<'t> {
@@ -38,6 +41,7 @@ pub struct Work<'t> {
     entries: Vec<NewEntry>,
     purchases: Vec<NewPurchase>,
     changes: Vec<Change>,
+    usage: Usage,
     care: Care,
     direct: bool,
 }
@@ -115,6 +119,7 @@ impl<'t> Work<'t> {
             entries: Vec::new(),
             purchases: Vec::new(),
             changes: Vec::new(),
+            usage: Usage::default(),
             care,
             direct: false,
         }

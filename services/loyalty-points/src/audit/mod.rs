@@ -9,6 +9,7 @@ mod facts;
 pub mod heads;
 mod histories;
 mod leaf;
+mod limits;
 pub mod prove;
 pub mod seal;
 pub mod trace;

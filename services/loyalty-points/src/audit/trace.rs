@@ -8,8 +8,11 @@ use common::time::Timestamp;
 use super::facts;
 use crate::State;
 use crate::domain::decision::Decision;
+use crate::domain::limits::{Applied, Window};
+use crate::domain::program::ProgramId;
 use crate::domain::replay::{Ledger, Move, What};
 use crate::error::Error;
+use crate::ledger::limits::applied_to;
 use crate::ledger::reads::Of;
 use crate::members;
 use crate::store::entries::EntryRow;
@@ -30,6 +33,8 @@ pub struct Trace {
     pub basis: Basis,
     /// What its lines did, in order.
     pub steps: Vec<Step>,
+    /// What limits made of it, in order, and the windows that it is counted in.
+    pub limits: Vec<(Applied, Window)>,
     /// Code of its currency.
     pub currency: String,
 }
@@ -41,7 +46,7 @@ pub enum Basis {
     Asked(i64),
     /// The clock: points expired, or a hold timed out.
     Clock,
-    /// A rule, as recorded, and the points it came to.
+    /// A rule, as recorded, and the points it came to before limits cut them.
     Recorded(Decision, i64),
     /// A rule, but it was posted before rules were recorded.
     Unrecorded,
@@ -85,13 +90,38 @@ pub async fn trace(state: &State, of: &Of, posting_id: &str) -> Result<Trace, Er
         lot: told.lot_id.as_ref().and_then(times),
         told,
     };
+    let limits = limits(state, &mut db, &posting).await?;
     Ok(Trace {
         basis,
+        limits,
         steps: moves.into_iter().map(step).collect(),
         currency: program.code_of(&posting.wallet).to_owned(),
         posting,
         entries,
     })
+}
+
+async fn limits(
+    state: &State,
+    db: &mut impl Access,
+    posting: &PostingRow,
+) -> Result<Vec<(Applied, Window)>, Error> {
+    let applied = applied_to(posting);
+    let Some(version) = applied.iter().map(|applied| applied.version).max() else {
+        return Ok(Vec::new());
+    };
+    let program_id = ProgramId::parse(&posting.program_id).map_err(common::Error::Internal)?;
+    let program = state.programs.limited(db, &program_id, version).await?;
+    let mut told = Vec::with_capacity(applied.len());
+    for applied in applied {
+        let mut known = program.limits.all().iter();
+        let limit = known.find(|limit| limit.limit_id.as_str() == applied.limit_id);
+        // A limit that was never set has limited nothing.
+        let limit = limit.ok_or_else(|| Error::LedgerDiverged(posting.posting_id.clone()))?;
+        let window = limit.window.starting(applied.window_start);
+        told.push((applied, window));
+    }
+    Ok(told)
 }
 
 /// Replays the member's postings up to one; returns what its lines did.
@@ -136,8 +166,9 @@ async fn basis(
         // Nobody is told a reason that does not lead to the points.
         let recorded = Decision::from_json(json);
         let points = recorded.as_ref().and_then(Decision::points);
+        let limited = recorded.as_ref().and_then(Decision::limited_points);
         let posted = match &recorded {
-            Some(Decision::Purchase { .. }) => sum(&[What::Made]),
+            Some(Decision::Purchase { .. } | Decision::Limited { .. }) => sum(&[What::Made]),
             Some(Decision::Refund { .. }) => sum(&[What::Returned]),
             Some(Decision::Import(_)) => sum(&[
                 What::Made,
@@ -154,7 +185,9 @@ async fn basis(
             ]),
         };
         return match recorded.zip(points) {
-            Some((recorded, points)) if points == posted => Ok(Basis::Recorded(recorded, points)),
+            Some((recorded, points)) if limited == Some(posted) => {
+                Ok(Basis::Recorded(recorded, points))
+            }
             _ => Err(Error::LedgerDiverged(posting.posting_id.clone())),
         };
     }

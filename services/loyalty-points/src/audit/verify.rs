@@ -3,7 +3,7 @@
 use common::platform::Platform;
 use tokio::sync::mpsc;
 
-use super::{histories, leaf};
+use super::{histories, leaf, limits};
 use crate::State;
 use crate::domain::chain::Block;
 use crate::domain::currency::Wallet;
@@ -75,6 +75,8 @@ pub enum Kind {
     Hold,
     /// A tier is not what was earned.
     Tier,
+    /// What is used of a limit is not what was earned.
+    Limit,
 }
 
 /// Where the ledger first diverges. Empty or 0 is what does not apply.
@@ -94,6 +96,8 @@ pub struct Where {
     pub lot_id: String,
     /// Hold.
     pub hold_id: String,
+    /// Earning limit.
+    pub limit_id: String,
     /// Currency.
     pub wallet: Option<Wallet>,
 }
@@ -214,6 +218,7 @@ impl Replay {
             after = last;
             self.tell().await?;
         }
+        limits::compare(&self.state).await?;
         Ok(Success {
             verified: self.verified,
             head,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::import::Row;
+use super::limits::Applied;
 use super::refund::Late;
 use super::reversal::{Extent, Policy};
 use super::tiers::ONE_IN_BASIS_POINTS;
@@ -28,6 +29,16 @@ pub enum Decision {
         multiplier: i64,
         /// By which version of the tier policy.
         policy_version: i64,
+        /// What limits made of that; none: it was not limited.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        limits: Vec<Applied>,
+    },
+    /// A caller said how many points, and they were limited.
+    Limited {
+        /// So many.
+        points: i64,
+        /// What limits made of that; at least one.
+        limits: Vec<Applied>,
     },
     /// The ledger of another system says so.
     Import(Row),
@@ -132,6 +143,7 @@ impl Decision {
                 let points = i128::from(self.base_points()?) * i128::from(*multiplier);
                 i64::try_from(points / i128::from(ONE_IN_BASIS_POINTS)).ok()
             }
+            Self::Limited { points, .. } => Some(*points),
             Self::Import(row) => Some(row.points.abs()),
             Self::Reversal {
                 asked,
@@ -151,6 +163,26 @@ impl Decision {
 }
 
 impl Decision {
+    /// What limits made of the points, in order. None: nothing was earned, or it was not limited.
+    pub fn limits(&self) -> &[Applied] {
+        match self {
+            Self::Purchase { limits, .. } | Self::Limited { limits, .. } => limits,
+            Self::Import(_) | Self::Reversal { .. } | Self::Refund { .. } => &[],
+        }
+    }
+
+    /// The points that it comes to once limits have cut them; `None` if these do not follow on each other.
+    pub fn limited_points(&self) -> Option<i64> {
+        let mut points = self.points()?;
+        for applied in self.limits() {
+            if applied.before != points || !(0..=points).contains(&applied.after) {
+                return None;
+            }
+            points = applied.after;
+        }
+        Some(points)
+    }
+
     /// The points of a purchase by the base rule alone, in whole units; `None` if this is no purchase.
     pub fn base_points(&self) -> Option<i64> {
         let Self::Purchase {
@@ -184,6 +216,7 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::Scope;
     use super::*;
 
     fn purchase(total_micros: i64) -> Decision {
@@ -195,7 +228,32 @@ mod tests {
             tier: "Gold".to_owned(),
             multiplier: 15_000,
             policy_version: 2,
+            limits: Vec::new(),
         }
+    }
+
+    fn cut(limit_id: &str, before: i64, after: i64) -> Applied {
+        Applied {
+            limit_id: limit_id.to_owned(),
+            version: 1,
+            scope: Scope::Program,
+            window_start: 0,
+            before,
+            after,
+        }
+    }
+
+    #[test]
+    fn limits_follow_on_each_other() {
+        let limited = |limits| Decision::Limited { points: 10, limits };
+        let comes_to = |limits| limited(limits).limited_points();
+        assert_eq!(comes_to(vec![cut("a", 10, 10), cut("b", 10, 4)]), Some(4));
+        assert_eq!(comes_to(vec![cut("a", 10, 6), cut("b", 10, 4)]), None);
+        assert_eq!(comes_to(vec![cut("a", 10, 11)]), None);
+        let stored = r#"{"by":"limited","points":10,"limits":[{"limit_id":"a","version":1,"scope":"program","window_start":0,"before":10,"after":4}]}"#;
+        let decision = limited(vec![cut("a", 10, 4)]);
+        assert_eq!(decision.to_json(), stored);
+        assert_eq!(Decision::from_json(stored), Some(decision));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod forecast;
 pub mod holds;
 pub mod import;
 pub mod known;
+pub mod limits;
 pub mod lines;
 pub mod lots;
 pub mod merge;

@@ -231,6 +231,22 @@ pub fn earn(holding: Holding, earn: Earn, now: Timestamp) -> Result<Plan, Refuse
     })
 }
 
+/// An earning of which limits have left nothing. It is posted nevertheless, so that its source has had its turn.
+pub fn earn_nothing(holding: Holding, earned_at: Timestamp) -> Plan {
+    Plan {
+        posting: Posting {
+            kind: Kind::Earn,
+            entries: Vec::new(),
+            occurred_at: earned_at,
+        },
+        expiry: None,
+        created: Vec::new(),
+        changed: Vec::new(),
+        taken: Vec::new(),
+        after: holding,
+    }
+}
+
 /// Spends points in the order of spending. `lots` are all lots with points left.
 pub fn redeem(
     holding: Holding,

@@ -7,6 +7,7 @@ use common::money::Money;
 use common::time::Timestamp;
 
 use super::currency::{CurrencyCode, PointCurrency, Wallet};
+use super::limits::Limits;
 use super::tiers::versions::{PolicyVersion, PolicyVersions};
 use super::{POINTS_PER_POSTING_MAX, Points};
 
@@ -46,7 +47,7 @@ impl std::fmt::Display for ProgramId {
 }
 
 /// What earns points, how long they last, which tiers they qualify for. Never changes once created, but for tier
-/// policies that are added.
+/// policies that are added, and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Its identifier.
@@ -67,6 +68,8 @@ pub struct Program {
     pub adjustment_approval_limit: i64,
     /// Its tier policies.
     pub policies: PolicyVersions,
+    /// What may be earned in it.
+    pub limits: Limits,
     /// When it was created.
     pub created_at: Timestamp,
 }

@@ -227,6 +227,7 @@ fn diverged(divergence: Divergence) -> pb::Divergence {
         Kind::PostingImpossible => pb::DivergenceKind::PostingImpossible,
         Kind::Hold => pb::DivergenceKind::Hold,
         Kind::Tier => pb::DivergenceKind::Tier,
+        Kind::Limit => pb::DivergenceKind::Limit,
     };
     let at = divergence.at;
     pb::Divergence {
@@ -238,6 +239,7 @@ fn diverged(divergence: Divergence) -> pb::Divergence {
         program_id: at.program_id,
         lot_id: at.lot_id,
         hold_id: at.hold_id,
+        limit_id: at.limit_id,
         description: divergence.description,
         points_currency: divergence.currency,
     }

@@ -13,6 +13,7 @@ use super::{Answer, post};
 use crate::State;
 use crate::error;
 use crate::ledger::adjust::AdjustPoints;
+use crate::ledger::limits::Expected;
 use crate::ledger::transfer::TransferPoints;
 use crate::ledger::{EarnPoints, RedeemPoints, ReverseTransaction};
 use crate::work::{Needs, Work};
@@ -99,6 +100,14 @@ impl Posting for Batch {
             all.sources.extend(needs.sources);
         }
         all
+    }
+
+    fn earnings(&self) -> Vec<Expected> {
+        let earning = |item: &Item| match item {
+            Item::Earn(item) => item.earnings(),
+            Item::Redeem(_) | Item::Adjust(_) | Item::Transfer(_) | Item::Reverse(_) => Vec::new(),
+        };
+        self.items.iter().flat_map(earning).collect()
     }
 
     async fn decide(

@@ -7,6 +7,7 @@ use common::validate::Violations;
 use super::{Answer, lines, parse, post, present};
 use crate::State;
 use crate::domain::Points;
+use crate::ledger::limits::Expected;
 use crate::ledger::{self, Activates, EarnPoints};
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
@@ -29,6 +30,15 @@ impl Posting for EarnPoints {
             customers: vec![self.account.customer_id.clone()],
             sources: vec![self.source_key()],
         }
+    }
+
+    fn earnings(&self) -> Vec<Expected> {
+        vec![Expected {
+            program_id: self.account.program_id.clone(),
+            customer_id: self.account.customer_id.clone(),
+            currency: self.account.currency.clone(),
+            earned_at: self.occurred_at,
+        }]
     }
 
     async fn decide(

@@ -10,6 +10,7 @@ mod enrolment;
 mod extend;
 mod holds;
 mod imports;
+pub mod limits;
 mod lines;
 mod merges;
 mod parse;

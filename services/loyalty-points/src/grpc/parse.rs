@@ -12,6 +12,7 @@ use common::validate::Violations;
 use crate::domain::currency::{CurrencyCode, FURTHER_MAX, PointCurrency};
 use crate::domain::expiry::{NOTICE_DAYS_MAX, NOTICES_MAX};
 use crate::domain::known::Instants;
+use crate::domain::limits::Limits;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::{PolicyVersion, PolicyVersions};
 use crate::domain::{POINTS_PER_POSTING_MAX, Points};
@@ -75,11 +76,16 @@ impl<'a> RawOf<'a> {
 /// A point currency; empty means that none is named.
 #[expect(clippy::option_option, reason = "the outer one says whether it parsed")]
 pub fn currency(v: &mut Violations, raw: &str) -> Option<Option<CurrencyCode>> {
+    currency_in(v, "points_currency", raw)
+}
+
+/// The same, in a field of another name.
+#[expect(clippy::option_option, reason = "the outer one says whether it parsed")]
+pub fn currency_in(v: &mut Violations, field: &str, raw: &str) -> Option<Option<CurrencyCode>> {
     if raw.is_empty() {
         return Some(None);
     }
-    v.parse("points_currency", raw, CurrencyCode::parse)
-        .map(Some)
+    v.parse(field, raw, CurrencyCode::parse).map(Some)
 }
 
 /// Whose ledger to read.
@@ -269,6 +275,7 @@ pub fn new_program(request: pb::CreateProgramRequest, now: Timestamp) -> Result<
         expiry_notice_days,
         adjustment_approval_limit: raw.adjustment_approval_limit,
         policies: PolicyVersions::new(vec![first]).map_err(Error::Internal)?,
+        limits: Limits::default(),
         created_at: now,
     })
 }

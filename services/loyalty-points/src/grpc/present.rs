@@ -8,13 +8,14 @@ use common::ids::CustomerId;
 use common::platform::Platform;
 use common::time::Timestamp;
 
-use super::lines;
+use super::{limits, lines};
 use crate::domain::balance::Balance;
 use crate::domain::currency::Wallet;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
 use crate::domain::tiers::Metric;
+use crate::ledger::limits::applied_to;
 use crate::ledger::merges::{Amounts, Moved};
 use crate::ledger::{Posted, Reversed};
 use crate::store::entries::EntryRow;
@@ -125,6 +126,7 @@ pub fn transaction(
         actor: posting.actor.clone().unwrap_or_default(),
         approver: posting.approver.clone().unwrap_or_default(),
         points_currency: currency.to_owned(),
+        limit_cuts: limits::cuts(&applied_to(posting)),
     }
 }
 

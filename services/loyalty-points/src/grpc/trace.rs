@@ -7,7 +7,7 @@ use common::validate::Violations;
 use pb::get_decision_trace_response::Basis as Told;
 use tonic::Response;
 
-use super::{Answer, parse, present, raw_of};
+use super::{Answer, limits, parse, present, raw_of};
 use crate::State;
 use crate::audit::trace::{self, Basis, Step};
 use crate::domain::POINTS_PER_POSTING_MAX;
@@ -32,6 +32,7 @@ pub async fn get(
         )),
         basis: basis(trace.basis),
         steps: trace.steps.into_iter().map(step).collect(),
+        limits: trace.limits.into_iter().map(limits::applied).collect(),
     }))
 }
 
@@ -55,6 +56,7 @@ fn recorded(decision: Decision, points: i64) -> Told {
             tier,
             multiplier,
             policy_version,
+            limits: _,
         } => {
             let money = |micros| {
                 Some(Money {
@@ -78,6 +80,7 @@ fn recorded(decision: Decision, points: i64) -> Told {
                 points_max: POINTS_PER_POSTING_MAX,
             })
         }
+        Decision::Limited { points, .. } => Told::Asked(pb::AskedBasis { points }),
         Decision::Import(row) => {
             let recorded_at = row.recorded_at.map(Timestamp::from_micros);
             Told::Import(pb::ImportBasis {

@@ -7,12 +7,15 @@ use common::money::Money;
 use common::time::Timestamp;
 
 use super::holds::let_go_timed_out;
+use super::limits::Expected;
 use super::{
-    Asked, Change, Origin, PURCHASE, Reversal, Source, lines, merges, plan_reversal, write,
+    Asked, Change, Origin, PURCHASE, Reversal, Source, limits, lines, merges, plan_reversal, write,
 };
 use crate::State;
+use crate::domain::Points;
 use crate::domain::currency::Wallet;
 use crate::domain::decision::Decision;
+use crate::domain::limits::Applied;
 use crate::domain::lines::Line;
 use crate::domain::multiplier::{left, multiplied};
 use crate::domain::plan;
@@ -58,6 +61,25 @@ pub async fn sources(
     Ok(standings.iter().map(key).collect())
 }
 
+/// What a purchase may earn, for reading ahead. The customer was read.
+pub async fn expected(
+    work: &mut Work<'_>,
+    customer_id: &CustomerId,
+    purchase: &Purchase,
+) -> Result<Vec<Expected>, Error> {
+    let mut expected = Vec::new();
+    for standing in work.standings(customer_id, "").await? {
+        let program_id = ProgramId::parse(&standing.member.program_id);
+        expected.push(Expected {
+            program_id: program_id.map_err(common::Error::Internal)?,
+            customer_id: customer_id.clone(),
+            currency: None,
+            earned_at: Some(purchase.occurred_at),
+        });
+    }
+    Ok(expected)
+}
+
 fn source_key(program_id: &str, transaction_id: &str) -> SourceKey {
     SourceKey {
         program_id: program_id.to_owned(),
@@ -70,7 +92,7 @@ fn source_key(program_id: &str, transaction_id: &str) -> SourceKey {
 /// Earns by the base rule for a purchase, in the first currency of every program the customer is an active member of, multiplied by what
 /// the tier that the member had when it happened makes of it. A purchase in another currency, voided before, or of
 /// a customer who is no member, earns nothing; one of less than a unit earns nothing, but counts for tiers by
-/// spend or frequency.
+/// spend or frequency. One of which limits leave nothing earns nothing for ever: that is posted.
 pub async fn recorded(
     state: &State,
     work: &mut Work<'_>,
@@ -102,22 +124,42 @@ pub async fn recorded(
             Earning::TooMuch => return Err(Error::PointsLimit),
         };
         let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
-        let earning = plan::Earn {
+        if standing.limits_version > 0 {
+            let source = source_key(program.program_id.as_str(), &purchase.transaction_id);
+            if work.find_source(&source).await?.is_some() {
+                // Recorded before: it has what limits left of its points then.
+                continue;
+            }
+        }
+        let earned_at = purchase.occurred_at;
+        let granted = limits::grant(state, work, &standing, (points, earned_at)).await?;
+        let (points, applied) = match granted {
+            Some(granted) => (Points::parse(granted.points).ok(), granted.applied),
+            None => (Some(points), Vec::new()),
+        };
+        let earning = |points| plan::Earn {
             lot_id: state.platform.ids.uuid(),
             wallet: Wallet::first(),
             points,
-            earned_at: purchase.occurred_at,
-            activates_at: Some(purchase.occurred_at),
-            expires_at: program.expiry_of(&Wallet::first(), purchase.occurred_at),
+            earned_at,
+            activates_at: Some(earned_at),
+            expires_at: program.expiry_of(&Wallet::first(), earned_at),
         };
-        let plan = plan::earn(standing.holding(), earning, now)?;
+        let plan = match points {
+            Some(points) => plan::earn(standing.holding(), earning(points), now)?,
+            None => plan::earn_nothing(standing.holding(), earned_at),
+        };
+        let used = points.map_or(0, Points::get);
+        let usage = limits::counted(standing.key(), &applied, used);
+        let decided = decision(&program.earning_rule, &purchase.total, (counted, applied));
         let origin = Origin {
             source: Some(Source {
                 source_type: PURCHASE.to_owned(),
                 source_ref: purchase.transaction_id.clone(),
             }),
             rule: BASE_RULE.to_owned(),
-            decision: Some(decision(&program.earning_rule, &purchase.total, counted).to_json()),
+            decision: Some(decided.to_json()),
+            usage,
             ..Origin::default()
         };
         let change = Change {
@@ -127,6 +169,8 @@ pub async fn recorded(
             origin,
         };
         match write::write(state, work, &mut lock, change).await {
+            // What earned nothing has no lines to be taken back by.
+            Ok(written) if written.lots.is_empty() => {}
             Ok(written) => lines::insert(work, &written.posting, &purchase.lines).await?,
             // Recorded before: it has its points.
             Err(Error::SourceAlreadyPosted(_)) => {}
@@ -171,8 +215,10 @@ async fn recall(
     work.flush().await?;
     let found = postings::find(work.tx(), customer_id, program_id, posting_id).await?;
     if found.is_some() {
-        let lot_id = lots::get_id_of_posting(work.tx(), customer_id, posting_id).await?;
-        merges::recall(state, work, program, customer_id, &lot_id).await?;
+        let lot_id = lots::find_id_of_posting(work.tx(), customer_id, posting_id).await?;
+        if let Some(lot_id) = lot_id {
+            merges::recall(state, work, program, customer_id, &lot_id).await?;
+        }
     }
     if let Some(latest) = work.lock(customer_id).await? {
         *lock = latest;
@@ -304,7 +350,11 @@ pub async fn voided(
             reason: "purchase voided".to_owned(),
             actor: None,
         };
-        match plan_reversal(work, &program, standing, reversal).await {
+        match plan_reversal(work, &program, standing.clone(), reversal).await {
+            // Limits left nothing of it; what was paid no longer counts.
+            Err(Error::NothingToReverse) => {
+                recount(state, work, &mut lock, standing, Cause::Reversal).await?;
+            }
             Ok(change) => drop(write::write(state, work, &mut lock, change).await?),
             Err(Error::AlreadyReversed(_) | Error::TransactionNotFound(_)) => {}
             Err(error) => return Err(error),
@@ -339,7 +389,11 @@ pub(super) async fn returned(
 }
 
 /// What the points of a purchase are decided on.
-fn decision(rule: &EarningRule, total: &Money, counted: Counted) -> Decision {
+fn decision(
+    rule: &EarningRule,
+    total: &Money,
+    (counted, limits): (Counted, Vec<Applied>),
+) -> Decision {
     Decision::Purchase {
         currency: rule.unit.currency.to_string(),
         total_micros: total.micros,
@@ -348,6 +402,7 @@ fn decision(rule: &EarningRule, total: &Money, counted: Counted) -> Decision {
         tier: counted.tier,
         multiplier: counted.multiplier,
         policy_version: counted.policy_version,
+        limits,
     }
 }
 

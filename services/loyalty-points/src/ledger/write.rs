@@ -12,6 +12,7 @@ use crate::domain::program::Program;
 use crate::error::Error;
 use crate::events;
 use crate::store::entries::{EntryRow, NewEntry};
+use crate::store::limit_usage::UsageKey;
 use crate::store::members::Lock;
 use crate::store::postings::PostingRow;
 use crate::tiers::{self, Cause};
@@ -47,6 +48,8 @@ pub struct Origin {
     pub actor: Option<String>,
     /// Who else approves of it.
     pub approver: Option<String>,
+    /// What it changes in the usage of earning limits.
+    pub usage: Vec<(UsageKey, i64)>,
     /// From when on each of its lines counts, where the lines do not tell.
     pub effective: Option<Vec<Timestamp>>,
 }
@@ -216,6 +219,7 @@ impl Ledger<'_> {
             entry: entry.clone(),
         };
         work.post(&row, rows.iter().map(entry)).await?;
+        work.note_usage(origin.usage);
         let currency = self.program.code_of(&self.wallet);
         events::points_posted(work.tx(), (&row, &rows), after, currency);
         Ok((row, rows))

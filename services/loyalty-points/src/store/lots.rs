@@ -121,16 +121,6 @@ pub async fn list_open_of(
     Ok(rows.into_iter().map(owned).collect())
 }
 
-/// Id of the lot that an earning made.
-pub async fn get_id_of_posting(
-    db: &mut impl Access,
-    customer_id: &CustomerId,
-    posting_id: &str,
-) -> Result<String, common::Error> {
-    let found = find_id_of_posting(db, customer_id, posting_id).await?;
-    Ok(found.ok_or(sqlx::Error::RowNotFound)?)
-}
-
 /// Id of the lot that a posting made, if it made any; of several, of one of them.
 pub async fn find_id_of_posting(
     db: &mut impl Access,

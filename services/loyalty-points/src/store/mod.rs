@@ -12,6 +12,8 @@ pub mod histories;
 pub mod holds;
 pub mod imports;
 pub mod known;
+pub mod limit_usage;
+pub mod limits;
 pub mod lots;
 pub mod members;
 pub mod merges;

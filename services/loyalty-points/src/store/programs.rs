@@ -6,10 +6,11 @@ use common::on;
 use common::time::Timestamp;
 
 use crate::domain::currency::{CurrencyCode, PointCurrency};
+use crate::domain::limits::Limits;
 use crate::domain::program::{EarningRule, Program, ProgramId};
 use crate::domain::tiers::versions::PolicyVersions;
 use crate::domain::tiers::{Period, WINDOW_DAYS_DEFAULT};
-use crate::store::{currencies, notices, policies};
+use crate::store::{currencies, limits, notices, policies};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -23,6 +24,7 @@ struct ProgramRow {
     points_per_unit: i64,
     validity_days: i64,
     adjustment_approval_limit: i64,
+    limits_version: i64,
     created_at: Timestamp,
 }
 
@@ -33,7 +35,7 @@ pub async fn find(
 ) -> Result<Option<Program>, common::Error> {
     const SELECT: &str = "
         SELECT program_id, display_name, points_currency, money_currency, unit_micros,
-               points_per_unit, validity_days, adjustment_approval_limit, created_at
+               points_per_unit, validity_days, adjustment_approval_limit, limits_version, created_at
         FROM programs
         WHERE program_id = $1";
     let row = on!(db, |conn| sqlx::query_as::<_, ProgramRow>(SELECT)
@@ -45,8 +47,13 @@ pub async fn find(
     let versions = PolicyVersions::new(versions);
     let versions = versions
         .map_err(|what| common::Error::Internal(format!("program {program_id}: {what}")))?;
+    let limits = match row.limits_version {
+        0 => Limits::default(),
+        _ => limits::list(db, program_id.as_str()).await?,
+    };
     let parts = Parts {
         policies: versions,
+        limits,
         expiry_notice_days: notices::list_days(db, program_id.as_str()).await?,
         further_currencies: currencies::list(db, program_id.as_str()).await?,
     };
@@ -127,6 +134,7 @@ pub async fn insert(tx: &mut Tx, program: &Program) -> Result<bool, common::Erro
 /// What of a program is in other tables.
 struct Parts {
     policies: PolicyVersions,
+    limits: Limits,
     expiry_notice_days: Vec<i64>,
     further_currencies: Vec<PointCurrency>,
 }
@@ -144,6 +152,7 @@ fn into_program(row: ProgramRow, parts: Parts) -> Result<Program, common::Error>
             points_per_unit: row.points_per_unit,
         },
         policies: parts.policies,
+        limits: parts.limits,
         display_name: row.display_name,
         points_currency: CurrencyCode::parse(&row.points_currency).map_err(broken)?,
         validity_days: row.validity_days,

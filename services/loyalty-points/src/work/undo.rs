@@ -24,6 +24,7 @@ pub struct Mark {
     postings: usize,
     entries: usize,
     purchases: usize,
+    usage: usize,
     gathered: Gathered,
     direct_before: bool,
 }
@@ -45,6 +46,7 @@ impl Work<'_> {
             postings: self.postings.len(),
             entries: self.entries.len(),
             purchases: self.purchases.len(),
+            usage: self.usage.mark(),
             gathered,
         })
     }
@@ -66,11 +68,13 @@ impl Work<'_> {
         match self.care {
             Care::Quick if self.direct => Ok(false),
             Care::Quick => {
+                self.usage.undo_to(mark.usage);
                 self.undo_in_memory(&mark);
                 self.direct = mark.direct_before;
                 Ok(true)
             }
             Care::Thorough => {
+                self.usage.undo_to(mark.usage);
                 self.postings.clear();
                 self.entries.clear();
                 self.purchases.clear();

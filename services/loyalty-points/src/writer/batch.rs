@@ -8,6 +8,7 @@ use tonic::Status;
 use super::posting::Job;
 use crate::State;
 use crate::error::Error;
+use crate::ledger::limits;
 use crate::work::{Care, Needs, Work};
 
 /// How often a posting alone is tried when others get in its way.
@@ -108,6 +109,10 @@ async fn commit(state: &State, jobs: &mut [Box<dyn Job>], care: Care) -> Result<
         }
     }
     work.read(&needs).await?;
+    if work.is_limited() {
+        let earnings: Vec<_> = jobs.iter().flat_map(|job| job.earnings()).collect();
+        limits::read_ahead(state, &mut work, &earnings).await?;
+    }
     for job in jobs.iter_mut() {
         // Asked again, now that the ones before may have answered the same call.
         if job.replay(&answers) {
@@ -122,9 +127,10 @@ async fn commit(state: &State, jobs: &mut [Box<dyn Job>], care: Care) -> Result<
         job.note(&mut answers);
     }
     work.flush().await?;
-    if !answers.write(&mut tx).await? {
+    if !answers.write(work.tx()).await? {
         return Err(Failure::Apart);
     }
+    work.write_usage().await?;
     // Whether a commit that fails took place is not known: nobody tries that again but the caller.
     tx.commit()
         .await

@@ -11,6 +11,7 @@ use tracing::{Instrument as _, Span};
 use crate::State;
 use crate::error::Error;
 use crate::ledger::Posted;
+use crate::ledger::limits::Expected;
 use crate::work::{Needs, Work};
 
 /// A mutation of members' ledgers.
@@ -23,6 +24,11 @@ pub trait Posting: Clone + Send + Sync + 'static {
 
     /// What it will read, as far as that is known beforehand.
     fn needs(&self) -> Needs;
+
+    /// What it will earn, as far as that is known beforehand.
+    fn earnings(&self) -> Vec<Expected> {
+        Vec::new()
+    }
 
     /// Decides it and notes what it does. May be called again where a batch is taken apart.
     fn decide(
@@ -72,6 +78,7 @@ impl Run {
 pub(super) trait Job: Send {
     fn call(&self) -> &Call;
     fn needs(&self) -> &Needs;
+    fn earnings(&self) -> Vec<Expected>;
 
     /// Takes the answer that the call was given before, if it was; true if so.
     fn replay(&mut self, answers: &Answers) -> bool;
@@ -131,6 +138,10 @@ impl<P: Posting> Job for Waiting<P> {
 
     fn needs(&self) -> &Needs {
         &self.needs
+    }
+
+    fn earnings(&self) -> Vec<Expected> {
+        self.posting.earnings()
     }
 
     fn replay(&mut self, answers: &Answers) -> bool {

@@ -21,6 +21,7 @@ mod import_streams;
 mod imports;
 mod known;
 mod ledger;
+mod limits;
 mod lines;
 mod members;
 mod merges;

@@ -36,6 +36,8 @@ pub struct Standing {
     pub earned_tier: Option<String>,
     /// The version that holds at the instant it was read for.
     pub policy_version: i64,
+    /// The latest change of the program's limits; 0: it has none.
+    pub limits_version: i64,
     /// The tier given by hand, if any.
     #[sqlx(flatten)]
     pub tier_override: OpenColumns,
@@ -114,6 +116,7 @@ macro_rules! select_standings {
                    m.tier, m.tier_since,
                    m.tier_points, m.tier_valid_until, m.tier_policy, m.earned_tier,
                    v.version AS policy_version,
+                   (SELECT limits_version FROM programs r WHERE r.program_id = m.program_id) AS limits_version,
                    o.revision AS override_revision, o.tier AS override_tier, o.actor AS override_actor,
                    o.reason AS override_reason, o.created_at AS override_created_at,
                    o.expires_at AS override_expires_at,
