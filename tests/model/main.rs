@@ -94,6 +94,14 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "REVERSAL_NOT_COVERED",
         "SOURCE_ALREADY_POSTED",
         "CURRENCY_NOT_FOUND",
+        "PENDING_NOT_FOUND",
+        "NOT_PENDING",
+        "ALREADY_ACTIVATED",
+        "ALREADY_CANCELLED",
+        "LINE_NOT_FOUND",
+        "LINE_ALREADY_REVERSED",
+        "LINE_EXCEEDED",
+        "LINKED_ITEM_FAILED",
     ] {
         assert!(
             compared.reasons.contains_key(reason),
@@ -109,14 +117,29 @@ async fn every_answer_is_that_of_the_model_however_often_the_service_is_killed(
 ) {
     let run = Run {
         seed: seed(),
-        operations: operations(backend, 1_200),
+        operations: operations(backend, 800),
         load: Load {
             operations: ROUND,
             kill_every: 130,
         },
         unit: 20_000,
     };
-    start(run, Service::start_apart(backend).await).await;
+    start(run, Service::start_apart(backend, 1).await).await;
+}
+
+/// SQLite has one process.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_that_of_the_model_whichever_of_two_replicas_is_asked() {
+    let run = Run {
+        seed: seed(),
+        operations: operations(Postgres, 800),
+        load: Load {
+            operations: ROUND,
+            kill_every: 130,
+        },
+        unit: 20_000,
+    };
+    start(run, Service::start_apart(Postgres, 2).await).await;
 }
 
 fn seed() -> u64 {
@@ -216,6 +239,14 @@ async fn world(service: &Service, round: usize) -> World {
 /// Reads all there is about the customers, once nothing moves any more.
 async fn read_all(service: &Service, history: &History, customers: &[String]) {
     for customer_id in customers {
+        for program_id in ["default", CLUB] {
+            let balances = pb::ListBalancesRequest {
+                program_id: program_id.to_owned(),
+                customer_id: customer_id.clone(),
+                ..Default::default()
+            };
+            driver::read(service, history, &Request::Balances(balances)).await;
+        }
         let [first, further] = CLUB_CURRENCIES;
         for (program_id, code) in [("default", ""), (CLUB, first), (CLUB, further)] {
             let (program_id, customer_id) = (program_id.to_owned(), customer_id.clone());

@@ -4,8 +4,11 @@
 //! plain on purpose. [`apply`] takes a request and an instant and gives the whole answer, or the refusal; what only
 //! the service can know, its ids and revisions, comes from the answer under test as [`Told`].
 
+mod batches;
 mod holds;
+mod lines;
 mod member;
+mod pending;
 mod points;
 mod reads;
 mod returns;
@@ -76,6 +79,10 @@ pub fn apply(
         Request::Authorize(request) => step.authorize(request).map(Response::Authorize),
         Request::Capture(request) => step.capture(request).map(Response::Capture),
         Request::Void(request) => step.void(request).map(Response::Void),
+        Request::Activate(request) => step.activate(request).map(Response::Activate),
+        Request::Cancel(request) => step.cancel(request).map(Response::Cancel),
+        Request::Batch(request) => Ok(Response::Batch(step.batch(request))),
+        Request::Balances(request) => step.balances(request).map(Response::Balances),
         Request::Balance(request) => step.balance(request).map(Response::Balance),
         Request::Lots(request) => step.lots(request).map(Response::Lots),
         Request::Transactions(request) => step.transactions(request).map(Response::Transactions),

@@ -1,5 +1,9 @@
 //! The checker itself: it passes a right history and finds what was done to a wrong one.
 
+mod batches;
+mod lines;
+mod pending;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -80,6 +84,8 @@ fn history(requests: &[Request]) -> Vec<Event> {
             revision: n,
             hold_id: format!("hold {n}"),
             lot_ids: vec![format!("lot {n}")],
+            settled: vec![(format!("posting {n}"), n)],
+            items: items(n),
             ..Told::default()
         };
         let mut after = world.clone();
@@ -98,6 +104,17 @@ fn history(requests: &[Request]) -> Vec<Event> {
         });
     }
     events
+}
+
+/// What is told of the items of a batch.
+fn items(n: i64) -> Vec<Told> {
+    let item = |item: i64| Told {
+        transaction_id: format!("posting {n}.{item}"),
+        revision: n,
+        lot_ids: vec![format!("lot {n}.{item}")],
+        ..Told::default()
+    };
+    (1..=3).map(item).collect()
 }
 
 fn set_revision(response: &mut Response, revision: i64) {

@@ -21,8 +21,10 @@ pub struct Lot {
     pub expired: i64,
     pub reversed: i64,
     pub earned_at: Micros,
-    pub activates_at: Micros,
+    /// Absent while it waits for an event.
+    pub activates_at: Option<Micros>,
     pub expires_at: Option<Micros>,
+    pub cancelled_at: Option<Micros>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,10 +47,25 @@ pub struct Hold {
     pub pins: Vec<Pin>,
 }
 
+/// A line of an earning, and what of it was returned.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub id: String,
+    pub weight: i64,
+    pub pieces: i64,
+    /// Weight and pieces.
+    pub returned: (i64, i64),
+}
+
 /// What was taken back of an earning so far.
 #[derive(Debug, Clone)]
 pub struct Earning {
     pub lot_id: String,
+    /// Of the posting: its place among all of the customer's.
+    pub revision: i64,
+    pub lines: Vec<Line>,
+    /// The posting that said that its event has come, or does not.
+    pub settled_by: Option<String>,
     pub source: (String, String),
     /// Points taken back by reversals, and how many of these there were.
     pub reversed: (i64, usize),
@@ -87,13 +104,15 @@ impl Lot {
 
     pub fn state(&self, at: Micros) -> pb::LotState {
         let nothing_left = self.remaining + self.held == 0;
-        if nothing_left && self.reversed == self.original {
+        if nothing_left && self.cancelled_at.is_some() {
+            pb::LotState::Cancelled
+        } else if nothing_left && self.reversed == self.original {
             pb::LotState::Reversed
         } else if nothing_left && self.expired == 0 {
             pb::LotState::Exhausted
         } else if nothing_left || self.has_expired(at) {
             pb::LotState::Expired
-        } else if at < self.activates_at {
+        } else if self.activates_at.is_none_or(|from| at < from) {
             pb::LotState::Pending
         } else {
             pb::LotState::Active
@@ -331,7 +350,7 @@ impl Member {
         let lots = self
             .lots
             .iter()
-            .flat_map(|lot| [Some(lot.activates_at), lot.expires_at]);
+            .flat_map(|lot| [lot.activates_at, lot.expires_at]);
         let holds = self.holds.iter().map(|hold| Some(hold.expires_at));
         lots.chain(holds).flatten()
     }
