@@ -10,6 +10,7 @@ pub mod heads;
 mod histories;
 mod leaf;
 pub mod prove;
+mod refundable;
 pub mod seal;
 pub mod trace;
 pub mod verify;

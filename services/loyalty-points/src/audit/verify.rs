@@ -75,6 +75,10 @@ pub enum Kind {
     Hold,
     /// A tier is not what was earned.
     Tier,
+    /// What is left of a purchase is not what was posted.
+    Purchase,
+    /// What was returned of lines is not what was posted.
+    EarningLines,
 }
 
 /// Where the ledger first diverges. Empty or 0 is what does not apply.

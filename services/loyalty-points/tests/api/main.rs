@@ -28,6 +28,7 @@ mod notices;
 mod pending;
 mod programs;
 mod recalculation;
+mod refundable;
 mod refunds;
 mod refusals;
 mod reversals;
