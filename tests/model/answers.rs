@@ -127,6 +127,17 @@ pub fn comparable(expected: &Response, told: &Response) -> Response {
     let mut told = told.clone();
     told.tokens().into_iter().for_each(String::clear);
     told.words().into_iter().for_each(String::clear);
+    if let Response::Statement(statement) = &mut told {
+        statement.digest.clear();
+    }
+    let (tier, change) = told.tiers();
+    if let Some(tier) = tier {
+        // Changes that nobody asked for have revisions too, and when a tier began is told by its history.
+        (tier.since, tier.valid_until, tier.revision) = (None, None, 0);
+    }
+    if let Some(change) = change {
+        change.revision = 0;
+    }
     let mut expected = expected.clone();
     let foretold = expected.postings().into_iter().map(|it| it.clone());
     for (foretold, posting) in foretold.collect::<Vec<_>>().iter().zip(told.postings()) {

@@ -11,9 +11,10 @@ use std::fmt::Write as _;
 
 use crate::answers::{Answer, agrees, comparable};
 use crate::history::Event;
-use crate::model::{Customer, Micros, World, apply};
+use crate::model::{Customer, Micros, World, apply, program};
 use crate::operations::{Request, Response, batches};
 use crate::order::Order;
+use crate::statements;
 
 /// What was compared.
 #[derive(Debug, Default)]
@@ -89,6 +90,18 @@ impl Replay<'_> {
         Ok(())
     }
 
+    /// The digest of a statement is over what the statement tells.
+    fn is_digested(&self, event: &Event) -> bool {
+        let (Request::Statement(asked), Ok(Response::Statement(told))) =
+            (&event.request, &event.answer)
+        else {
+            return true;
+        };
+        let program_id = program(&asked.program_id);
+        let is_first = self.world.place(program_id, &asked.points_currency) == Some(0);
+        told.digest == statements::digest(asked, program_id, told, is_first)
+    }
+
     /// Whatever changed nothing, in the order in which it began.
     fn observations(&self) -> Result<Compared, String> {
         let mut compared = Compared::default();
@@ -107,6 +120,9 @@ impl Replay<'_> {
                     .is_sorted_by(|a, b| a.revision > b.revision)
             {
                 return Err(format!("the latest does not come first: {event:#?}"));
+            }
+            if !self.is_digested(event) {
+                return Err(format!("the digest is of something else: {event:#?}"));
             }
             match &event.answer {
                 Err(refusal) => {

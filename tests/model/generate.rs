@@ -7,6 +7,7 @@ mod pending;
 mod points;
 mod reads;
 mod seen;
+mod tiers;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -24,7 +25,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 19] = [
+const WEIGHTS: [(Operation, u32); 23] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -42,6 +43,10 @@ const WEIGHTS: [(Operation, u32); 19] = [
     (Operation::Balances, 3),
     (Operation::Lots, 3),
     (Operation::Transactions, 3),
+    (Operation::Statement, 3),
+    (Operation::Tier, 4),
+    (Operation::Override, 4),
+    (Operation::ClearOverride, 3),
     (Operation::Hold, 3),
     (Operation::Holds, 2),
 ];
@@ -65,6 +70,10 @@ enum Operation {
     Balances,
     Lots,
     Transactions,
+    Statement,
+    Tier,
+    Override,
+    ClearOverride,
     Hold,
     Holds,
 }
@@ -107,6 +116,10 @@ impl Generator {
             Operation::Balances => Request::Balances(self.balances(whose, now)),
             Operation::Lots => Request::Lots(reads::lots(whose)),
             Operation::Transactions => Request::Transactions(reads::transactions(whose)),
+            Operation::Statement => Request::Statement(self.statement(whose, now)),
+            Operation::Tier => Request::Tier(self.tier(whose, now)),
+            Operation::Override => Request::Override(self.override_tier(whose, now)),
+            Operation::ClearOverride => Request::ClearOverride(self.clear_override(whose)),
             Operation::Hold => Request::Hold(self.hold(seen)),
             Operation::Holds => Request::Holds(reads::holds(whose)),
         }

@@ -7,11 +7,14 @@
 mod batches;
 mod holds;
 mod lines;
+mod lot;
 mod member;
 mod pending;
 mod points;
 mod reads;
 mod returns;
+mod statements;
+mod tiers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -86,6 +89,12 @@ pub fn apply(
         Request::Balance(request) => step.balance(request).map(Response::Balance),
         Request::Lots(request) => step.lots(request).map(Response::Lots),
         Request::Transactions(request) => step.transactions(request).map(Response::Transactions),
+        Request::Statement(request) => step.statement(request).map(Response::Statement),
+        Request::Tier(request) => step.tier(request).map(Response::Tier),
+        Request::Override(request) => step.override_tier(request).map(Response::Override),
+        Request::ClearOverride(request) => {
+            step.clear_override(request).map(Response::ClearOverride)
+        }
         Request::Hold(request) => step.hold(request).map(Response::Hold),
         Request::Holds(request) => step.holds(request).map(Response::Holds),
     }
@@ -209,6 +218,7 @@ impl Step<'_> {
         let now = self.now;
         for account in self.accounts(of)? {
             account.notice(now);
+            account.end_given(now);
         }
         Ok(())
     }

@@ -30,10 +30,14 @@ pub enum Request {
     Activate(pb::ActivatePendingRequest),
     Cancel(pb::CancelPendingRequest),
     Batch(pb::BatchPostRequest),
+    Override(pb::OverrideTierRequest),
+    ClearOverride(pb::ClearOverrideRequest),
+    Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
     Balances(pb::ListBalancesRequest),
     Lots(pb::ListLotsRequest),
     Transactions(pb::ListTransactionsRequest),
+    Statement(pb::GetStatementRequest),
     Hold(pb::GetHoldRequest),
     Holds(pb::ListHoldsRequest),
 }
@@ -54,10 +58,14 @@ pub enum Response {
     Activate(pb::ActivatePendingResponse),
     Cancel(pb::CancelPendingResponse),
     Batch(pb::BatchPostResponse),
+    Override(pb::OverrideTierResponse),
+    ClearOverride(pb::ClearOverrideResponse),
+    Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
     Balances(pb::ListBalancesResponse),
     Lots(pb::ListLotsResponse),
     Transactions(pb::ListTransactionsResponse),
+    Statement(pb::GetStatementResponse),
     Hold(pb::GetHoldResponse),
     Holds(pb::ListHoldsResponse),
 }
@@ -110,6 +118,15 @@ impl Request {
                 reply.map(|it| it.map(Response::Cancel))
             }
             Self::Batch(it) => to.batch_post(it).await.map(|it| it.map(Response::Batch)),
+            Self::Override(it) => {
+                let reply = to.override_tier(it).await;
+                reply.map(|it| it.map(Response::Override))
+            }
+            Self::ClearOverride(it) => {
+                let reply = to.clear_override(it).await;
+                reply.map(|it| it.map(Response::ClearOverride))
+            }
+            Self::Tier(it) => to.get_tier(it).await.map(|it| it.map(Response::Tier)),
             Self::Balance(it) => to.get_balance(it).await.map(|it| it.map(Response::Balance)),
             Self::Balances(it) => {
                 let reply = to.list_balances(it).await;
@@ -119,6 +136,10 @@ impl Request {
             Self::Transactions(it) => {
                 let reply = to.list_transactions(it).await;
                 reply.map(|it| it.map(Response::Transactions))
+            }
+            Self::Statement(it) => {
+                let reply = to.get_statement(it).await;
+                reply.map(|it| it.map(Response::Statement))
             }
             Self::Hold(it) => to.get_hold(it).await.map(|it| it.map(Response::Hold)),
             Self::Holds(it) => to.list_holds(it).await.map(|it| it.map(Response::Holds)),
@@ -141,10 +162,14 @@ impl Request {
             Self::Activate(it) => vec![&it.customer_id],
             Self::Cancel(it) => vec![&it.customer_id],
             Self::Batch(it) => batches::customers(it),
+            Self::Override(it) => vec![&it.customer_id],
+            Self::ClearOverride(it) => vec![&it.customer_id],
+            Self::Tier(it) => vec![&it.customer_id],
             Self::Balance(it) => vec![&it.customer_id],
             Self::Balances(it) => vec![&it.customer_id],
             Self::Lots(it) => vec![&it.customer_id],
             Self::Transactions(it) => vec![&it.customer_id],
+            Self::Statement(it) => vec![&it.customer_id],
             Self::Hold(it) => vec![&it.customer_id],
             Self::Holds(it) => vec![&it.customer_id],
         }
@@ -165,11 +190,15 @@ impl Request {
             Self::Activate(it) => Some(&mut it.dry_run),
             Self::Cancel(it) => Some(&mut it.dry_run),
             Self::Batch(it) => Some(&mut it.dry_run),
+            Self::Override(it) => Some(&mut it.dry_run),
+            Self::ClearOverride(it) => Some(&mut it.dry_run),
             Self::Enroll(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Tier(_)
             | Self::Lots(_)
             | Self::Transactions(_)
+            | Self::Statement(_)
             | Self::Hold(_)
             | Self::Holds(_) => None,
         }
@@ -177,10 +206,17 @@ impl Request {
 
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
-        use Request::{Balance, Balances, Hold, Holds, Lots, Transactions};
+        use Request::{Balance, Balances, Hold, Holds, Lots, Statement, Tier, Transactions};
         matches!(
             self,
-            Balance(_) | Balances(_) | Lots(_) | Transactions(_) | Hold(_) | Holds(_)
+            Balance(_)
+                | Balances(_)
+                | Lots(_)
+                | Transactions(_)
+                | Statement(_)
+                | Tier(_)
+                | Hold(_)
+                | Holds(_)
         )
     }
 
@@ -218,11 +254,15 @@ impl Request {
             Self::Activate(it) => &mut it.reason,
             Self::Cancel(it) => &mut it.reason,
             Self::Batch(it) => return batches::reason(it),
+            Self::Override(it) => &mut it.reason,
+            Self::ClearOverride(it) => &mut it.reason,
             Self::Enroll(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Tier(_)
             | Self::Lots(_)
             | Self::Transactions(_)
+            | Self::Statement(_)
             | Self::Hold(_)
             | Self::Holds(_) => return None,
         })
@@ -233,6 +273,7 @@ impl Request {
         let named = match self {
             Self::Earn(it) => vec![&it.occurred_at, &it.activates_at, &it.expires_at],
             Self::Adjust(it) => vec![&it.expires_at],
+            Self::Override(it) => vec![&it.expires_at],
             Self::Batch(it) => {
                 let items = batches::requests(it);
                 return items.iter().flat_map(Self::instants).collect();

@@ -21,6 +21,9 @@ pub const CLUB: &str = "club";
 /// Its currencies.
 pub const CLUB_CURRENCIES: [&str; 2] = ["CLB", "STR"];
 
+/// Its tiers, with the points that each is earned by.
+pub const CLUB_TIERS: [(&str, i64); 3] = [("Member", 0), ("Star", 400), ("Sun", 1_200)];
+
 /// The service under test.
 pub struct Service {
     /// One to each replica.
@@ -166,6 +169,12 @@ impl Service {
     /// Makes the program of which customers become members by call.
     pub async fn open_club(&self) {
         let mut client = LoyaltyServiceClient::new(self.channel().clone());
+        let tier = |(rank, (name, threshold)): (i32, (&str, i64))| pb::Tier {
+            name: name.to_owned(),
+            rank,
+            threshold,
+            ..Default::default()
+        };
         let club = pb::Program {
             program_id: CLUB.to_owned(),
             display_name: "Club".to_owned(),
@@ -185,12 +194,7 @@ impl Service {
             validity_days: 0,
             tier_policy: Some(pb::TierPolicy {
                 window_days: 0,
-                tiers: vec![pb::Tier {
-                    name: "Member".to_owned(),
-                    rank: 1,
-                    threshold: 0,
-                    ..Default::default()
-                }],
+                tiers: (1..).zip(CLUB_TIERS).map(tier).collect(),
                 ..Default::default()
             }),
             ..Default::default()

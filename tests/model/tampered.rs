@@ -3,6 +3,7 @@
 mod batches;
 mod lines;
 mod pending;
+mod statements;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -27,6 +27,20 @@ impl Generator {
         }
     }
 
+    pub(super) fn statement(&mut self, whose: Whose, now: i64) -> pb::GetStatementRequest {
+        let from = now - self.units(0..40);
+        let to = now + self.units(-10..10);
+        pb::GetStatementRequest {
+            from: Some(stamp(from)),
+            to: Some(stamp(to.max(from + 1))),
+            page_size: 1000,
+            program_id: whose.program_id,
+            customer_id: whose.customer_id,
+            points_currency: whose.points_currency,
+            ..Default::default()
+        }
+    }
+
     /// Far ahead of whatever the clock does meanwhile, if at all.
     fn ahead(&mut self, now: i64) -> Option<prost_types::Timestamp> {
         let ahead = 3_600_000_000.max(self.unit * 60);

@@ -35,7 +35,11 @@ impl Step<'_> {
             return Err(Refusal::invalid("expires_at"));
         }
         let member = self.open(whose, code)?;
-        let lot = new_lot(told, request.points, (earned_at, activates_at, expires_at));
+        let qualifying = if member.is_first { request.points } else { 0 };
+        let lot = Lot {
+            qualifying,
+            ..new_lot(told, request.points, (earned_at, activates_at, expires_at))
+        };
         let lot_id = lot.id.clone();
         let posting = pb::LedgerTransaction {
             source_type: request.source_type.clone(),
@@ -175,6 +179,7 @@ impl Step<'_> {
                 consumed: 0,
                 expired: 0,
                 reversed: 0,
+                qualifying: 0,
                 ..sender.lot(&taken.lot_id).clone()
             };
             recipient.lots.push(lot);
@@ -291,6 +296,7 @@ fn new_lot(told: &Told, points: i64, times: (Micros, Option<Micros>, Option<Micr
         activates_at,
         expires_at,
         cancelled_at: None,
+        qualifying: 0,
     }
 }
 

@@ -147,6 +147,11 @@ pub fn take_back(
     lot.remaining -= of_lot_left;
     lot.expired -= of_expired;
     lot.reversed += of_lot_left + of_expired;
+    lot.qualifying = if points == left {
+        0
+    } else {
+        (lot.qualifying - points).max(0)
+    };
     let mut recovered = member.take(spent, pb::LotState::Active, now);
     let taken: i64 = recovered.iter().map(|it| it.points).sum();
     recovered.extend(member.take(spent - taken, pb::LotState::Pending, now));
@@ -229,6 +234,7 @@ fn refund(
                     consumed: 0,
                     expired: 0,
                     reversed: 0,
+                    qualifying: 0,
                     expires_at: Some(until),
                     ..lot.clone()
                 };

@@ -77,8 +77,12 @@ impl Response {
             Self::Enroll(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Override(_)
+            | Self::ClearOverride(_)
+            | Self::Tier(_)
             | Self::Lots(_)
             | Self::Transactions(_)
+            | Self::Statement(_)
             | Self::Hold(_)
             | Self::Holds(_) => {}
         }
@@ -100,11 +104,19 @@ impl Response {
             Self::Activate(it) => &it.balance,
             Self::Cancel(it) => &it.balance,
             Self::Batch(it) => return batches::responses(it).iter().find_map(Self::instant),
+            Self::Override(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
+            Self::ClearOverride(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             // Of a balance at another instant this is that instant, which decides just as much.
             Self::Balance(it) => &it.balance,
             Self::Balances(it) => return it.balances.first()?.as_of.as_ref().map(micros),
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
-            Self::Lots(_) | Self::Transactions(_) | Self::Hold(_) | Self::Holds(_) => &None,
+            // Asked about an instant, whatever it is.
+            Self::Tier(_) => &None,
+            Self::Lots(_)
+            | Self::Transactions(_)
+            | Self::Statement(_)
+            | Self::Hold(_)
+            | Self::Holds(_) => &None,
         };
         balance.as_ref()?.as_of.as_ref().map(micros)
     }
@@ -128,9 +140,12 @@ impl Response {
             Self::Activate(it) => vec![&mut it.consistency_token],
             Self::Cancel(it) => vec![&mut it.consistency_token],
             Self::Batch(it) => it.results.iter_mut().flat_map(batches::tokens).collect(),
-            Self::Balance(_) | Self::Balances(_) | Self::Hold(_) => Vec::new(),
+            Self::Override(it) => vec![&mut it.consistency_token],
+            Self::ClearOverride(it) => vec![&mut it.consistency_token],
+            Self::Balance(_) | Self::Balances(_) | Self::Tier(_) | Self::Hold(_) => Vec::new(),
             Self::Lots(it) => vec![&mut it.next_page_token],
             Self::Transactions(it) => vec![&mut it.next_page_token],
+            Self::Statement(it) => vec![&mut it.next_page_token],
             Self::Holds(it) => vec![&mut it.next_page_token],
         }
     }
@@ -140,6 +155,16 @@ impl Response {
         match self {
             Self::Batch(it) => it.results.iter_mut().filter_map(batches::words).collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The tier in it, and the change of one.
+    pub fn tiers(&mut self) -> (Option<&mut pb::MemberTier>, Option<&mut pb::TierChange>) {
+        match self {
+            Self::Override(it) => (it.tier.as_mut(), it.change.as_mut()),
+            Self::ClearOverride(it) => (it.tier.as_mut(), it.change.as_mut()),
+            Self::Tier(it) => (it.tier.as_mut(), None),
+            _ => (None, None),
         }
     }
 
@@ -158,10 +183,14 @@ impl Response {
             Self::Cancel(it) => it.transactions.iter_mut().collect(),
             Self::Batch(it) => it.results.iter_mut().flat_map(batches::postings).collect(),
             Self::Transactions(it) => it.transactions.iter_mut().collect(),
+            Self::Statement(it) => it.movements.iter_mut().collect(),
             Self::Enroll(_)
             | Self::Extend(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Override(_)
+            | Self::ClearOverride(_)
+            | Self::Tier(_)
             | Self::Lots(_)
             | Self::Hold(_)
             | Self::Holds(_) => Vec::new(),
@@ -182,8 +211,11 @@ impl Response {
 
     /// The revision of the first thing asked for in a customer's history; 0 where it tells none.
     pub fn first_revision(&self, customer_id: &str) -> i64 {
-        if let Self::Extend(it) = self {
-            return it.extension.as_ref().map_or(0, |it| it.revision);
+        match self {
+            Self::Extend(it) => return it.extension.as_ref().map_or(0, |it| it.revision),
+            Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
+            Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
+            _ => {}
         }
         let mut own = self.clone();
         let own = own.postings().into_iter();
