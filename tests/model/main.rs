@@ -13,8 +13,15 @@
 //! # Adding an operation
 //! - `operations.rs`: an arm of `Request` with its call, and one of `Response` with the ids that it tells. The compiler
 //!   names the rest: whose history it touches, where its `request_id`, reason, tokens and postings are.
-//! - `generate.rs`: an arm of `Operation` with its weight, and one that makes a request up.
+//! - `generate.rs`: an arm of `Operation` with its weight, and a function that makes a request up in the file of its
+//!   family.
 //! - `model.rs`: an arm of `apply`, and the rule itself as a function of `Step` in the file of its family.
+//!
+//! # What is left out
+//! - Merges: no answer names the lots that arrive with the survivor, so the model could not say which of them are spent.
+//!   `faults/merges.rs` kills the service amid them.
+//! - Imports and purchases from the feed: what becomes of them is told by no answer with a place in the order of
+//!   revisions.
 //!
 //! # Invariant
 //! The model shares no code with the service.

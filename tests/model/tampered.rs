@@ -4,6 +4,7 @@ mod batches;
 mod lines;
 mod pending;
 mod statements;
+mod tiers;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -126,6 +127,9 @@ fn set_revision(response: &mut Response, revision: i64) {
     };
     for place in response.tokens() {
         *place = token.encode();
+    }
+    if let (_, Some(change)) = response.tiers() {
+        change.revision = revision;
     }
 }
 
