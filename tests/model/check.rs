@@ -4,14 +4,17 @@
 //! the model says at some version of the customer between those that the caller can know to be past and those that
 //! began only afterwards, and never at an older version than an answer given before it began.
 
+mod sources;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::answers::{Answer, agrees, comparable};
 use crate::history::Event;
 use crate::model::{Customer, Micros, World, apply, program};
-use crate::operations::{Request, Response, Told};
+use crate::operations::{Request, Response, batches};
 use crate::order::Order;
+use crate::statements;
 
 /// What was compared.
 #[derive(Debug, Default)]
@@ -58,7 +61,7 @@ pub fn check(world: World, events: &[Event]) -> Result<Compared, String> {
         versions,
     };
     replay.changes()?;
-    replay.sources()?;
+    sources::check(&replay.world, events)?;
     replay.observations()
 }
 
@@ -78,76 +81,36 @@ impl Replay<'_> {
                 return Err(self.difference(event, now, &expected));
             }
             after.assert_sound();
-            for customer_id in event.request.customers() {
-                let customer = after.customers[customer_id].clone();
-                self.versions
-                    .entry(customer_id.to_owned())
-                    .or_default()
-                    .push(customer);
+            for customer_id in event.changed() {
+                let customer = after.customers[&customer_id].clone();
+                self.versions.entry(customer_id).or_default().push(customer);
             }
             self.world = after;
         }
         Ok(())
     }
 
-    /// A source earns once in each currency, and whoever is told so is told by which posting.
-    fn sources(&self) -> Result<(), String> {
-        let mut earned: BTreeMap<(String, String), (&Event, String)> = BTreeMap::new();
-        let key = |event: &Event| match &event.request {
-            Request::Earn(earn) => {
-                let program_id = program(&earn.program_id).to_owned();
-                let place = self.world.place(&program_id, &earn.points_currency);
-                Some((
-                    program_id,
-                    format!("{}/{}/{place:?}", earn.source_type, earn.source_ref),
-                ))
-            }
-            _ => None,
+    /// The digest of a statement is over what the statement tells.
+    fn is_digested(&self, event: &Event) -> bool {
+        let (Request::Statement(asked), Ok(Response::Statement(told))) =
+            (&event.request, &event.answer)
+        else {
+            return true;
         };
-        for event in self
-            .events
-            .iter()
-            .filter(|event| event.request.has_effect())
-        {
-            if let (Some(key), Ok(response)) = (key(event), &event.answer) {
-                let id = response.told().transaction_id;
-                if let Some((other, _)) = earned.insert(key, (event, id)) {
-                    return Err(format!("a source earned twice: {other:#?}\n{event:#?}"));
-                }
-            }
-        }
-        for event in self.events {
-            let Some((earning, id)) = key(event).and_then(|key| earned.get(&key)) else {
-                if is_source_refusal(event) {
-                    return Err(format!("the source never earned: {event:#?}"));
-                }
-                continue;
-            };
-            let says = event
-                .answer
-                .as_ref()
-                .err()
-                .and_then(|it| it.metadata.get("transaction_id"));
-            let wrong = if is_source_refusal(event) {
-                says != Some(id) || earning.started > event.ended
-            } else {
-                event.answer.is_ok() && earning.ended < event.started
-            };
-            if wrong {
-                return Err(format!(
-                    "the source had earned by: {earning:#?}\nbut: {event:#?}"
-                ));
-            }
-        }
-        Ok(())
+        let program_id = program(&asked.program_id);
+        let is_first = self.world.place(program_id, &asked.points_currency) == Some(0);
+        told.digest == statements::digest(asked, program_id, told, is_first)
     }
 
     /// Whatever changed nothing, in the order in which it began.
     fn observations(&self) -> Result<Compared, String> {
         let mut compared = Compared::default();
-        let mut observations: Vec<_> = self.events.iter().filter(|it| !is_change(it)).collect();
+        let mut observations: Vec<_> = self.events.iter().filter(|it| !it.is_change()).collect();
         observations.sort_by_key(|event| event.started);
         compared.changes = self.events.len() - observations.len();
+        for reason in self.events.iter().flat_map(reasons_of_items) {
+            *compared.reasons.entry(reason).or_default() += 1;
+        }
         // By customer: when an answer was given, and at least which version it came from.
         let mut answered: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
         for event in observations {
@@ -158,12 +121,16 @@ impl Replay<'_> {
             {
                 return Err(format!("the latest does not come first: {event:#?}"));
             }
+            if !self.is_digested(event) {
+                return Err(format!("the digest is of something else: {event:#?}"));
+            }
             match &event.answer {
                 Err(refusal) => {
                     compared.refusals += 1;
                     *compared.reasons.entry(refusal.reason.clone()).or_default() += 1;
                 }
                 Ok(_) if event.request.is_read() => compared.reads += 1,
+                Ok(_) if event.request.has_effect() => compared.refusals += 1,
                 Ok(_) => compared.dry_runs += 1,
             }
             let customers = event.request.customers();
@@ -210,11 +177,7 @@ impl Replay<'_> {
         for version in from..=to {
             for other in other_from..=other_to {
                 let versions = [version, other];
-                let said = |(_, expected): &(Micros, Answer)| {
-                    // Sources are looked into on their own: they belong to no customer.
-                    let by_source = is_source_refusal(event) && expected.is_ok();
-                    by_source || agrees(expected, &event.answer)
-                };
+                let said = |(_, expected): &(Micros, Answer)| agrees(expected, &event.answer);
                 if self.said_at(event, &versions).iter().any(said) {
                     return Some(versions.to_vec());
                 }
@@ -235,7 +198,7 @@ impl Replay<'_> {
         }
         let (told, instant) = match &event.answer {
             Ok(response) => (response.told(), response.instant()),
-            Err(_) => (Told::default(), None),
+            Err(refusal) => (refusal.told(), None),
         };
         let instants = match instant {
             // A read tells the instant it was asked about, whenever that is.
@@ -283,13 +246,13 @@ impl Replay<'_> {
     }
 }
 
-fn is_change(event: &Event) -> bool {
-    event.answer.is_ok() && event.request.has_effect()
-}
-
-fn is_source_refusal(event: &Event) -> bool {
-    let refusal = event.answer.as_ref().err();
-    refusal.is_some_and(|refusal| refusal.reason == "SOURCE_ALREADY_POSTED")
+/// Why items of a batch are refused.
+fn reasons_of_items(event: &Event) -> Vec<String> {
+    let Ok(Response::Batch(batch)) = &event.answer else {
+        return Vec::new();
+    };
+    let refusals = batch.results.iter().filter_map(batches::refusal);
+    refusals.map(|refusal| refusal.reason.clone()).collect()
 }
 
 /// Both texts, with the lines marked in which they differ.

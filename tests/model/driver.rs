@@ -142,7 +142,10 @@ impl<'a> Drive<'a> {
                 let (one, two) =
                     tokio::join!(answer(self.service, request), answer(self.service, &other));
                 let both = [(request.clone(), one.0), (other, two.0)];
-                answers.extend(both.into_iter().filter(|(_, answer)| !is_conflict(answer)));
+                answers.extend(
+                    both.into_iter()
+                        .filter(|(_, answer)| !is_conflict(request, answer)),
+                );
                 let decided = answers
                     .iter()
                     .filter(|(_, answer)| is_stored(answer))
@@ -155,7 +158,7 @@ impl<'a> Drive<'a> {
             }
             Some(_) if way < 30 => {
                 // Whatever became of it, asking again tells.
-                drop(tokio::time::timeout(cut, request.call(&self.service.channel)).await);
+                drop(tokio::time::timeout(cut, request.call(self.service.channel())).await);
                 answers.push((request.clone(), answer(self.service, request).await.0));
             }
             _ => answers.push((request.clone(), answer(self.service, request).await.0)),
@@ -190,7 +193,7 @@ impl<'a> Drive<'a> {
             return;
         };
         let (answer, _) = answer(self.service, &other).await;
-        if !is_conflict(&answer) {
+        if !is_conflict(request, &answer) {
             self.report(format!("an id used twice: {other:#?}\n{answer:#?}"));
         }
     }
@@ -209,10 +212,11 @@ pub async fn read(service: &Service, history: &History, request: &Request) {
 
 /// Sends a request until something was decided, and tells whether that was before.
 async fn answer(service: &Service, request: &Request) -> (Answer, bool) {
+    let mut latest = None;
     let answered = async {
         loop {
             service.is_up().await;
-            let status = match request.call(&service.channel).await {
+            let status = match request.call(service.channel()).await {
                 Ok(reply) => {
                     let replayed = reply.metadata().contains_key(REPLAYED);
                     return (Ok(reply.into_inner()), replayed);
@@ -223,11 +227,12 @@ async fn answer(service: &Service, request: &Request) -> (Answer, bool) {
             if let Some(refusal) = Refusal::of(&status).filter(|it| !it.is_passing()) {
                 return (Err(refusal), status.metadata().contains_key(REPLAYED));
             }
+            latest = Some(status);
             tokio::task::yield_now().await;
         }
     };
     let answered = tokio::time::timeout(testkit::PATIENCE, answered).await;
-    answered.unwrap_or_else(|_| panic!("no answer: {request:#?}"))
+    answered.unwrap_or_else(|_| panic!("no answer but {latest:?}: {request:#?}"))
 }
 
 /// Whether the service promises the same answer for ever.
@@ -238,10 +243,11 @@ fn is_stored(answer: &Answer) -> bool {
     }
 }
 
-fn is_conflict(answer: &Answer) -> bool {
+/// Whether it says that the id was used by a request that differs as altered ones do.
+fn is_conflict(request: &Request, answer: &Answer) -> bool {
     let Err(refusal) = answer else {
         return false;
     };
     let differs = refusal.metadata.get("fields").map(String::as_str);
-    refusal.reason == "REQUEST_ID_REUSED" && differs == Some("reason")
+    refusal.reason == "REQUEST_ID_REUSED" && differs == Some(request.altered_field())
 }

@@ -8,7 +8,7 @@ use common::time::{Clock as _, SystemClock};
 use testkit::FakeClock;
 
 use crate::answers::Answer;
-use crate::operations::Request;
+use crate::operations::{Request, Response};
 
 /// A call that came to an end.
 #[derive(Debug, Clone)]
@@ -19,6 +19,25 @@ pub struct Event {
     pub started: u64,
     pub ended: u64,
     pub window: Window,
+}
+
+impl Event {
+    /// Whether it left anything behind.
+    pub fn is_change(&self) -> bool {
+        let has_posted = match &self.answer {
+            Ok(Response::Batch(it)) => it.posted > 0,
+            answer => answer.is_ok(),
+        };
+        has_posted && self.request.has_effect()
+    }
+
+    /// In whose histories: of those whose items are refused in a batch there is none.
+    pub fn changed(&self) -> Vec<String> {
+        match &self.answer {
+            Ok(response) if self.is_change() => response.revisions().into_keys().collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// The instants at which a call may have been decided.

@@ -4,11 +4,17 @@
 //! plain on purpose. [`apply`] takes a request and an instant and gives the whole answer, or the refusal; what only
 //! the service can know, its ids and revisions, comes from the answer under test as [`Told`].
 
+mod batches;
 mod holds;
+mod lines;
+mod lot;
 mod member;
+mod pending;
 mod points;
 mod reads;
 mod returns;
+mod statements;
+mod tiers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -76,9 +82,19 @@ pub fn apply(
         Request::Authorize(request) => step.authorize(request).map(Response::Authorize),
         Request::Capture(request) => step.capture(request).map(Response::Capture),
         Request::Void(request) => step.void(request).map(Response::Void),
+        Request::Activate(request) => step.activate(request).map(Response::Activate),
+        Request::Cancel(request) => step.cancel(request).map(Response::Cancel),
+        Request::Batch(request) => Ok(Response::Batch(step.batch(request))),
+        Request::Balances(request) => step.balances(request).map(Response::Balances),
         Request::Balance(request) => step.balance(request).map(Response::Balance),
         Request::Lots(request) => step.lots(request).map(Response::Lots),
         Request::Transactions(request) => step.transactions(request).map(Response::Transactions),
+        Request::Statement(request) => step.statement(request).map(Response::Statement),
+        Request::Tier(request) => step.tier(request).map(Response::Tier),
+        Request::Override(request) => step.override_tier(request).map(Response::Override),
+        Request::ClearOverride(request) => {
+            step.clear_override(request).map(Response::ClearOverride)
+        }
         Request::Hold(request) => step.hold(request).map(Response::Hold),
         Request::Holds(request) => step.holds(request).map(Response::Holds),
     }
@@ -202,6 +218,7 @@ impl Step<'_> {
         let now = self.now;
         for account in self.accounts(of)? {
             account.notice(now);
+            account.end_given(now);
         }
         Ok(())
     }

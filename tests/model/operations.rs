@@ -1,14 +1,15 @@
-//! The operations of the ledger: how each is called, and what its answer tells that no model can know.
+//! The operations of the ledger: how each is called, and whose histories it touches.
 
-use std::collections::BTreeMap;
+pub mod batches;
+mod told;
 
 use api::loyalty::v1 as pb;
-use common::token::ConsistencyToken;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use tonic::transport::Channel;
 use tonic::{Response as Reply, Status};
 
-use crate::answers::{micros, stamp};
+use crate::answers::micros;
+pub use told::Told;
 
 /// Whoever calls a server without authentication.
 pub const CALLER: &str = "anonymous";
@@ -26,9 +27,17 @@ pub enum Request {
     Authorize(pb::AuthorizeHoldRequest),
     Capture(pb::CaptureHoldRequest),
     Void(pb::VoidHoldRequest),
+    Activate(pb::ActivatePendingRequest),
+    Cancel(pb::CancelPendingRequest),
+    Batch(pb::BatchPostRequest),
+    Override(pb::OverrideTierRequest),
+    ClearOverride(pb::ClearOverrideRequest),
+    Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
+    Balances(pb::ListBalancesRequest),
     Lots(pb::ListLotsRequest),
     Transactions(pb::ListTransactionsRequest),
+    Statement(pb::GetStatementRequest),
     Hold(pb::GetHoldRequest),
     Holds(pb::ListHoldsRequest),
 }
@@ -46,23 +55,19 @@ pub enum Response {
     Authorize(pb::AuthorizeHoldResponse),
     Capture(pb::CaptureHoldResponse),
     Void(pb::VoidHoldResponse),
+    Activate(pb::ActivatePendingResponse),
+    Cancel(pb::CancelPendingResponse),
+    Batch(pb::BatchPostResponse),
+    Override(pb::OverrideTierResponse),
+    ClearOverride(pb::ClearOverrideResponse),
+    Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
+    Balances(pb::ListBalancesResponse),
     Lots(pb::ListLotsResponse),
     Transactions(pb::ListTransactionsResponse),
+    Statement(pb::GetStatementResponse),
     Hold(pb::GetHoldResponse),
     Holds(pb::ListHoldsResponse),
-}
-
-/// What only the service knows: ids, and the place in the customer's history.
-#[derive(Debug, Clone, Default)]
-pub struct Told {
-    pub transaction_id: String,
-    pub revision: i64,
-    pub hold_id: String,
-    /// New lots, in the order of the answer.
-    pub lot_ids: Vec<String>,
-    /// Id and revision of the posting in the ledger of who receives.
-    pub received: (String, i64),
 }
 
 impl Request {
@@ -104,11 +109,37 @@ impl Request {
                 .await
                 .map(|it| it.map(Response::Capture)),
             Self::Void(it) => to.void_hold(it).await.map(|it| it.map(Response::Void)),
+            Self::Activate(it) => {
+                let reply = to.activate_pending(it).await;
+                reply.map(|it| it.map(Response::Activate))
+            }
+            Self::Cancel(it) => {
+                let reply = to.cancel_pending(it).await;
+                reply.map(|it| it.map(Response::Cancel))
+            }
+            Self::Batch(it) => to.batch_post(it).await.map(|it| it.map(Response::Batch)),
+            Self::Override(it) => {
+                let reply = to.override_tier(it).await;
+                reply.map(|it| it.map(Response::Override))
+            }
+            Self::ClearOverride(it) => {
+                let reply = to.clear_override(it).await;
+                reply.map(|it| it.map(Response::ClearOverride))
+            }
+            Self::Tier(it) => to.get_tier(it).await.map(|it| it.map(Response::Tier)),
             Self::Balance(it) => to.get_balance(it).await.map(|it| it.map(Response::Balance)),
+            Self::Balances(it) => {
+                let reply = to.list_balances(it).await;
+                reply.map(|it| it.map(Response::Balances))
+            }
             Self::Lots(it) => to.list_lots(it).await.map(|it| it.map(Response::Lots)),
             Self::Transactions(it) => {
                 let reply = to.list_transactions(it).await;
                 reply.map(|it| it.map(Response::Transactions))
+            }
+            Self::Statement(it) => {
+                let reply = to.get_statement(it).await;
+                reply.map(|it| it.map(Response::Statement))
             }
             Self::Hold(it) => to.get_hold(it).await.map(|it| it.map(Response::Hold)),
             Self::Holds(it) => to.list_holds(it).await.map(|it| it.map(Response::Holds)),
@@ -128,9 +159,17 @@ impl Request {
             Self::Authorize(it) => vec![&it.customer_id],
             Self::Capture(it) => vec![&it.customer_id],
             Self::Void(it) => vec![&it.customer_id],
+            Self::Activate(it) => vec![&it.customer_id],
+            Self::Cancel(it) => vec![&it.customer_id],
+            Self::Batch(it) => batches::customers(it),
+            Self::Override(it) => vec![&it.customer_id],
+            Self::ClearOverride(it) => vec![&it.customer_id],
+            Self::Tier(it) => vec![&it.customer_id],
             Self::Balance(it) => vec![&it.customer_id],
+            Self::Balances(it) => vec![&it.customer_id],
             Self::Lots(it) => vec![&it.customer_id],
             Self::Transactions(it) => vec![&it.customer_id],
+            Self::Statement(it) => vec![&it.customer_id],
             Self::Hold(it) => vec![&it.customer_id],
             Self::Holds(it) => vec![&it.customer_id],
         }
@@ -148,10 +187,18 @@ impl Request {
             Self::Authorize(it) => Some(&mut it.dry_run),
             Self::Capture(it) => Some(&mut it.dry_run),
             Self::Void(it) => Some(&mut it.dry_run),
+            Self::Activate(it) => Some(&mut it.dry_run),
+            Self::Cancel(it) => Some(&mut it.dry_run),
+            Self::Batch(it) => Some(&mut it.dry_run),
+            Self::Override(it) => Some(&mut it.dry_run),
+            Self::ClearOverride(it) => Some(&mut it.dry_run),
             Self::Enroll(_)
             | Self::Balance(_)
+            | Self::Balances(_)
+            | Self::Tier(_)
             | Self::Lots(_)
             | Self::Transactions(_)
+            | Self::Statement(_)
             | Self::Hold(_)
             | Self::Holds(_) => None,
         }
@@ -159,10 +206,17 @@ impl Request {
 
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
-        use Request::{Balance, Hold, Holds, Lots, Transactions};
+        use Request::{Balance, Balances, Hold, Holds, Lots, Statement, Tier, Transactions};
         matches!(
             self,
-            Balance(_) | Lots(_) | Transactions(_) | Hold(_) | Holds(_)
+            Balance(_)
+                | Balances(_)
+                | Lots(_)
+                | Transactions(_)
+                | Statement(_)
+                | Tier(_)
+                | Hold(_)
+                | Holds(_)
         )
     }
 
@@ -174,7 +228,20 @@ impl Request {
     /// Another request: the same, but for its reason. None where there is no reason to give.
     pub fn altered(&self) -> Option<Self> {
         let mut request = self.clone();
-        let reason = match &mut request {
+        request.reason()?.push_str(", on second thoughts");
+        Some(request)
+    }
+
+    /// The field in which that differs.
+    pub fn altered_field(&self) -> &'static str {
+        match self {
+            Self::Batch(_) => "items",
+            _ => "reason",
+        }
+    }
+
+    fn reason(&mut self) -> Option<&mut String> {
+        Some(match self {
             Self::Earn(it) => &mut it.reason,
             Self::Redeem(it) => &mut it.reason,
             Self::Adjust(it) => &mut it.reason,
@@ -184,15 +251,21 @@ impl Request {
             Self::Authorize(it) => &mut it.reason,
             Self::Capture(it) => &mut it.reason,
             Self::Void(it) => &mut it.reason,
+            Self::Activate(it) => &mut it.reason,
+            Self::Cancel(it) => &mut it.reason,
+            Self::Batch(it) => return batches::reason(it),
+            Self::Override(it) => &mut it.reason,
+            Self::ClearOverride(it) => &mut it.reason,
             Self::Enroll(_)
             | Self::Balance(_)
+            | Self::Balances(_)
+            | Self::Tier(_)
             | Self::Lots(_)
             | Self::Transactions(_)
+            | Self::Statement(_)
             | Self::Hold(_)
             | Self::Holds(_) => return None,
-        };
-        reason.push_str(", on second thoughts");
-        Some(request)
+        })
     }
 
     /// Instants that it names, at which what becomes of it may turn.
@@ -200,159 +273,13 @@ impl Request {
         let named = match self {
             Self::Earn(it) => vec![&it.occurred_at, &it.activates_at, &it.expires_at],
             Self::Adjust(it) => vec![&it.expires_at],
+            Self::Override(it) => vec![&it.expires_at],
+            Self::Batch(it) => {
+                let items = batches::requests(it);
+                return items.iter().flat_map(Self::instants).collect();
+            }
             _ => Vec::new(),
         };
         named.into_iter().flatten().map(micros).collect()
-    }
-}
-
-impl Response {
-    /// What only the service knows.
-    pub fn told(&self) -> Told {
-        let posting = |posting: &Option<pb::LedgerTransaction>| {
-            let posting = posting.clone().unwrap_or_default();
-            Told {
-                transaction_id: posting.transaction_id,
-                revision: posting.revision,
-                ..Told::default()
-            }
-        };
-        let lot = |lot: &pb::Lot| lot.lot_id.clone();
-        let mut told = Told::default();
-        match self {
-            Self::Earn(it) => {
-                told = posting(&it.transaction);
-                told.lot_ids = it.lot.iter().map(lot).collect();
-            }
-            Self::Redeem(it) => told = posting(&it.transaction),
-            Self::Adjust(it) => {
-                told = posting(&it.transaction);
-                told.lot_ids = it.lot.iter().map(lot).collect();
-            }
-            Self::Transfer(it) => {
-                let received = posting(&it.received);
-                told = posting(&it.transaction);
-                told.received = (received.transaction_id, received.revision);
-                told.lot_ids = it.lots.iter().map(lot).collect();
-            }
-            Self::Extend(it) => told.revision = it.extension.as_ref().map_or(0, |it| it.revision),
-            Self::Reverse(it) => {
-                told = posting(&it.transaction);
-                told.lot_ids = it.restored.iter().map(|it| it.lot_id.clone()).collect();
-            }
-            Self::Authorize(it) => {
-                told = posting(&it.transaction);
-                told.hold_id = it.hold.clone().unwrap_or_default().hold_id;
-            }
-            Self::Capture(it) => told = posting(&it.transaction),
-            Self::Void(it) => told = posting(&it.transaction),
-            Self::Enroll(_)
-            | Self::Balance(_)
-            | Self::Lots(_)
-            | Self::Transactions(_)
-            | Self::Hold(_)
-            | Self::Holds(_) => {}
-        }
-        told
-    }
-
-    /// The instant of its decision, if it tells.
-    pub fn instant(&self) -> Option<i64> {
-        let balance = match self {
-            Self::Earn(it) => &it.balance,
-            Self::Redeem(it) => &it.balance,
-            Self::Adjust(it) => &it.balance,
-            Self::Transfer(it) => &it.balance,
-            Self::Extend(it) => &it.balance,
-            Self::Reverse(it) => &it.balance,
-            Self::Authorize(it) => &it.balance,
-            Self::Capture(it) => &it.balance,
-            Self::Void(it) => &it.balance,
-            // Of a balance at another instant this is that instant, which decides just as much.
-            Self::Balance(it) => &it.balance,
-            Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
-            Self::Lots(_) | Self::Transactions(_) | Self::Hold(_) | Self::Holds(_) => &None,
-        };
-        balance.as_ref()?.as_of.as_ref().map(micros)
-    }
-
-    /// Tokens, and where pages go on: opaque.
-    pub fn tokens(&mut self) -> Vec<&mut String> {
-        match self {
-            Self::Enroll(it) => vec![&mut it.consistency_token],
-            Self::Earn(it) => vec![&mut it.consistency_token],
-            Self::Redeem(it) => vec![&mut it.consistency_token],
-            Self::Adjust(it) => vec![&mut it.consistency_token],
-            Self::Transfer(it) => vec![
-                &mut it.consistency_token,
-                &mut it.recipient_consistency_token,
-            ],
-            Self::Extend(it) => vec![&mut it.consistency_token],
-            Self::Reverse(it) => vec![&mut it.consistency_token],
-            Self::Authorize(it) => vec![&mut it.consistency_token],
-            Self::Capture(it) => vec![&mut it.consistency_token],
-            Self::Void(it) => vec![&mut it.consistency_token],
-            Self::Balance(_) | Self::Hold(_) => Vec::new(),
-            Self::Lots(it) => vec![&mut it.next_page_token],
-            Self::Transactions(it) => vec![&mut it.next_page_token],
-            Self::Holds(it) => vec![&mut it.next_page_token],
-        }
-    }
-
-    /// The postings in it.
-    pub fn postings(&mut self) -> Vec<&mut pb::LedgerTransaction> {
-        match self {
-            Self::Earn(it) => it.transaction.iter_mut().collect(),
-            Self::Redeem(it) => it.transaction.iter_mut().collect(),
-            Self::Adjust(it) => it.transaction.iter_mut().collect(),
-            Self::Transfer(it) => it.transaction.iter_mut().chain(&mut it.received).collect(),
-            Self::Reverse(it) => it.transaction.iter_mut().collect(),
-            Self::Authorize(it) => it.transaction.iter_mut().collect(),
-            Self::Capture(it) => it.transaction.iter_mut().collect(),
-            Self::Void(it) => it.transaction.iter_mut().collect(),
-            Self::Transactions(it) => it.transactions.iter_mut().collect(),
-            Self::Enroll(_)
-            | Self::Extend(_)
-            | Self::Balance(_)
-            | Self::Lots(_)
-            | Self::Hold(_)
-            | Self::Holds(_) => Vec::new(),
-        }
-    }
-
-    /// The customers' revisions after the change: its place in their histories.
-    pub fn revisions(&self) -> BTreeMap<String, i64> {
-        let mut revisions = BTreeMap::new();
-        for token in self.clone().tokens() {
-            if let Ok(Some(token)) = ConsistencyToken::decode(token) {
-                revisions.insert(token.customer_id.to_string(), token.revision);
-            }
-        }
-        revisions
-    }
-}
-
-impl Told {
-    /// A posting that the caller asked for.
-    pub fn posting(
-        &self,
-        kind: pb::TransactionKind,
-        occurred_at: i64,
-        reason: &str,
-    ) -> pb::LedgerTransaction {
-        pb::LedgerTransaction {
-            transaction_id: self.transaction_id.clone(),
-            revision: self.revision,
-            kind: kind.into(),
-            occurred_at: Some(stamp(occurred_at)),
-            reason: reason.to_owned(),
-            actor: CALLER.to_owned(),
-            ..Default::default()
-        }
-    }
-
-    /// The nth new lot.
-    pub fn lot_id(&self, n: usize) -> String {
-        self.lot_ids.get(n).cloned().unwrap_or_default()
     }
 }

@@ -32,20 +32,22 @@ impl Order {
             let Ok(response) = &event.answer else {
                 continue;
             };
-            if !event.request.has_effect() {
+            if !event.is_change() {
                 continue;
             }
             let revisions = response.revisions();
-            if revisions.len() != event.request.customers().len() {
+            let customers = event.request.customers();
+            // What is refused of a batch leaves no revision.
+            let all_told = customers.iter().all(|it| revisions.contains_key(*it));
+            if !all_told && !matches!(event.request, Request::Batch(_)) {
                 return Err(format!("a change without revision: {event:#?}"));
             }
-            let told = response.told();
-            let first = [told.revision, told.received.1];
-            for (customer_id, first) in event.request.customers().into_iter().zip(first) {
-                let Some(revision) = revisions.get(customer_id).copied() else {
+            for (customer_id, revision) in revisions {
+                if !customers.contains(&customer_id.as_str()) {
                     return Err(format!("a change with another's revision: {event:#?}"));
-                };
-                keyed.entry(customer_id.to_owned()).or_default().push(Key {
+                }
+                let first = response.first_revision(&customer_id);
+                keyed.entry(customer_id).or_default().push(Key {
                     revision,
                     // Who was a member before is told the revision of the latest change.
                     may_be_none: matches!(event.request, Request::Enroll(_)),
@@ -109,10 +111,10 @@ fn merge(events: &[Event], of: &BTreeMap<String, Vec<usize>>) -> Result<Vec<usiz
             return Ok(all);
         }
         let is_next = |n: &usize| {
-            let customers = events[*n].request.customers();
+            let customers = events[*n].changed();
             customers
                 .iter()
-                .all(|customer_id| rest[customer_id].front() == Some(n))
+                .all(|customer_id| rest[customer_id.as_str()].front() == Some(n))
         };
         let next = heads
             .iter()

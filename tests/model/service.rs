@@ -1,5 +1,8 @@
 //! The service under test, which may be killed and started again while callers go on.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use api::customer::v1::{CustomerCreated, CustomerFacts};
 use api::loyalty::v1 as pb;
 use common::service::Service as _;
@@ -18,9 +21,14 @@ pub const CLUB: &str = "club";
 /// Its currencies.
 pub const CLUB_CURRENCIES: [&str; 2] = ["CLB", "STR"];
 
+/// Its tiers, with the points that each is earned by.
+pub const CLUB_TIERS: [(&str, i64); 3] = [("Member", 0), ("Star", 400), ("Sun", 1_200)];
+
 /// The service under test.
 pub struct Service {
-    pub channel: Channel,
+    /// One to each replica.
+    channels: Vec<Channel>,
+    calls: AtomicUsize,
     customers: FeedSource,
     host: Mutex<Option<Host>>,
     /// Held by whoever kills it, until it is back.
@@ -32,8 +40,9 @@ pub struct Service {
 enum Host {
     /// In this process, by a clock that obeys. A kill cuts its background work and refuses new calls.
     Here(Box<TestServer<Loyalty>>),
-    /// In a process of its own, by the machine's clock. A kill is `kill -9`.
-    Apart(Box<Process>),
+    /// In processes of their own, by the machine's clock: replicas on one database. A kill is `kill -9`, of the one
+    /// that was killed longest ago.
+    Apart(VecDeque<Process>),
 }
 
 impl Service {
@@ -44,7 +53,8 @@ impl Service {
         let server = TestServer::<Loyalty>::start_as(backend, &[&customers], setup).await;
         let time = Time::fake(server.clock.clone());
         let service = Self {
-            channel: server.channel(),
+            channels: vec![server.channel()],
+            calls: AtomicUsize::new(0),
             customers,
             host: Mutex::new(Some(Host::Here(Box::new(server)))),
             up: RwLock::new(()),
@@ -53,45 +63,65 @@ impl Service {
         (service, time)
     }
 
-    /// Starts it in a process of its own.
-    pub async fn start_apart(backend: Backend) -> (Self, Time) {
+    /// Starts so many replicas of it on one database, each in a process of its own.
+    pub async fn start_apart(backend: Backend, replicas: usize) -> (Self, Time) {
         let customers = FeedSource::start("customer", backend).await;
         let database = Database::fresh(backend, Loyalty::NAME, Loyalty::migrations).await;
         let folder = tempfile::tempdir().expect("the temporary folder can be written");
-        let process = Process::start(Launch {
-            program: "loyalty-points",
-            api: free_address(),
-            arguments: vec![
-                format!("--database-url={}", database.url()),
-                format!("--peer-customer={}", customers.url()),
-            ],
-            folder: folder.path(),
-        });
-        let endpoint = Endpoint::from_shared(format!("http://{}", process.api));
+        let process = |_| {
+            Process::start(Launch {
+                program: "loyalty-points",
+                api: free_address(),
+                arguments: vec![
+                    format!("--database-url={}", database.url()),
+                    format!("--peer-customer={}", customers.url()),
+                ],
+                folder: folder.path(),
+            })
+        };
+        let processes: VecDeque<_> = (0..replicas).map(process).collect();
+        let channel = |process: &Process| {
+            let endpoint = Endpoint::from_shared(format!("http://{}", process.api));
+            endpoint.expect("an address makes a URL").connect_lazy()
+        };
         let service = Self {
-            channel: endpoint.expect("an address makes a URL").connect_lazy(),
+            channels: processes.iter().map(channel).collect(),
+            calls: AtomicUsize::new(0),
             customers,
-            host: Mutex::new(Some(Host::Apart(Box::new(process)))),
+            host: Mutex::new(Some(Host::Apart(processes))),
             up: RwLock::new(()),
             _kept: Some((database, folder)),
         };
         (service, Time::Machine)
     }
 
+    /// The way to one replica after the other.
+    pub fn channel(&self) -> &Channel {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        &self.channels[call % self.channels.len()]
+    }
+
     /// Kills it, whatever it is doing, and starts it again on what it left.
     pub async fn kill_and_restart(&self) {
         let mut host = self.host.lock().await;
-        let _down = self.up.write().await;
+        // The other replicas answer meanwhile.
+        let _down = if self.channels.len() == 1 {
+            Some(self.up.write().await)
+        } else {
+            None
+        };
         *host = Some(match host.take().expect("it is put back below") {
             Host::Here(mut server) => {
                 server.kill().await;
                 Host::Here(Box::new((*server).restart().await))
             }
-            Host::Apart(mut process) => {
+            Host::Apart(mut processes) => {
                 let again = tokio::task::spawn_blocking(move || {
+                    let mut process = processes.pop_front().expect("there is at least one");
                     process.kill();
                     process.start_again();
-                    process
+                    processes.push_back(process);
+                    processes
                 });
                 Host::Apart(again.await.expect("it starts again"))
             }
@@ -120,7 +150,7 @@ impl Service {
         };
         let heard = async {
             loop {
-                let mut client = LoyaltyServiceClient::new(self.channel.clone());
+                let mut client = LoyaltyServiceClient::new(self.channel().clone());
                 match client.get_member(get.clone()).await {
                     Ok(reply) => return reply.into_inner().member.expect("a member"),
                     Err(status) => {
@@ -138,7 +168,13 @@ impl Service {
 
     /// Makes the program of which customers become members by call.
     pub async fn open_club(&self) {
-        let mut client = LoyaltyServiceClient::new(self.channel.clone());
+        let mut client = LoyaltyServiceClient::new(self.channel().clone());
+        let tier = |(rank, (name, threshold)): (i32, (&str, i64))| pb::Tier {
+            name: name.to_owned(),
+            rank,
+            threshold,
+            ..Default::default()
+        };
         let club = pb::Program {
             program_id: CLUB.to_owned(),
             display_name: "Club".to_owned(),
@@ -158,12 +194,7 @@ impl Service {
             validity_days: 0,
             tier_policy: Some(pb::TierPolicy {
                 window_days: 0,
-                tiers: vec![pb::Tier {
-                    name: "Member".to_owned(),
-                    rank: 1,
-                    threshold: 0,
-                    ..Default::default()
-                }],
+                tiers: (1..).zip(CLUB_TIERS).map(tier).collect(),
                 ..Default::default()
             }),
             ..Default::default()

@@ -1,5 +1,11 @@
 //! The checker itself: it passes a right history and finds what was done to a wrong one.
 
+mod batches;
+mod lines;
+mod pending;
+mod statements;
+mod tiers;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -80,6 +86,8 @@ fn history(requests: &[Request]) -> Vec<Event> {
             revision: n,
             hold_id: format!("hold {n}"),
             lot_ids: vec![format!("lot {n}")],
+            settled: vec![(format!("posting {n}"), n)],
+            items: items(n),
             ..Told::default()
         };
         let mut after = world.clone();
@@ -100,6 +108,17 @@ fn history(requests: &[Request]) -> Vec<Event> {
     events
 }
 
+/// What is told of the items of a batch.
+fn items(n: i64) -> Vec<Told> {
+    let item = |item: i64| Told {
+        transaction_id: format!("posting {n}.{item}"),
+        revision: n,
+        lot_ids: vec![format!("lot {n}.{item}")],
+        ..Told::default()
+    };
+    (1..=3).map(item).collect()
+}
+
 fn set_revision(response: &mut Response, revision: i64) {
     let token = ConsistencyToken {
         source: "loyalty".to_owned(),
@@ -108,6 +127,9 @@ fn set_revision(response: &mut Response, revision: i64) {
     };
     for place in response.tokens() {
         *place = token.encode();
+    }
+    if let (_, Some(change)) = response.tiers() {
+        change.revision = revision;
     }
 }
 

@@ -8,23 +8,34 @@ use common::time::{Clock, Timestamp};
 
 /// A clock that stands still until a test moves it. Clones are the same clock.
 #[derive(Debug, Clone)]
-pub struct FakeClock(Arc<AtomicI64>);
+pub struct FakeClock {
+    now: Arc<AtomicI64>,
+    tick: Arc<AtomicI64>,
+}
 
 impl FakeClock {
     /// Stands at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(now.micros())))
+        Self {
+            now: Arc::new(AtomicI64::new(now.micros())),
+            tick: Arc::new(AtomicI64::new(0)),
+        }
     }
 
     /// Moves it, forwards or backwards.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.micros(), Ordering::SeqCst);
+        self.now.store(now.micros(), Ordering::SeqCst);
     }
 
     /// Moves it by so much.
     pub fn advance(&self, by: TimeDelta) {
         self.set(self.now() + by);
+    }
+
+    /// From now on it moves by so many microseconds whenever somebody looks, so that nobody is told one instant twice.
+    pub fn tick(&self, micros: i64) {
+        self.tick.store(micros, Ordering::SeqCst);
     }
 }
 
@@ -37,7 +48,8 @@ impl Default for FakeClock {
 
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        let tick = self.tick.load(Ordering::SeqCst);
+        Timestamp::from_micros(self.now.fetch_add(tick, Ordering::SeqCst))
     }
 }
 

@@ -470,6 +470,7 @@ async fn plan_reversal<'a>(
         earned: lot.original,
         reversed: before.reversed,
         adjusted: before.adjusted,
+        by_lines: !due.lines.is_empty(),
     };
     let plan = plan::reverse(standing.holding(), lots, &part, work.now())?;
     if source_type == PURCHASE {

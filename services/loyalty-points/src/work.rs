@@ -15,7 +15,7 @@ mod lots;
 mod undo;
 mod usage;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::db::Tx;
 use common::ids::CustomerId;
@@ -44,6 +44,8 @@ pub struct Work<'t> {
     usage: Usage,
     care: Care,
     direct: bool,
+    /// Customers who stay locked although what was kept of them was undone.
+    held: BTreeSet<CustomerId>,
 }
 
 /// How work can be undone in part.
@@ -122,6 +124,7 @@ impl<'t> Work<'t> {
             usage: Usage::default(),
             care,
             direct: false,
+            held: BTreeSet::new(),
         }
     }
 
@@ -154,7 +157,7 @@ impl<'t> Work<'t> {
             for id in &wanted {
                 self.customers.insert((*id).clone(), Kept::default());
             }
-            for lock in members::lock(self.tx, &wanted).await? {
+            for lock in self.lock_all(&wanted).await? {
                 let kept = self.customers.entry(lock.customer_id.clone()).or_default();
                 kept.stored_revision = lock.revision;
                 kept.lock = Some(lock);
@@ -180,7 +183,7 @@ impl<'t> Work<'t> {
     /// A customer's lock, if the customer is known.
     pub async fn lock(&mut self, customer_id: &CustomerId) -> Result<Option<Lock>, common::Error> {
         if !self.customers.contains_key(customer_id) {
-            let locked = members::lock(self.tx, &[customer_id]).await?.pop();
+            let locked = self.lock_all(&[customer_id]).await?.pop();
             let kept = Kept {
                 stored_revision: locked.as_ref().map_or(0, |lock| lock.revision),
                 lock: locked,
@@ -189,6 +192,15 @@ impl<'t> Work<'t> {
             self.customers.insert(customer_id.clone(), kept);
         }
         Ok(self.customers[customer_id].lock.clone())
+    }
+
+    /// Time goes on only where somebody else may have had one of the customers meanwhile.
+    async fn lock_all(&mut self, wanted: &[&CustomerId]) -> Result<Vec<Lock>, common::Error> {
+        if wanted.iter().all(|id| self.held.contains(*id)) {
+            members::lock_again(self.tx, wanted).await
+        } else {
+            members::lock(self.tx, wanted).await
+        }
     }
 
     /// Notes the revision of a customer's latest change.

@@ -23,7 +23,7 @@ use tonic::{Response, Status};
 
 use crate::State;
 use crate::error::Error;
-use crate::work::Work;
+use crate::work::{Care, Work};
 use posting::{Job, Waiting};
 
 pub use posting::{Posting, Run};
@@ -120,7 +120,7 @@ impl Writer {
 /// Decides like the real thing, answers, and leaves no trace.
 async fn rehearse<P: Posting>(state: &State, posting: P) -> Result<Response<P::Answer>, Status> {
     let mut tx = state.platform.tx().await?;
-    let mut work = Work::new(&mut tx);
+    let mut work = Work::with(&mut tx, Care::Thorough);
     work.read(&posting.needs()).await.map_err(Error::from)?;
     let answer = posting.decide(state, &mut work, Run::Dry).await?;
     work.flush().await?;

@@ -7,23 +7,11 @@ use api::loyalty::v1 as pb;
 use pb::{LedgerAccount as Account, TransactionKind as Kind};
 
 use super::Micros;
+pub use super::lot::Lot;
+use super::lot::is_in;
+use super::tiers::Given;
 use crate::answers::{sort_entries, stamp};
 use crate::operations::CALLER;
-
-#[derive(Debug, Clone)]
-pub struct Lot {
-    pub id: String,
-    pub posting_id: String,
-    pub original: i64,
-    pub remaining: i64,
-    pub held: i64,
-    pub consumed: i64,
-    pub expired: i64,
-    pub reversed: i64,
-    pub earned_at: Micros,
-    pub activates_at: Micros,
-    pub expires_at: Option<Micros>,
-}
 
 #[derive(Debug, Clone)]
 pub struct Pin {
@@ -45,10 +33,25 @@ pub struct Hold {
     pub pins: Vec<Pin>,
 }
 
+/// A line of an earning, and what of it was returned.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub id: String,
+    pub weight: i64,
+    pub pieces: i64,
+    /// Weight and pieces.
+    pub returned: (i64, i64),
+}
+
 /// What was taken back of an earning so far.
 #[derive(Debug, Clone)]
 pub struct Earning {
     pub lot_id: String,
+    /// Of the posting: its place among all of the customer's.
+    pub revision: i64,
+    pub lines: Vec<Line>,
+    /// The posting that said that its event has come, or does not.
+    pub settled_by: Option<String>,
     pub source: (String, String),
     /// Points taken back by reversals, and how many of these there were.
     pub reversed: (i64, usize),
@@ -78,41 +81,8 @@ pub struct Member {
     pub postings: Vec<Rc<pb::LedgerTransaction>>,
     pub earnings: BTreeMap<String, Earning>,
     pub spendings: BTreeMap<String, Spending>,
-}
-
-impl Lot {
-    pub fn has_expired(&self, at: Micros) -> bool {
-        self.expires_at.is_some_and(|expires_at| expires_at <= at)
-    }
-
-    pub fn state(&self, at: Micros) -> pb::LotState {
-        let nothing_left = self.remaining + self.held == 0;
-        if nothing_left && self.reversed == self.original {
-            pb::LotState::Reversed
-        } else if nothing_left && self.expired == 0 {
-            pb::LotState::Exhausted
-        } else if nothing_left || self.has_expired(at) {
-            pb::LotState::Expired
-        } else if at < self.activates_at {
-            pb::LotState::Pending
-        } else {
-            pb::LotState::Active
-        }
-    }
-
-    /// Earliest expiry first, unlimited last, then the oldest.
-    pub fn spending_order(&self) -> (Micros, Micros, String) {
-        let expires_at = self.expires_at.unwrap_or(Micros::MAX);
-        (expires_at, self.earned_at, self.id.clone())
-    }
-
-    pub fn allocation(&self, points: i64) -> pb::LotAllocation {
-        pb::LotAllocation {
-            lot_id: self.id.clone(),
-            points,
-            expires_at: self.expires_at.map(stamp),
-        }
-    }
+    /// Tiers given by hand, the first given first. Of all currencies the first account has them.
+    pub given: Vec<Given>,
 }
 
 impl Hold {
@@ -139,6 +109,7 @@ impl Member {
             postings: Vec::new(),
             earnings: BTreeMap::new(),
             spendings: BTreeMap::new(),
+            given: Vec::new(),
         }
     }
 
@@ -331,9 +302,10 @@ impl Member {
         let lots = self
             .lots
             .iter()
-            .flat_map(|lot| [Some(lot.activates_at), lot.expires_at]);
+            .flat_map(|lot| [lot.activates_at, lot.expires_at, Some(lot.earned_at)]);
+        let given = self.given.iter().map(|given| given.expires_at);
         let holds = self.holds.iter().map(|hold| Some(hold.expires_at));
-        lots.chain(holds).flatten()
+        lots.chain(holds).chain(given).flatten()
     }
 
     /// L1, I1, and that debt and available points exclude each other.
@@ -363,10 +335,6 @@ impl Member {
             (left, self.debt)
         );
     }
-}
-
-pub fn is_in(lot: &Lot, state: pb::LotState, at: Micros) -> bool {
-    lot.state(at) == state
 }
 
 pub fn on(account: Account, points: i64) -> pb::LedgerEntry {

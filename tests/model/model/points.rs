@@ -4,7 +4,7 @@ use api::loyalty::v1 as pb;
 use pb::{LedgerAccount as Account, TransactionKind as Kind};
 use tonic::Code;
 
-use super::member::{Earning, Lot, Member, Spending, of_lot, on};
+use super::member::{Earning, Line, Lot, Member, Spending, of_lot, on};
 use super::{Micros, Step, of, program};
 use crate::answers::{Refusal, micros, stamp};
 use crate::operations::{CALLER, Told};
@@ -25,18 +25,21 @@ impl Step<'_> {
         );
         self.find(whose, code)?;
         let earned_at = request.occurred_at.as_ref().map_or(now, micros);
-        let activates_at = request
-            .activates_at
-            .as_ref()
-            .map_or(earned_at, micros)
-            .max(earned_at);
+        let at = request.activates_at.as_ref().map_or(earned_at, micros);
+        let activates_at = (!request.activates_on_event).then(|| at.max(earned_at));
         let given = request.expires_at.as_ref().map(micros);
-        let expires_at = given.or_else(|| self.expiry(&request.program_id, code, activates_at));
-        if expires_at.is_some_and(|expires_at| expires_at <= activates_at) {
+        let by_program = activates_at.and_then(|from| self.expiry(&request.program_id, code, from));
+        let expires_at = given.or(by_program);
+        let first = activates_at.unwrap_or(earned_at);
+        if expires_at.is_some_and(|expires_at| expires_at <= first) {
             return Err(Refusal::invalid("expires_at"));
         }
         let member = self.open(whose, code)?;
-        let lot = new_lot(told, request.points, (earned_at, activates_at, expires_at));
+        let qualifying = if member.is_first { request.points } else { 0 };
+        let lot = Lot {
+            qualifying,
+            ..new_lot(told, request.points, (earned_at, activates_at, expires_at))
+        };
         let lot_id = lot.id.clone();
         let posting = pb::LedgerTransaction {
             source_type: request.source_type.clone(),
@@ -45,8 +48,15 @@ impl Step<'_> {
             ..told.posting(Kind::Earn, earned_at, &request.reason)
         };
         let posting = bring_in(member, lot, posting, now);
+        if let Some(id) = &told.already_posted {
+            let refusal = Refusal::new(Code::AlreadyExists, "SOURCE_ALREADY_POSTED");
+            return Err(refusal.with("transaction_id", id));
+        }
         let earning = Earning {
             lot_id: lot_id.clone(),
+            revision: told.revision,
+            lines: request.lines.iter().map(line).collect(),
+            settled_by: None,
             source: (request.source_type.clone(), request.source_ref.clone()),
             reversed: (0, 0),
             adjusted: 0,
@@ -110,7 +120,7 @@ impl Step<'_> {
         };
         let (mut allocations, mut lot_id) = (Vec::new(), None);
         let posting = if request.points > 0 {
-            let lot = new_lot(told, request.points, (now, now, expires_at));
+            let lot = new_lot(told, request.points, (now, Some(now), expires_at));
             lot_id = Some(lot.id.clone());
             bring_in(member, lot, posting, now)
         } else {
@@ -169,6 +179,7 @@ impl Step<'_> {
                 consumed: 0,
                 expired: 0,
                 reversed: 0,
+                qualifying: 0,
                 ..sender.lot(&taken.lot_id).clone()
             };
             recipient.lots.push(lot);
@@ -270,7 +281,7 @@ pub fn taken_to(account: Account, taken: &[pb::LotAllocation]) -> Vec<pb::Ledger
     entries
 }
 
-fn new_lot(told: &Told, points: i64, times: (Micros, Micros, Option<Micros>)) -> Lot {
+fn new_lot(told: &Told, points: i64, times: (Micros, Option<Micros>, Option<Micros>)) -> Lot {
     let (earned_at, activates_at, expires_at) = times;
     Lot {
         id: told.lot_id(0),
@@ -284,6 +295,17 @@ fn new_lot(told: &Told, points: i64, times: (Micros, Micros, Option<Micros>)) ->
         earned_at,
         activates_at,
         expires_at,
+        cancelled_at: None,
+        qualifying: 0,
+    }
+}
+
+fn line(line: &pb::EarnedLine) -> Line {
+    Line {
+        id: line.line_id.clone(),
+        weight: line.weight,
+        pieces: line.quantity.max(1),
+        returned: (0, 0),
     }
 }
 

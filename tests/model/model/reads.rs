@@ -27,6 +27,20 @@ impl Step<'_> {
         })
     }
 
+    pub fn balances(
+        &mut self,
+        request: &pb::ListBalancesRequest,
+    ) -> Result<pb::ListBalancesResponse, Refusal> {
+        let at = request.as_of.as_ref().map_or(self.now, micros);
+        let accounts = self.accounts(of(&request.program_id, &request.customer_id))?;
+        for account in accounts.iter_mut() {
+            account.notice(at);
+        }
+        Ok(pb::ListBalancesResponse {
+            balances: accounts.iter().map(|account| account.balance(at)).collect(),
+        })
+    }
+
     pub fn lots(&mut self, request: &pb::ListLotsRequest) -> Result<pb::ListLotsResponse, Refusal> {
         let now = self.now;
         let whose = of(&request.program_id, &request.customer_id);
@@ -172,10 +186,10 @@ impl Member {
             expired: lot.expired,
             reversed: lot.reversed,
             earned_at: Some(stamp(lot.earned_at)),
-            activates_at: Some(stamp(lot.activates_at)),
+            activates_at: lot.activates_at.map(stamp),
             expires_at: lot.expires_at.map(stamp),
             held: lot.held,
-            cancelled_at: None,
+            cancelled_at: lot.cancelled_at.map(stamp),
             points_currency: self.currency.clone(),
         }
     }

@@ -6,7 +6,7 @@ use pb::{LedgerAccount as Account, TransactionKind as Kind};
 use tonic::Code;
 
 use super::member::{Lot, Member, of_lot, on};
-use super::{DAY, Micros, Step, of};
+use super::{DAY, Micros, Step, lines, of};
 use crate::answers::Refusal;
 use crate::operations::Told;
 
@@ -22,7 +22,7 @@ impl Step<'_> {
             return refund(member, request, told, now);
         }
         if member.earnings.contains_key(id) {
-            return take_back(member, request, told, now);
+            return reverse_earning(member, request, told, now);
         }
         let is_known = member.has_posting(id);
         let refusal = if is_known {
@@ -37,7 +37,7 @@ impl Step<'_> {
 /// The points to return now, of `total` of which `before` were returned and `left` still can be.
 fn due(extent: Option<&Extent>, total: i64, before: i64, left: i64) -> Result<i64, Refusal> {
     match extent {
-        Some(Extent::Lines(_)) => unreachable!("nobody asks for lines"),
+        Some(Extent::Lines(_)) => unreachable!("what lines come to is a returned part"),
         None => Ok(left),
         Some(Extent::Points(points)) if *points > left => {
             let refusal = Refusal::new(Code::FailedPrecondition, "REVERSAL_EXCEEDED");
@@ -62,21 +62,81 @@ fn already(latest: &str) -> Refusal {
     Refusal::new(Code::FailedPrecondition, "ALREADY_REVERSED").with("transaction_id", latest)
 }
 
-/// Takes an earning back: what its lot has left, what of it has expired, then other lots, then debt.
-fn take_back(
+fn reverse_earning(
     member: &mut Member,
     request: &pb::ReverseTransactionRequest,
     told: &Told,
     now: Micros,
 ) -> Answer {
-    let earning = member.earnings[&request.transaction_id].clone();
+    let id = &request.transaction_id;
+    let rule = member.rule("direct");
+    let earning = &member.earnings[id];
+    let (source_type, source_ref) = earning.source.clone();
+    let posting = pb::LedgerTransaction {
+        source_type,
+        source_ref,
+        rule: match earning.reversed.1 {
+            0 => format!("reversal/{rule}"),
+            times => format!("reversal/{rule}/{}", times + 1),
+        },
+        reverses_transaction_id: id.clone(),
+        ..told.posting(Kind::Reverse, now, &request.reason)
+    };
+    let asked = TakeBack {
+        id,
+        extent: request.extent.as_ref(),
+        policy: request.policy(),
+    };
+    let taken = take_back(member, &asked, posting, now)?;
+    let by_lines = matches!(request.extent, Some(Extent::Lines(_)));
+    let lines = member.earnings[id].lines.iter().filter(|_| by_lines);
+    Ok(pb::ReverseTransactionResponse {
+        transaction: Some(taken.posting),
+        recovered: taken.recovered,
+        debt_incurred: taken.owed,
+        balance: Some(member.balance(now)),
+        lines: lines.map(lines::shown).collect(),
+        ..Default::default()
+    })
+}
+
+/// How much of an earning is to be taken back, and where from.
+pub struct TakeBack<'a> {
+    pub id: &'a str,
+    pub extent: Option<&'a Extent>,
+    pub policy: pb::ReversalPolicy,
+}
+
+/// What that came to.
+pub struct Taken {
+    pub posting: pb::LedgerTransaction,
+    pub recovered: Vec<pb::LotAllocation>,
+    pub owed: i64,
+}
+
+/// Takes an earning back: what its lot has left, what of it has expired, then other lots, then debt.
+pub fn take_back(
+    member: &mut Member,
+    asked: &TakeBack<'_>,
+    posting: pb::LedgerTransaction,
+    now: Micros,
+) -> Result<Taken, Refusal> {
+    let mut earning = member.earnings[asked.id].clone();
     let original = member.lot(&earning.lot_id).original;
     let (before, times) = earning.reversed;
     let left = (original - before - earning.adjusted).max(0);
     if left == 0 && times > 0 {
         return Err(already(&earning.latest));
     }
-    let points = due(request.extent.as_ref(), original, before, left)?;
+    let points = match asked.extent {
+        Some(Extent::Lines(returned)) => {
+            lines::give_back(&mut earning.lines, returned)?;
+            let share = lines::share(&earning.lines, original);
+            // Too light for a point of their own, they are returned all the same.
+            (share - before).min(left).max(0)
+        }
+        extent => due(extent, original, before, left)?,
+    };
 
     member.write_off(now, now, |_| true);
     let lot = member.lot(&earning.lot_id);
@@ -87,17 +147,22 @@ fn take_back(
     lot.remaining -= of_lot_left;
     lot.expired -= of_expired;
     lot.reversed += of_lot_left + of_expired;
+    lot.qualifying = if points == left {
+        0
+    } else {
+        (lot.qualifying - points).max(0)
+    };
     let mut recovered = member.take(spent, pb::LotState::Active, now);
     let taken: i64 = recovered.iter().map(|it| it.points).sum();
     recovered.extend(member.take(spent - taken, pb::LotState::Pending, now));
     let owed = spent - recovered.iter().map(|it| it.points).sum::<i64>();
-    let covered = match request.policy() {
+    let covered = match asked.policy {
         pb::ReversalPolicy::PendingOnly if !is_pending => 0,
         pb::ReversalPolicy::PendingOnly => of_lot_left,
         pb::ReversalPolicy::WithinBalance => points - owed,
         pb::ReversalPolicy::AllowDebt | pb::ReversalPolicy::Unspecified => points,
     };
-    let pending_only = request.policy() == pb::ReversalPolicy::PendingOnly;
+    let pending_only = asked.policy == pb::ReversalPolicy::PendingOnly;
     if covered < points || (pending_only && !is_pending) {
         let refusal = Refusal::new(Code::FailedPrecondition, "REVERSAL_NOT_COVERED");
         return Err(refusal.with("reversible", covered));
@@ -115,29 +180,14 @@ fn take_back(
         .filter(|entry| entry.points != 0)
         .collect();
     entries.extend(recovered.iter().map(|it| of_lot(&it.lot_id, -it.points)));
-    let (source_type, source_ref) = earning.source;
-    let posting = pb::LedgerTransaction {
-        source_type,
-        source_ref,
-        rule: match times {
-            0 => format!("reversal/{}", member.rule("direct")),
-            times => format!("reversal/{}/{}", member.rule("direct"), times + 1),
-        },
-        reverses_transaction_id: request.transaction_id.clone(),
-        entries,
-        ..told.posting(Kind::Reverse, now, &request.reason)
-    };
-    let posting = member.post(posting, now);
-    let earning = member.earnings.get_mut(&request.transaction_id);
-    let earning = earning.expect("it was found above");
+    let posting = member.post(pb::LedgerTransaction { entries, ..posting }, now);
     earning.reversed = (before + points, times + 1);
-    earning.latest.clone_from(&told.transaction_id);
-    Ok(pb::ReverseTransactionResponse {
-        transaction: Some(posting),
+    earning.latest.clone_from(&posting.transaction_id);
+    member.earnings.insert(asked.id.to_owned(), earning);
+    Ok(Taken {
+        posting,
         recovered,
-        debt_incurred: owed,
-        balance: Some(member.balance(now)),
-        ..Default::default()
+        owed,
     })
 }
 
@@ -148,6 +198,9 @@ fn refund(
     told: &Told,
     now: Micros,
 ) -> Answer {
+    if let Some(Extent::Lines(returned)) = &request.extent {
+        return Err(lines::unknown(&returned.lines[0].line_id));
+    }
     let mut spending = member.spendings[&request.transaction_id].clone();
     let total: i64 = spending.parts.iter().map(|(_, points, _)| points).sum();
     let before: i64 = spending.parts.iter().map(|(_, _, refunded)| refunded).sum();
@@ -181,6 +234,7 @@ fn refund(
                     consumed: 0,
                     expired: 0,
                     reversed: 0,
+                    qualifying: 0,
                     expires_at: Some(until),
                     ..lot.clone()
                 };

@@ -107,7 +107,7 @@ impl Drop for Call {
                 rpc.status = status,
                 ?elapsed,
                 "call ended"
-            )
+            );
         });
     }
 }

@@ -7,8 +7,8 @@ use common::db::Snapshot;
 use common::ids::CustomerId;
 use common::time::Timestamp;
 
-use super::facts;
 use super::verify::{Kind, Stop, Where, diverged};
+use super::{facts, refundable};
 use crate::State;
 use crate::domain::currency::Wallet;
 use crate::domain::program::ProgramId;
@@ -40,6 +40,7 @@ pub(super) async fn compare(state: &State, after: &str) -> Result<Option<String>
     let holds = histories::list_holds(&mut db, range).await?;
     let pins = histories::list_pins(&mut db, range).await?;
     compare_holds(&mut ledgers, holds, pins)?;
+    refundable::compare(&mut db, range).await?;
     for member in histories::list_tiers(&mut db, range).await? {
         let own = ledgers.iter().filter(|((customer_id, program_id, _), _)| {
             (customer_id, program_id) == (&member.customer_id, &member.program_id)
@@ -116,6 +117,15 @@ fn compare_lots(ledgers: &mut Ledgers, stored: Vec<LotRow>) -> Result<(), Stop> 
             Some("it was earned at another instant than stored".to_owned())
         } else if row.extended_to.is_some() && row.extended_to != row.expires_at {
             Some("it was extended until another instant than stored".to_owned())
+        } else if row.cancelled_at != row.cancelled_by {
+            Some("it was cancelled at another instant than stored, or never".to_owned())
+        } else if row.activated_by.is_some() && row.activates_at != row.activated_by {
+            Some("its event came at another instant than stored".to_owned())
+        } else if found
+            .spent_at
+            .is_some_and(|spent_at| row.activates_at.is_none_or(|from| from > spent_at))
+        {
+            Some("it was spent from before it could be".to_owned())
         } else {
             None
         };

@@ -11,6 +11,7 @@ mod histories;
 mod leaf;
 mod limits;
 pub mod prove;
+mod refundable;
 pub mod seal;
 pub mod trace;
 pub mod verify;

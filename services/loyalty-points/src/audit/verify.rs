@@ -75,6 +75,10 @@ pub enum Kind {
     Hold,
     /// A tier is not what was earned.
     Tier,
+    /// What is left of a purchase is not what was posted.
+    Purchase,
+    /// What was returned of lines is not what was posted.
+    EarningLines,
     /// What is used of a limit is not what was earned.
     Limit,
 }

@@ -54,6 +54,9 @@ pub enum Decision {
         reversed: i64,
         /// Points of its lot that adjustments took.
         adjusted: i64,
+        /// Whether what was returned is what was returned of its lines so far.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_lines: bool,
     },
     /// A spending is given back.
     Refund {
@@ -277,6 +280,7 @@ mod tests {
             earned: 100,
             reversed,
             adjusted: 0,
+            by_lines: false,
         };
         assert_eq!(returned(1, 0).points(), Some(33));
         assert_eq!(returned(2, 33).points(), Some(33));

@@ -60,6 +60,15 @@ impl Fact<'_> {
         matches!(self.kind, Kind::Reverse | Kind::Cancel)
     }
 
+    /// Whether it takes points only from lots that are active when it is written.
+    fn spends(&self) -> bool {
+        let of_active = matches!(
+            self.kind,
+            Kind::Redeem | Kind::Hold | Kind::Transfer | Kind::Adjust
+        );
+        of_active && self.imported.is_none()
+    }
+
     /// Whether points that are missing become debt by it.
     fn may_owe(&self) -> bool {
         let is_forced = matches!(self.kind, Kind::Redeem | Kind::Adjust) && self.imported.is_some();
@@ -88,6 +97,8 @@ pub struct LotFacts {
     pub reversed: i64,
     /// Points that count for the tier.
     pub qualifying: i64,
+    /// When it was spent from first: by then it was active.
+    pub spent_at: Option<Timestamp>,
     taken_back: i64,
     adjusted: i64,
 }
@@ -359,6 +370,9 @@ impl Ledger {
         let lot = lot.ok_or_else(|| format!("lot {lot_id} was never made"))?;
         let points = -line.points;
         lot.remaining -= points;
+        if fact.spends() && !repays {
+            lot.spent_at = lot.spent_at.or(Some(fact.posted_at));
+        }
         let (to, what) = match fact.kind {
             _ if repays => (&mut lot.consumed, What::Repaid),
             Kind::Redeem => (&mut lot.consumed, What::Spent),

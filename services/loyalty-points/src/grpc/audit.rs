@@ -227,6 +227,8 @@ fn diverged(divergence: Divergence) -> pb::Divergence {
         Kind::PostingImpossible => pb::DivergenceKind::PostingImpossible,
         Kind::Hold => pb::DivergenceKind::Hold,
         Kind::Tier => pb::DivergenceKind::Tier,
+        Kind::Purchase => pb::DivergenceKind::Purchase,
+        Kind::EarningLines => pb::DivergenceKind::EarningLines,
         Kind::Limit => pb::DivergenceKind::Limit,
     };
     let at = divergence.at;

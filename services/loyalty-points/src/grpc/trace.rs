@@ -97,6 +97,7 @@ fn recorded(decision: Decision, points: i64) -> Told {
             earned,
             reversed,
             adjusted,
+            by_lines: _,
         } => {
             let policy = match policy {
                 PolicyName::PendingOnly => pb::ReversalPolicy::PendingOnly,

@@ -89,8 +89,16 @@ pub struct LotRow {
     pub qualifying: i64,
     /// When it was earned.
     pub earned_at: Timestamp,
+    /// From when on it can be spent.
+    pub activates_at: Option<Timestamp>,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
+    /// When it was cancelled.
+    pub cancelled_at: Option<Timestamp>,
+    /// When a posting activated it.
+    pub activated_by: Option<Timestamp>,
+    /// When a posting cancelled it.
+    pub cancelled_by: Option<Timestamp>,
     /// Until when it was extended last.
     pub extended_to: Option<Timestamp>,
 }
@@ -102,7 +110,32 @@ pub async fn list_lots(
 ) -> Result<Vec<LotRow>, common::Error> {
     const SELECT: &str = "
         SELECT l.customer_id, l.program_id, l.currency, l.lot_id, l.posting_id, l.original, l.remaining, l.held,
-               l.consumed, l.expired, l.reversed, l.qualifying, l.earned_at, l.expires_at,
+               l.consumed, l.expired, l.reversed, l.qualifying, l.earned_at, l.activates_at,
+               l.expires_at, l.cancelled_at,
+               (
+                   SELECT s.occurred_at
+                   FROM postings p
+                   JOIN postings s
+                       ON s.program_id = p.program_id
+                       AND s.source_type = p.source_type
+                       AND s.source_ref = p.source_ref
+                       AND s.rule = 'pending/' || p.rule
+                   WHERE p.customer_id = l.customer_id
+                       AND p.posting_id = l.posting_id
+                       AND s.kind = 'activate'
+               ) AS activated_by,
+               (
+                   SELECT s.occurred_at
+                   FROM postings p
+                   JOIN postings s
+                       ON s.program_id = p.program_id
+                       AND s.source_type = p.source_type
+                       AND s.source_ref = p.source_ref
+                       AND s.rule = 'pending/' || p.rule
+                   WHERE p.customer_id = l.customer_id
+                       AND p.posting_id = l.posting_id
+                       AND s.kind = 'cancel'
+               ) AS cancelled_by,
                (
                    SELECT x.to_expires_at
                    FROM expiry_extensions x

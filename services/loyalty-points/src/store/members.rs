@@ -9,7 +9,7 @@ use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
 
-pub use customers::{Lock, insert_customer, lock, update_revisions};
+pub use customers::{Lock, insert_customer, lock, lock_again, update_revisions};
 pub use standings::{Batch, Standing, list_batch, list_standings, update};
 pub use tiers::{StoredTier, list_tiers};
 

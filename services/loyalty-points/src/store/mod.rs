@@ -24,6 +24,7 @@ pub mod postings;
 pub mod programs;
 pub mod purchases;
 pub mod qualifying;
+pub mod refundable;
 pub mod refunds;
 pub mod replay;
 pub mod reversals;

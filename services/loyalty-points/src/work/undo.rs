@@ -1,5 +1,7 @@
 //! Undoing what one of several mutations noted, when it is refused.
 
+use std::collections::BTreeSet;
+
 use common::db::Gathered;
 use common::ids::CustomerId;
 
@@ -27,21 +29,24 @@ pub struct Mark {
     usage: usize,
     gathered: Gathered,
     direct_before: bool,
+    locked: BTreeSet<CustomerId>,
 }
 
 impl Work<'_> {
     /// Where one of several mutations begins.
     pub async fn mark(&mut self) -> Result<Mark, common::Error> {
-        let gathered = match self.care {
-            Care::Quick => self.tx.gathered(),
+        let (gathered, locked) = match self.care {
+            Care::Quick => (self.tx.gathered(), BTreeSet::new()),
             Care::Thorough => {
                 self.flush().await?;
-                self.tx.mark().await?
+                let locked = self.customers.keys().chain(&self.held).cloned().collect();
+                (self.tx.mark().await?, locked)
             }
         };
         let direct_before = std::mem::take(&mut self.direct);
         Ok(Mark {
             direct_before,
+            locked,
             changes: self.changes.len(),
             postings: self.postings.len(),
             entries: self.entries.len(),
@@ -81,6 +86,7 @@ impl Work<'_> {
                 self.changes.clear();
                 self.customers.clear();
                 self.sources.clear();
+                self.held = mark.locked;
                 self.tx.undo_to(mark.gathered).await?;
                 self.tx.release_mark().await?;
                 Ok(true)

@@ -1,6 +1,7 @@
 //! Batches: each item for itself, or all or none.
 
 use api::loyalty::v1 as pb;
+use chrono::TimeDelta;
 use pb::batch_post_item::Item;
 use pb::batch_post_result::Outcome;
 use rstest::rstest;
@@ -194,4 +195,69 @@ async fn a_malformed_batch_posts_nothing_and_names_every_violation(
         assert_eq!(violations(&status), ["items"]);
     }
     assert_eq!(shop.balance("c1").await, (0, 0, 0));
+}
+
+/// The refused item lets a hold go that has timed out, which is written at once, and undone with the item.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_batch_is_answered_where_a_refused_item_finds_a_hold_that_timed_out(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop(backend).await;
+    shop.earn("c1", 100, "s1").await;
+    let hold = pb::AuthorizeHoldRequest {
+        customer_id: "c1".to_owned(),
+        points: 60,
+        timeout: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    shop.client.authorize_hold(hold).await.unwrap();
+    shop.server.clock.advance(TimeDelta::minutes(2));
+    for (mode, expected) in [
+        (pb::BatchMode::Independent, ["INSUFFICIENT_POINTS", ""]),
+        (
+            pb::BatchMode::Linked,
+            ["INSUFFICIENT_POINTS", "LINKED_ITEM_FAILED"],
+        ),
+    ] {
+        let items = [101, 100].map(|points| Item::Redeem(redeem("c1", points)));
+        let request = pb::BatchPostRequest {
+            dry_run: true,
+            ..batch(mode, items.to_vec())
+        };
+        assert_eq!(reasons(&post(&shop, &request).await), expected);
+    }
+    assert_eq!(shop.transactions("c1").await.len(), 2);
+    assert_eq!(shop.balance("c1").await, (100, 0, 0));
+}
+
+/// Also where what a refused item wrote is undone, and what it met is read anew.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn all_items_of_a_batch_are_of_one_instant(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let shop = shop(backend).await;
+    shop.server.clock.tick(1);
+    for dry_run in [true, false] {
+        let items = vec![
+            Item::Earn(earn("c1", 10, "a")),
+            Item::Redeem(redeem("c1", 1000)),
+            Item::Earn(earn("c1", 10, "b")),
+        ];
+        let request = pb::BatchPostRequest {
+            dry_run,
+            ..batch(pb::BatchMode::Independent, items)
+        };
+        let answer = post(&shop, &request).await;
+        assert_eq!(reasons(&answer), ["", "INSUFFICIENT_POINTS", ""]);
+        let posted_at = |n: usize| match &answer.results[n].outcome {
+            Some(Outcome::Earn(earned)) => earned.transaction.clone().unwrap().posted_at,
+            other => panic!("not posted: {other:?}"),
+        };
+        assert_eq!(posted_at(0), posted_at(2), "dry: {dry_run}");
+    }
 }

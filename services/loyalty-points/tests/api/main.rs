@@ -29,6 +29,7 @@ mod notices;
 mod pending;
 mod programs;
 mod recalculation;
+mod refundable;
 mod refunds;
 mod refusals;
 mod reversals;

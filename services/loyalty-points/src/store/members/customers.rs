@@ -27,6 +27,16 @@ impl Lock {
 /// Locks those of some customers who are known, in the order of their ids. Whatever is read of them afterwards
 /// in this transaction stays true until it ends, and the time stands still.
 pub async fn lock(tx: &mut Tx, customer_ids: &[&CustomerId]) -> Result<Vec<Lock>, common::Error> {
+    let locked = lock_again(tx, customer_ids).await?;
+    tx.stand_still();
+    Ok(locked)
+}
+
+/// The same of customers that this transaction has locked before: the instant stays what it is.
+pub async fn lock_again(
+    tx: &mut Tx,
+    customer_ids: &[&CustomerId],
+) -> Result<Vec<Lock>, common::Error> {
     const SELECT: Sql = Sql {
         postgres: "
             SELECT customer_id, revision, deleted_at IS NOT NULL
@@ -48,7 +58,6 @@ pub async fn lock(tx: &mut Tx, customer_ids: &[&CustomerId]) -> Result<Vec<Lock>
     .bind(ids(customer_ids))
     .fetch_all(conn)
     .await)?;
-    tx.stand_still();
     let lock = |(customer_id, revision, deleted)| Lock {
         customer_id,
         revision,

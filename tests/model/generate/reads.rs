@@ -1,0 +1,88 @@
+//! Balances and lists.
+
+use api::loyalty::v1 as pb;
+use rand::Rng as _;
+
+use super::{Generator, Whose};
+use crate::answers::stamp;
+use crate::service::{CLUB, CLUB_CURRENCIES};
+
+impl Generator {
+    pub(super) fn balance(&mut self, whose: Whose, now: i64) -> pb::GetBalanceRequest {
+        pb::GetBalanceRequest {
+            as_of: self.ahead(now),
+            program_id: whose.program_id,
+            customer_id: whose.customer_id,
+            points_currency: whose.points_currency,
+            ..Default::default()
+        }
+    }
+
+    pub(super) fn balances(&mut self, whose: Whose, now: i64) -> pb::ListBalancesRequest {
+        pb::ListBalancesRequest {
+            as_of: self.ahead(now),
+            program_id: whose.program_id,
+            customer_id: whose.customer_id,
+            ..Default::default()
+        }
+    }
+
+    pub(super) fn statement(&mut self, whose: Whose, now: i64) -> pb::GetStatementRequest {
+        let from = now - self.units(0..40);
+        let to = now + self.units(-10..10);
+        pb::GetStatementRequest {
+            from: Some(stamp(from)),
+            to: Some(stamp(to.max(from + 1))),
+            page_size: 1000,
+            program_id: whose.program_id,
+            customer_id: whose.customer_id,
+            points_currency: whose.points_currency,
+            ..Default::default()
+        }
+    }
+
+    /// Far ahead of whatever the clock does meanwhile, if at all.
+    fn ahead(&mut self, now: i64) -> Option<prost_types::Timestamp> {
+        let ahead = 3_600_000_000.max(self.unit * 60);
+        self.rng.random_bool(0.3).then(|| stamp(now + ahead))
+    }
+}
+
+pub(super) fn lots(whose: Whose) -> pb::ListLotsRequest {
+    pb::ListLotsRequest {
+        points_currency: listed(&whose),
+        program_id: whose.program_id,
+        customer_id: whose.customer_id,
+        page_size: 1000,
+        ..Default::default()
+    }
+}
+
+pub(super) fn transactions(whose: Whose) -> pb::ListTransactionsRequest {
+    pb::ListTransactionsRequest {
+        points_currency: listed(&whose),
+        program_id: whose.program_id,
+        customer_id: whose.customer_id,
+        page_size: 20,
+        ..Default::default()
+    }
+}
+
+pub(super) fn holds(whose: Whose) -> pb::ListHoldsRequest {
+    pb::ListHoldsRequest {
+        points_currency: listed(&whose),
+        program_id: whose.program_id,
+        customer_id: whose.customer_id,
+        page_size: 20,
+        ..Default::default()
+    }
+}
+
+/// A list of the club names its currency.
+fn listed(whose: &Whose) -> String {
+    if whose.program_id == CLUB && whose.points_currency.is_empty() {
+        CLUB_CURRENCIES[0].to_owned()
+    } else {
+        whose.points_currency.clone()
+    }
+}

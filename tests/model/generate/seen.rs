@@ -1,0 +1,68 @@
+//! What callers have seen so far, to come back to.
+
+use api::loyalty::v1 as pb;
+use pb::TransactionKind::{Capture, Earn, Redeem};
+
+use crate::operations::{Request, Response, batches};
+
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub lots: Vec<Place>,
+    pub holds: Vec<Place>,
+    pub postings: Vec<Place>,
+    pub sources: Vec<String>,
+    /// Sources of points that wait for an event, or did.
+    pub waiting: Vec<Place>,
+}
+
+/// Something in a member's ledger: program, customer, id.
+pub type Place = (String, String, String);
+
+impl Seen {
+    /// Remembers what an answer named.
+    pub fn remember(&mut self, request: &Request, response: &Response) {
+        if !request.has_effect() {
+            return;
+        }
+        if let (Request::Batch(batch), Response::Batch(answer)) = (request, response) {
+            for (request, result) in batches::requests(batch).iter().zip(&answer.results) {
+                if let Some(response) = batches::response(result) {
+                    self.remember(request, &response);
+                }
+            }
+            return;
+        }
+        let told = response.told();
+        for posting in response.clone().postings() {
+            let place = |id: &str| place(posting, id);
+            // Of those that cannot be reversed some are enough.
+            let can_be_reversed = matches!(posting.kind(), Earn | Redeem | Capture);
+            if can_be_reversed || self.postings.len().is_multiple_of(5) {
+                self.postings.push(place(&posting.transaction_id));
+            }
+            if !told.hold_id.is_empty() {
+                self.holds.push(place(&told.hold_id));
+            }
+            let lots = posting.entries.iter().map(|entry| entry.lot_id.as_str());
+            let new = lots.filter(|lot_id| told.lot_ids.iter().any(|new| new == lot_id));
+            self.lots.extend(new.map(place));
+            if let Request::Earn(earn) = request {
+                self.sources.push(earn.source_ref.clone());
+                // Those with lines are come back to most.
+                if !earn.lines.is_empty() {
+                    let again = place(&posting.transaction_id);
+                    self.postings.extend([again.clone(), again]);
+                }
+                // Of those that never waited some are enough.
+                if earn.activates_on_event || self.sources.len().is_multiple_of(9) {
+                    self.waiting.push(place(&earn.source_ref));
+                }
+            }
+        }
+    }
+}
+
+fn place(posting: &pb::LedgerTransaction, id: &str) -> Place {
+    let (program, customer) = (&posting.program_id, &posting.customer_id);
+    (program.clone(), customer.clone(), id.to_owned())
+}

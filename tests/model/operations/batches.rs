@@ -1,0 +1,138 @@
+//! Batches: requests and answers of several operations in one.
+
+use api::loyalty::v1 as pb;
+use pb::batch_post_item::Item;
+use pb::batch_post_result::Outcome;
+
+use super::{Request, Response, Told};
+
+/// The items as if each were a call of its own.
+pub fn requests(batch: &pb::BatchPostRequest) -> Vec<Request> {
+    let request = |item: &pb::BatchPostItem| match item.item.clone().expect("always given") {
+        Item::Earn(it) => Request::Earn(it),
+        Item::Redeem(it) => Request::Redeem(it),
+        Item::Adjust(it) => Request::Adjust(it),
+        Item::Transfer(it) => Request::Transfer(it),
+        Item::Reverse(it) => Request::Reverse(it),
+    };
+    batch.items.iter().map(request).collect()
+}
+
+/// What those answer that were posted.
+pub fn responses(batch: &pb::BatchPostResponse) -> Vec<Response> {
+    batch.results.iter().filter_map(response).collect()
+}
+
+/// What an item answers, if it was posted.
+pub fn response(result: &pb::BatchPostResult) -> Option<Response> {
+    match result.outcome.clone()? {
+        Outcome::Earn(it) => Some(Response::Earn(it)),
+        Outcome::Redeem(it) => Some(Response::Redeem(it)),
+        Outcome::Adjust(it) => Some(Response::Adjust(it)),
+        Outcome::Transfer(it) => Some(Response::Transfer(it)),
+        Outcome::Reverse(it) => Some(Response::Reverse(it)),
+        Outcome::Refusal(_) => None,
+    }
+}
+
+/// What the answer says of an item.
+pub fn outcome(response: Response) -> Outcome {
+    match response {
+        Response::Earn(it) => Outcome::Earn(it),
+        Response::Redeem(it) => Outcome::Redeem(it),
+        Response::Adjust(it) => Outcome::Adjust(it),
+        Response::Transfer(it) => Outcome::Transfer(it),
+        Response::Reverse(it) => Outcome::Reverse(it),
+        other => unreachable!("no item of a batch: {other:?}"),
+    }
+}
+
+/// Why an item is refused, if it is.
+pub fn refusal(result: &pb::BatchPostResult) -> Option<&pb::BatchPostRefusal> {
+    match result.outcome.as_ref()? {
+        Outcome::Refusal(refusal) => Some(refusal),
+        _ => None,
+    }
+}
+
+/// Each customer once, the one whose items they are first.
+pub(super) fn customers(batch: &pb::BatchPostRequest) -> Vec<&str> {
+    let mut customers: Vec<&str> = Vec::new();
+    for item in &batch.items {
+        let of = match item.item.as_ref().expect("always given") {
+            Item::Earn(it) => vec![&it.customer_id],
+            Item::Redeem(it) => vec![&it.customer_id],
+            Item::Adjust(it) => vec![&it.customer_id],
+            Item::Transfer(it) => vec![&it.customer_id, &it.to_customer_id],
+            Item::Reverse(it) => vec![&it.customer_id],
+        };
+        for customer_id in of {
+            if !customers.contains(&customer_id.as_str()) {
+                customers.push(customer_id);
+            }
+        }
+    }
+    customers
+}
+
+/// The reason of the first item.
+pub(super) fn reason(batch: &mut pb::BatchPostRequest) -> Option<&mut String> {
+    Some(match batch.items.first_mut()?.item.as_mut()? {
+        Item::Earn(it) => &mut it.reason,
+        Item::Redeem(it) => &mut it.reason,
+        Item::Adjust(it) => &mut it.reason,
+        Item::Transfer(it) => &mut it.reason,
+        Item::Reverse(it) => &mut it.reason,
+    })
+}
+
+/// What only the service knows of the nth item.
+pub(super) fn told(n: usize, result: &pb::BatchPostResult) -> Told {
+    if let Some(response) = response(result) {
+        return response.told();
+    }
+    let refusal = refusal(result).expect("an item is posted or refused");
+    // Whatever comes after it in a linked batch finds what it would have made.
+    let name = format!("~ of item {n}");
+    Told {
+        transaction_id: name.clone(),
+        received: (format!("{name}, received"), 0),
+        nameless: name,
+        already_posted: (refusal.reason == "SOURCE_ALREADY_POSTED")
+            .then(|| refusal.metadata.get("transaction_id").cloned())
+            .flatten(),
+        ..Told::default()
+    }
+}
+
+pub(super) fn tokens(result: &mut pb::BatchPostResult) -> Vec<&mut String> {
+    match result.outcome.as_mut() {
+        Some(Outcome::Earn(it)) => vec![&mut it.consistency_token],
+        Some(Outcome::Redeem(it)) => vec![&mut it.consistency_token],
+        Some(Outcome::Adjust(it)) => vec![&mut it.consistency_token],
+        Some(Outcome::Transfer(it)) => vec![
+            &mut it.consistency_token,
+            &mut it.recipient_consistency_token,
+        ],
+        Some(Outcome::Reverse(it)) => vec![&mut it.consistency_token],
+        Some(Outcome::Refusal(_)) | None => Vec::new(),
+    }
+}
+
+pub(super) fn words(result: &mut pb::BatchPostResult) -> Option<&mut String> {
+    match result.outcome.as_mut()? {
+        Outcome::Refusal(it) => Some(&mut it.message),
+        _ => None,
+    }
+}
+
+pub(super) fn postings(result: &mut pb::BatchPostResult) -> Vec<&mut pb::LedgerTransaction> {
+    match result.outcome.as_mut() {
+        Some(Outcome::Earn(it)) => it.transaction.iter_mut().collect(),
+        Some(Outcome::Redeem(it)) => it.transaction.iter_mut().collect(),
+        Some(Outcome::Adjust(it)) => it.transaction.iter_mut().collect(),
+        Some(Outcome::Transfer(it)) => it.transaction.iter_mut().chain(&mut it.received).collect(),
+        Some(Outcome::Reverse(it)) => it.transaction.iter_mut().collect(),
+        Some(Outcome::Refusal(_)) | None => Vec::new(),
+    }
+}

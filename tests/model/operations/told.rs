@@ -1,0 +1,269 @@
+//! What an answer tells that no model can know, and where in it that stands.
+
+use std::collections::BTreeMap;
+
+use api::loyalty::v1 as pb;
+use common::token::ConsistencyToken;
+
+use super::{CALLER, Response, batches};
+use crate::answers::{micros, stamp};
+
+/// What only the service knows: ids, and the place in the customer's history.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    pub transaction_id: String,
+    pub revision: i64,
+    pub hold_id: String,
+    /// New lots, in the order of the answer.
+    pub lot_ids: Vec<String>,
+    /// Id and revision of the posting in the ledger of who receives.
+    pub received: (String, i64),
+    /// Id and revision of each posting that settles an earning.
+    pub settled: Vec<(String, i64)>,
+    /// The posting that a source had made before, where that is why nothing was earned.
+    pub already_posted: Option<String>,
+    /// Of each item of a batch.
+    pub items: Vec<Told>,
+    /// What new lots are called that the answer does not name, as all is undone.
+    pub nameless: String,
+}
+
+impl Response {
+    /// What only the service knows.
+    pub fn told(&self) -> Told {
+        let posting = |posting: &Option<pb::LedgerTransaction>| {
+            let posting = posting.clone().unwrap_or_default();
+            Told {
+                transaction_id: posting.transaction_id,
+                revision: posting.revision,
+                ..Told::default()
+            }
+        };
+        let lot = |lot: &pb::Lot| lot.lot_id.clone();
+        let mut told = Told::default();
+        match self {
+            Self::Earn(it) => {
+                told = posting(&it.transaction);
+                told.lot_ids = it.lot.iter().map(lot).collect();
+            }
+            Self::Redeem(it) => told = posting(&it.transaction),
+            Self::Adjust(it) => {
+                told = posting(&it.transaction);
+                told.lot_ids = it.lot.iter().map(lot).collect();
+            }
+            Self::Transfer(it) => {
+                let received = posting(&it.received);
+                told = posting(&it.transaction);
+                told.received = (received.transaction_id, received.revision);
+                told.lot_ids = it.lots.iter().map(lot).collect();
+            }
+            Self::Extend(it) => told.revision = it.extension.as_ref().map_or(0, |it| it.revision),
+            Self::Reverse(it) => {
+                told = posting(&it.transaction);
+                told.lot_ids = it.restored.iter().map(|it| it.lot_id.clone()).collect();
+            }
+            Self::Authorize(it) => {
+                told = posting(&it.transaction);
+                told.hold_id = it.hold.clone().unwrap_or_default().hold_id;
+            }
+            Self::Capture(it) => told = posting(&it.transaction),
+            Self::Void(it) => told = posting(&it.transaction),
+            Self::Activate(it) => told.settled = settled(&it.transactions),
+            Self::Cancel(it) => told.settled = settled(&it.transactions),
+            Self::Batch(it) => {
+                let items = it.results.iter().enumerate();
+                told.items = items.map(|(n, result)| batches::told(n, result)).collect();
+            }
+            Self::Enroll(_)
+            | Self::Balance(_)
+            | Self::Balances(_)
+            | Self::Override(_)
+            | Self::ClearOverride(_)
+            | Self::Tier(_)
+            | Self::Lots(_)
+            | Self::Transactions(_)
+            | Self::Statement(_)
+            | Self::Hold(_)
+            | Self::Holds(_) => {}
+        }
+        told
+    }
+
+    /// The instant of its decision, if it tells.
+    pub fn instant(&self) -> Option<i64> {
+        let balance = match self {
+            Self::Earn(it) => &it.balance,
+            Self::Redeem(it) => &it.balance,
+            Self::Adjust(it) => &it.balance,
+            Self::Transfer(it) => &it.balance,
+            Self::Extend(it) => &it.balance,
+            Self::Reverse(it) => &it.balance,
+            Self::Authorize(it) => &it.balance,
+            Self::Capture(it) => &it.balance,
+            Self::Void(it) => &it.balance,
+            Self::Activate(it) => &it.balance,
+            Self::Cancel(it) => &it.balance,
+            Self::Batch(it) => return batches::responses(it).iter().find_map(Self::instant),
+            Self::Override(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
+            Self::ClearOverride(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
+            // Of a balance at another instant this is that instant, which decides just as much.
+            Self::Balance(it) => &it.balance,
+            Self::Balances(it) => return it.balances.first()?.as_of.as_ref().map(micros),
+            Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
+            // Asked about an instant, whatever it is.
+            Self::Tier(_) => &None,
+            Self::Lots(_)
+            | Self::Transactions(_)
+            | Self::Statement(_)
+            | Self::Hold(_)
+            | Self::Holds(_) => &None,
+        };
+        balance.as_ref()?.as_of.as_ref().map(micros)
+    }
+
+    /// Tokens, and where pages go on: opaque.
+    pub fn tokens(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Enroll(it) => vec![&mut it.consistency_token],
+            Self::Earn(it) => vec![&mut it.consistency_token],
+            Self::Redeem(it) => vec![&mut it.consistency_token],
+            Self::Adjust(it) => vec![&mut it.consistency_token],
+            Self::Transfer(it) => vec![
+                &mut it.consistency_token,
+                &mut it.recipient_consistency_token,
+            ],
+            Self::Extend(it) => vec![&mut it.consistency_token],
+            Self::Reverse(it) => vec![&mut it.consistency_token],
+            Self::Authorize(it) => vec![&mut it.consistency_token],
+            Self::Capture(it) => vec![&mut it.consistency_token],
+            Self::Void(it) => vec![&mut it.consistency_token],
+            Self::Activate(it) => vec![&mut it.consistency_token],
+            Self::Cancel(it) => vec![&mut it.consistency_token],
+            Self::Batch(it) => it.results.iter_mut().flat_map(batches::tokens).collect(),
+            Self::Override(it) => vec![&mut it.consistency_token],
+            Self::ClearOverride(it) => vec![&mut it.consistency_token],
+            Self::Balance(_) | Self::Balances(_) | Self::Tier(_) | Self::Hold(_) => Vec::new(),
+            Self::Lots(it) => vec![&mut it.next_page_token],
+            Self::Transactions(it) => vec![&mut it.next_page_token],
+            Self::Statement(it) => vec![&mut it.next_page_token],
+            Self::Holds(it) => vec![&mut it.next_page_token],
+        }
+    }
+
+    /// What refusals say to people.
+    pub fn words(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Batch(it) => it.results.iter_mut().filter_map(batches::words).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The tier in it, and the change of one.
+    pub fn tiers(&mut self) -> (Option<&mut pb::MemberTier>, Option<&mut pb::TierChange>) {
+        match self {
+            Self::Override(it) => (it.tier.as_mut(), it.change.as_mut()),
+            Self::ClearOverride(it) => (it.tier.as_mut(), it.change.as_mut()),
+            Self::Tier(it) => (it.tier.as_mut(), None),
+            _ => (None, None),
+        }
+    }
+
+    /// The postings in it.
+    pub fn postings(&mut self) -> Vec<&mut pb::LedgerTransaction> {
+        match self {
+            Self::Earn(it) => it.transaction.iter_mut().collect(),
+            Self::Redeem(it) => it.transaction.iter_mut().collect(),
+            Self::Adjust(it) => it.transaction.iter_mut().collect(),
+            Self::Transfer(it) => it.transaction.iter_mut().chain(&mut it.received).collect(),
+            Self::Reverse(it) => it.transaction.iter_mut().collect(),
+            Self::Authorize(it) => it.transaction.iter_mut().collect(),
+            Self::Capture(it) => it.transaction.iter_mut().collect(),
+            Self::Void(it) => it.transaction.iter_mut().collect(),
+            Self::Activate(it) => it.transactions.iter_mut().collect(),
+            Self::Cancel(it) => it.transactions.iter_mut().collect(),
+            Self::Batch(it) => it.results.iter_mut().flat_map(batches::postings).collect(),
+            Self::Transactions(it) => it.transactions.iter_mut().collect(),
+            Self::Statement(it) => it.movements.iter_mut().collect(),
+            Self::Enroll(_)
+            | Self::Extend(_)
+            | Self::Balance(_)
+            | Self::Balances(_)
+            | Self::Override(_)
+            | Self::ClearOverride(_)
+            | Self::Tier(_)
+            | Self::Lots(_)
+            | Self::Hold(_)
+            | Self::Holds(_) => Vec::new(),
+        }
+    }
+
+    /// The customers' revisions after the change: its place in their histories.
+    pub fn revisions(&self) -> BTreeMap<String, i64> {
+        let mut revisions = BTreeMap::new();
+        for token in self.clone().tokens() {
+            if let Ok(Some(token)) = ConsistencyToken::decode(token) {
+                let last: &mut i64 = revisions.entry(token.customer_id.to_string()).or_default();
+                *last = token.revision.max(*last);
+            }
+        }
+        revisions
+    }
+
+    /// The revision of the first thing asked for in a customer's history; 0 where it tells none.
+    pub fn first_revision(&self, customer_id: &str) -> i64 {
+        match self {
+            Self::Extend(it) => return it.extension.as_ref().map_or(0, |it| it.revision),
+            Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
+            Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
+            _ => {}
+        }
+        let mut own = self.clone();
+        let own = own.postings().into_iter();
+        let own = own.filter(|posting| posting.customer_id == customer_id);
+        own.map(|posting| posting.revision).min().unwrap_or(0)
+    }
+}
+
+impl Told {
+    /// A posting that the caller asked for.
+    pub fn posting(
+        &self,
+        kind: pb::TransactionKind,
+        occurred_at: i64,
+        reason: &str,
+    ) -> pb::LedgerTransaction {
+        pb::LedgerTransaction {
+            transaction_id: self.transaction_id.clone(),
+            revision: self.revision,
+            kind: kind.into(),
+            occurred_at: Some(stamp(occurred_at)),
+            reason: reason.to_owned(),
+            actor: CALLER.to_owned(),
+            ..Default::default()
+        }
+    }
+
+    /// The nth new lot.
+    pub fn lot_id(&self, n: usize) -> String {
+        let named = self.lot_ids.get(n).cloned();
+        named.unwrap_or_else(|| match self.nameless.as_str() {
+            "" => String::new(),
+            nameless => format!("{nameless}/{n}"),
+        })
+    }
+
+    /// What is told of the nth posting that settles an earning.
+    pub fn settling(&self, n: usize) -> Self {
+        let (transaction_id, revision) = self.settled.get(n).cloned().unwrap_or_default();
+        Self {
+            transaction_id,
+            revision,
+            ..Self::default()
+        }
+    }
+}
+
+fn settled(postings: &[pb::LedgerTransaction]) -> Vec<(String, i64)> {
+    let told = |it: &pb::LedgerTransaction| (it.transaction_id.clone(), it.revision);
+    postings.iter().map(told).collect()
+}

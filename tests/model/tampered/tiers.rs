@@ -1,0 +1,75 @@
+//! Tiers.
+
+use super::*;
+use crate::answers::stamp;
+
+fn give(tier: &str, expires_at: i64) -> Request {
+    Request::Override(pb::OverrideTierRequest {
+        customer_id: ALICE.to_owned(),
+        tier: tier.to_owned(),
+        reason: "as a favour".to_owned(),
+        expires_at: Some(stamp(expires_at)),
+        ..Default::default()
+    })
+}
+
+fn clear() -> Request {
+    Request::ClearOverride(pb::ClearOverrideRequest {
+        customer_id: ALICE.to_owned(),
+        reason: "no longer".to_owned(),
+        ..Default::default()
+    })
+}
+
+fn tier(at: i64) -> Request {
+    Request::Tier(pb::GetTierRequest {
+        customer_id: ALICE.to_owned(),
+        as_of: Some(stamp(at)),
+        ..Default::default()
+    })
+}
+
+fn told(event: &mut Event) -> &mut pb::MemberTier {
+    match &mut event.answer {
+        Ok(Response::Tier(it)) => it.tier.as_mut().unwrap(),
+        other => panic!("{other:#?}"),
+    }
+}
+
+#[test]
+fn a_tier_that_is_earned_given_and_taken_back_passes() {
+    let requests = [
+        earn(100),
+        give("Gold", 50),
+        tier(49),
+        tier(50),
+        clear(),
+        tier(49),
+        clear(),
+    ];
+    let mut events = history(&requests);
+    let names = [2, 3, 5].map(|n| told(&mut events[n]).tier.clone());
+    assert_eq!(names, ["Gold", "Silver", "Silver"]);
+    let compared = check(nobody(), &events).unwrap();
+    assert_eq!((compared.changes, compared.reads), (3, 3));
+    assert_eq!(compared.reasons["NOT_OVERRIDDEN"], 1);
+}
+
+#[test]
+fn a_tier_that_outlives_its_override_is_found() {
+    let mut events = history(&[give("Gold", 50), tier(49), tier(50)]);
+    let before = told(&mut events[1]).clone();
+    *told(&mut events[2]) = before;
+    assert!(check(nobody(), &events).is_err());
+}
+
+#[test]
+fn points_that_count_twice_for_a_tier_are_found() {
+    let mut events = history(&[earn(60), tier(9)]);
+    let tier = told(&mut events[1]);
+    assert_eq!((tier.tier.as_str(), tier.qualifying_points), ("Bronze", 60));
+    (tier.qualifying_points, tier.points_to_next_tier) = (120, 130);
+    (tier.tier, tier.earned_tier) = ("Silver".to_owned(), "Silver".to_owned());
+    (tier.rank, tier.next_tier) = (2, "Gold".to_owned());
+    assert!(check(nobody(), &events).is_err());
+}
