@@ -101,7 +101,9 @@ fn only_what_may_be_repeated_is_repeated() {
     let identified = with_request_id();
     for (method, entry) in applied() {
         let path = method.path;
-        let reads = method.scope.is_some_and(|scope| scope.ends_with(".read"));
+        let reads = method
+            .scope
+            .is_some_and(|scope| scope.rsplit('.').next() == Some("read"));
         let repeatable = reads || identified.contains(path) || REPEATABLE.contains(&path);
         let streams = method.client_streaming || method.server_streaming;
         let retried = entry.get("retryPolicy").is_some();

@@ -115,8 +115,8 @@ fn compare_purchase(reversals: &Reversals, purchase: PurchaseRow) -> Result<(), 
     let (customer_id, posting_id) = key;
     let at = Where {
         customer_id,
-        program_id,
         posting_id,
+        program_id,
         ..Where::default()
     };
     Err(diverged(Kind::Purchase, at, description))
