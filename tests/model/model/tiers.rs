@@ -66,7 +66,7 @@ impl Step<'_> {
             let refusal = Refusal::new(Code::NotFound, "TIER_NOT_FOUND");
             return Err(refusal.with("tier", &request.tier));
         }
-        let from_tier = member.tier(now).tier;
+        let from_tier = member.latest_tier(now);
         if let Some(open) = member.open_given() {
             open.ended_at = Some(now.max(open.created_at));
         }
@@ -95,7 +95,7 @@ impl Step<'_> {
         let now = self.now;
         let member = self.find(of(&request.program_id, &request.customer_id), "")?;
         member.end_given(now);
-        let from_tier = member.tier(now).tier;
+        let from_tier = member.latest_tier(now);
         let Some(open) = member.open_given() else {
             let refusal = Refusal::new(Code::FailedPrecondition, "NOT_OVERRIDDEN");
             return Err(refusal.with("customer_id", &request.customer_id));
@@ -120,6 +120,14 @@ impl Member {
             && open.expires_at.is_some_and(|expires_at| expires_at <= now)
         {
             open.ended_at = open.expires_at;
+        }
+    }
+
+    /// What it was made last: a tier that is given stands, also where the clock has gone back behind its beginning.
+    fn latest_tier(&mut self, now: Micros) -> String {
+        match self.open_given() {
+            Some(open) => open.tier.clone(),
+            None => self.tier(now).tier,
         }
     }
 

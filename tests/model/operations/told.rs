@@ -110,9 +110,9 @@ impl Response {
             Self::Balance(it) => &it.balance,
             Self::Balances(it) => return it.balances.first()?.as_of.as_ref().map(micros),
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
-            // Asked about an instant, whatever it is.
-            Self::Tier(_) => &None,
-            Self::Lots(_)
+            // A tier is asked about an instant, whatever it is; the others tell none.
+            Self::Tier(_)
+            | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)
             | Self::Hold(_)

@@ -99,10 +99,16 @@ async fn follow<P: Projection>(
     lease: &mut Lease,
     stop: &CancellationToken,
 ) -> Result<(), RoundEnd> {
-    let mut stream = match watch(consumer, lease).await {
+    let Some(begun) = stop.run_until_cancelled(watch(consumer, lease)).await else {
+        return Ok(());
+    };
+    let mut stream = match begun {
         Err(RoundEnd::Feed(status)) => {
             rewind(consumer, lease, status).await?;
-            watch(consumer, lease).await?
+            let Some(begun) = stop.run_until_cancelled(watch(consumer, lease)).await else {
+                return Ok(());
+            };
+            begun?
         }
         stream => stream?,
     };
