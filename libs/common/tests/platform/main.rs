@@ -7,4 +7,5 @@ mod feed;
 mod mutations;
 mod restored;
 mod schema;
+mod stopping;
 mod subject;
