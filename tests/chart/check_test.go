@@ -43,14 +43,23 @@ func TestHelmTestAsksEveryService(t *testing.T) {
 		variables := all.variables(t, pod)
 		asked := map[string]bool{}
 		for variable, value := range variables {
-			if strings.HasPrefix(variable, "ASTERISM_PEER_") && variable != "ASTERISM_PEER_TOKEN_FILE" {
+			switch {
+			case strings.HasSuffix(variable, "_FILE"):
+				if secretFiles(pod)[value] == "" {
+					t.Errorf("%s is %s, which no Secret brings", variable, value)
+				}
+			case strings.HasPrefix(variable, "ASTERISM_PEER_") && variable != "ASTERISM_PEER_TLS_NAME":
 				asked[value] = true
 			}
 		}
 		args := pod.Spec.Containers[0].Args
 		for index, arg := range args {
 			if arg == "--health" || arg == "--address" {
-				asked["http://"+args[index+1]] = true
+				address := args[index+1]
+				if !strings.Contains(address, "://") {
+					address = "http://" + address
+				}
+				asked[address] = true
 			}
 		}
 		open := len(asked) > 0 && !slices.Contains(args, "--health")

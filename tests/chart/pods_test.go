@@ -201,7 +201,7 @@ func TestServicesFindEachOther(t *testing.T) {
 				if index < 0 || all.services[index].Spec.Ports[0].Port != port(t, address.Host) {
 					t.Errorf("%s: %s is at %s, where no Service is", name, variable, value)
 				}
-				encrypted := all.variables(t, pod)["ASTERISM_TLS_CERTIFICATE_FILE"] != ""
+				encrypted := all.variables(t, pod)["ASTERISM_PEER_CA_FILE"] != ""
 				if (address.Scheme == "https") != encrypted {
 					t.Errorf("%s calls %s, but encrypted is %t", name, value, encrypted)
 				}

@@ -150,8 +150,11 @@ func TestHolesAreOnlyThoseThatAreNeeded(t *testing.T) {
 			"try-asterism-segmentation": {dns, dns, 6432, peers, 14317}, "try-asterism-segmentation-migrate": {dns, dns, 6432, 14317},
 			"try-asterism-customer-profile": {dns, dns, 6432, peers, 14317}, "try-asterism-customer-profile-migrate": {dns, dns, 6432, 14317},
 		},
-		"embedded":      {"try-asterism-deny": nil, "try-asterism-suite": {dns, dns}, "try-asterism-check": {dns, dns, ops}},
-		"embedded-open": {"try-asterism-deny": nil, "try-asterism-suite": {dns, dns, 4317}, "try-asterism-check": {dns, dns, peers}},
+		"embedded": {"try-asterism-deny": nil, "try-asterism-suite": {dns, dns}, "try-asterism-check": {dns, dns, ops}},
+		"embedded-open": {
+			"try-asterism-deny": nil, "try-asterism-check": {dns, dns, peers},
+			"try-asterism-suite": {dns, dns, 4317}, "try-asterism-suite-migrate": {dns, dns, 4317},
+		},
 	} {
 		policies := render(t, values(name)).policies
 		for _, policy := range policies {
