@@ -143,12 +143,14 @@ impl<V: Value> VersionedCache<V> {
         L: FnOnce() -> F + Send,
         F: Future<Output = Result<Option<Versioned<V>>, Error>> + Send,
     {
-        // Before anything is looked for: what changes meanwhile must not be kept.
-        let guard = self.local.guard(key);
-        if let Some(found) = self.find(key, at_least, &valid).await {
+        let fresh = |found: &Versioned<V>| found.version >= at_least && valid(&found.value);
+        if let Some(found) = self.find_here(key, &fresh) {
             return Ok(Some(found));
         }
-        let fresh = |found: &Versioned<V>| found.version >= at_least && valid(&found.value);
+        let guard = self.local.guard(key);
+        if let Some(found) = self.find_there(key, guard, &fresh).await {
+            return Ok(Some(found));
+        }
         let Some(guard) = guard else {
             self.count("bypass", 1);
             return no_older_than(at_least, load().await?);
@@ -177,12 +179,30 @@ impl<V: Value> VersionedCache<V> {
         valid: impl Fn(&V) -> bool + Send + Sync,
     ) -> Option<Versioned<V>> {
         let fresh = |found: &Versioned<V>| found.version >= at_least && valid(&found.value);
-        if let Some(found) = self.local.find(key).filter(&fresh) {
-            self.count("l1", 1);
-            return Some(found);
+        match self.find_here(key, &fresh) {
+            None => self.find_there(key, self.local.guard(key), &fresh).await,
+            found => found,
         }
-        let guard = self.local.guard(key);
-        let found = self.find_remote(key).await.filter(&fresh)?;
+    }
+
+    fn find_here(
+        &self,
+        key: &Key,
+        fresh: &impl Fn(&Versioned<V>) -> bool,
+    ) -> Option<Versioned<V>> {
+        let found = self.local.find(key).filter(fresh)?;
+        self.count("l1", 1);
+        Some(found)
+    }
+
+    /// `guard` was taken before, so that what changes meanwhile is not kept.
+    async fn find_there(
+        &self,
+        key: &Key,
+        guard: Option<Guard>,
+        fresh: &(impl Fn(&Versioned<V>) -> bool + Sync),
+    ) -> Option<Versioned<V>> {
+        let found = self.find_remote(key).await.filter(fresh)?;
         self.count("l2", 1);
         self.local.fill(key, guard, &found);
         Some(found)
