@@ -185,11 +185,7 @@ impl<V: Value> VersionedCache<V> {
         }
     }
 
-    fn find_here(
-        &self,
-        key: &Key,
-        fresh: &impl Fn(&Versioned<V>) -> bool,
-    ) -> Option<Versioned<V>> {
+    fn find_here(&self, key: &Key, fresh: &impl Fn(&Versioned<V>) -> bool) -> Option<Versioned<V>> {
         let found = self.local.find(key).filter(fresh)?;
         self.count("l1", 1);
         Some(found)

@@ -3,6 +3,9 @@
 use common::db::Access;
 use common::on;
 use common::time::Timestamp;
+use sqlx::FromRow;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
 
 use super::postings::PostingRow;
 use crate::domain::currency::Wallet;
@@ -31,6 +34,22 @@ pub async fn list_customers(
     Ok(on!(db, |conn| sqlx::query_scalar(SELECT)
         .bind(after)
         .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// What a statement selects of the customers after `$1` and up to `$2`.
+pub(super) async fn list<T>(
+    db: &mut impl Access,
+    select: &'static str,
+    range: Range<'_>,
+) -> Result<Vec<T>, common::Error>
+where
+    T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+{
+    Ok(on!(db, |conn| sqlx::query_as(select)
+        .bind(range.after)
+        .bind(range.to)
         .fetch_all(conn)
         .await)?)
 }
@@ -103,39 +122,44 @@ pub struct LotRow {
     pub extended_to: Option<Timestamp>,
 }
 
+/// When a lot that waited was settled by a posting of this kind.
+macro_rules! settled_by {
+    ($kind:literal) => {
+        concat!(
+            "(
+                   SELECT s.occurred_at
+                   FROM postings p
+                   JOIN postings s
+                       ON s.program_id = p.program_id
+                       AND s.source_type = p.source_type
+                       AND s.source_ref = p.source_ref
+                       AND s.rule = 'pending/' || p.rule
+                   WHERE p.customer_id = l.customer_id
+                       AND p.posting_id = l.posting_id
+                       AND s.kind = '",
+            $kind,
+            "'
+               )"
+        )
+    };
+}
+
 /// Every lot of the customers, which are few.
 pub async fn list_lots(
     db: &mut impl Access,
     range: Range<'_>,
 ) -> Result<Vec<LotRow>, common::Error> {
-    const SELECT: &str = "
+    const SELECT: &str = concat!(
+        "
         SELECT l.customer_id, l.program_id, l.currency, l.lot_id, l.posting_id, l.original, l.remaining, l.held,
                l.consumed, l.expired, l.reversed, l.qualifying, l.earned_at, l.activates_at,
                l.expires_at, l.cancelled_at,
-               (
-                   SELECT s.occurred_at
-                   FROM postings p
-                   JOIN postings s
-                       ON s.program_id = p.program_id
-                       AND s.source_type = p.source_type
-                       AND s.source_ref = p.source_ref
-                       AND s.rule = 'pending/' || p.rule
-                   WHERE p.customer_id = l.customer_id
-                       AND p.posting_id = l.posting_id
-                       AND s.kind = 'activate'
-               ) AS activated_by,
-               (
-                   SELECT s.occurred_at
-                   FROM postings p
-                   JOIN postings s
-                       ON s.program_id = p.program_id
-                       AND s.source_type = p.source_type
-                       AND s.source_ref = p.source_ref
-                       AND s.rule = 'pending/' || p.rule
-                   WHERE p.customer_id = l.customer_id
-                       AND p.posting_id = l.posting_id
-                       AND s.kind = 'cancel'
-               ) AS cancelled_by,
+               ",
+        settled_by!("activate"),
+        " AS activated_by,
+               ",
+        settled_by!("cancel"),
+        " AS cancelled_by,
                (
                    SELECT x.to_expires_at
                    FROM expiry_extensions x
@@ -145,12 +169,9 @@ pub async fn list_lots(
                ) AS extended_to
         FROM lots l
         WHERE l.customer_id > $1 AND l.customer_id <= $2
-        ORDER BY l.customer_id, l.lot_id";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT)
-        .bind(range.after)
-        .bind(range.to)
-        .fetch_all(conn)
-        .await)?)
+        ORDER BY l.customer_id, l.lot_id"
+    );
+    list(db, SELECT, range).await
 }
 
 /// A hold as stored.
@@ -194,11 +215,7 @@ pub async fn list_holds(
         FROM holds
         WHERE customer_id > $1 AND customer_id <= $2
         ORDER BY customer_id, hold_id";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT)
-        .bind(range.after)
-        .bind(range.to)
-        .fetch_all(conn)
-        .await)?)
+    list(db, SELECT, range).await
 }
 
 /// What a hold has of a lot, as stored.
@@ -228,11 +245,7 @@ pub async fn list_pins(
         FROM hold_lots
         WHERE customer_id > $1 AND customer_id <= $2
         ORDER BY customer_id, hold_id, lot_id";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT)
-        .bind(range.after)
-        .bind(range.to)
-        .fetch_all(conn)
-        .await)?)
+    list(db, SELECT, range).await
 }
 
 /// A member's tier as stored, and what was recorded last of how it changed.
@@ -287,9 +300,5 @@ pub async fn list_tiers(
         FROM members m
         WHERE m.customer_id > $1 AND m.customer_id <= $2 AND m.survivor IS NULL
         ORDER BY m.customer_id, m.program_id";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT)
-        .bind(range.after)
-        .bind(range.to)
-        .fetch_all(conn)
-        .await)?)
+    list(db, SELECT, range).await
 }

@@ -1,9 +1,8 @@
 //! What of purchases and of the lines of earnings is left to return, to be compared with what was returned.
 
 use common::db::Access;
-use common::on;
 
-use super::histories::Range;
+use super::histories::{Range, list};
 
 /// A purchase as stored, with the earning that it made, if it made one.
 #[derive(Debug, sqlx::FromRow)]
@@ -51,11 +50,7 @@ pub async fn list_purchases(
             AND p.customer_id = u.customer_id
         WHERE u.customer_id > $1 AND u.customer_id <= $2
         ORDER BY u.customer_id, u.program_id, u.transaction_id";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT)
-        .bind(range.after)
-        .bind(range.to)
-        .fetch_all(conn)
-        .await)?)
+    list(db, SELECT, range).await
 }
 
 /// The lines of an earning as stored, added up.
@@ -86,11 +81,7 @@ pub async fn list_lines(
         WHERE l.customer_id > $1 AND l.customer_id <= $2
         GROUP BY l.customer_id, l.posting_id
         ORDER BY l.customer_id, l.posting_id";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT)
-        .bind(range.after)
-        .bind(range.to)
-        .fetch_all(conn)
-        .await)?)
+    list(db, SELECT, range).await
 }
 
 /// A reversal of an earning.
@@ -114,9 +105,5 @@ pub async fn list_reversals(
         FROM postings
         WHERE customer_id > $1 AND customer_id <= $2 AND kind = 'reverse' AND reverses IS NOT NULL
         ORDER BY customer_id, revision";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT)
-        .bind(range.after)
-        .bind(range.to)
-        .fetch_all(conn)
-        .await)?)
+    list(db, SELECT, range).await
 }

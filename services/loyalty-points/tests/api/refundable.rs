@@ -27,7 +27,7 @@ async fn shop(backend: Backend) -> Shop {
         let found = postings.find(|it| it.source_ref == source);
         found.unwrap().transaction_id.clone()
     };
-    take_back(&mut shop, &of("t1"), Extent::Points(20)).await;
+    shop.take_back("c1", &of("t1"), Extent::Points(20)).await;
 
     let line = |line_id: &str| pb::EarnedLine {
         line_id: line_id.to_owned(),
@@ -46,7 +46,8 @@ async fn shop(backend: Backend) -> Shop {
     let lines = Extent::Lines(pb::ReturnedLines {
         lines: vec![returned],
     });
-    take_back(&mut shop, &lined.transaction.unwrap().transaction_id, lines).await;
+    shop.take_back("c1", &lined.transaction.unwrap().transaction_id, lines)
+        .await;
 
     for source in ["came", "called off"] {
         let waiting = pb::EarnPointsRequest {
@@ -82,16 +83,6 @@ async fn shop(backend: Backend) -> Shop {
     head(&shop).await;
     success(&shop).await;
     shop
-}
-
-async fn take_back(shop: &mut Shop, transaction_id: &str, extent: Extent) {
-    let request = pb::ReverseTransactionRequest {
-        customer_id: "c1".to_owned(),
-        transaction_id: transaction_id.to_owned(),
-        extent: Some(extent),
-        ..Default::default()
-    };
-    shop.client.reverse_transaction(request).await.unwrap();
 }
 
 #[rstest]

@@ -9,6 +9,7 @@ use common::on;
 use common::time::Timestamp;
 use loyalty_points::Loyalty;
 use pb::loyalty_service_client::LoyaltyServiceClient;
+use pb::reverse_transaction_request::Extent;
 use testkit::{Backend, FeedSource, Setup, TestServer};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -126,6 +127,18 @@ impl Shop {
     ) -> Result<pb::RedeemPointsResponse, Status> {
         let request = redeem(customer_id, points);
         Ok(self.client.redeem_points(request).await?.into_inner())
+    }
+
+    /// Takes a part of an earning back.
+    pub async fn take_back(&mut self, customer_id: &str, transaction_id: &str, extent: Extent) {
+        let request = pb::ReverseTransactionRequest {
+            customer_id: customer_id.to_owned(),
+            transaction_id: transaction_id.to_owned(),
+            extent: Some(extent),
+            ..Default::default()
+        };
+        let taken_back = self.client.reverse_transaction(request).await;
+        taken_back.expect("it is taken back");
     }
 
     pub async fn reverse(

@@ -17,16 +17,6 @@ async fn earned(shop: &mut Shop, request: pb::EarnPointsRequest) -> String {
     earned.transaction.unwrap().transaction_id
 }
 
-async fn take_back(shop: &mut Shop, transaction_id: &str, extent: Extent) {
-    let request = pb::ReverseTransactionRequest {
-        customer_id: "c1".to_owned(),
-        transaction_id: transaction_id.to_owned(),
-        extent: Some(extent),
-        ..Default::default()
-    };
-    shop.client.reverse_transaction(request).await.unwrap();
-}
-
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reversal_gives_back_to_the_window_of_the_earning(
@@ -52,7 +42,7 @@ async fn a_reversal_gives_back_to_the_window_of_the_earning(
     };
     assert_eq!(both(&shop).await, (vec![100, 100], 70));
 
-    take_back(&mut shop, &july, Extent::Points(10)).await;
+    shop.take_back("c1", &july, Extent::Points(10)).await;
     assert_eq!(both(&shop).await, (vec![90, 90], 70));
     let money = |micros| Money {
         currency_code: "USD".to_owned(),
@@ -62,7 +52,7 @@ async fn a_reversal_gives_back_to_the_window_of_the_earning(
         original: Some(money(4)),
         returned: Some(money(2)),
     };
-    take_back(&mut shop, &july, Extent::Returned(half)).await;
+    shop.take_back("c1", &july, Extent::Returned(half)).await;
     assert_eq!(both(&shop).await, (vec![70, 70], 70));
     // Also where the limit was changed since, or has ended.
     set(&shop, cap("month", 5, Clamp)).await;
@@ -170,7 +160,8 @@ async fn a_purchase_gives_back_by_lines_and_when_it_is_voided(
             share: None,
         }],
     };
-    take_back(&mut shop, &first.transaction_id, Extent::Lines(returned)).await;
+    shop.take_back("c1", &first.transaction_id, Extent::Lines(returned))
+        .await;
     assert_eq!(used(&shop, "c1").await, 30);
     shop.voided("c1", nothing).await;
     shop.voided("c1", purchase).await;
