@@ -66,7 +66,7 @@ impl Step<'_> {
             let refusal = Refusal::new(Code::NotFound, "TIER_NOT_FOUND");
             return Err(refusal.with("tier", &request.tier));
         }
-        let from_tier = member.latest_tier(now);
+        let from_tier = member.latest_tier(now).tier;
         if let Some(open) = member.open_given() {
             open.ended_at = Some(now.max(open.created_at));
         }
@@ -82,7 +82,7 @@ impl Step<'_> {
             ..member.change(&from_tier, &request.reason, now)
         };
         Ok(pb::OverrideTierResponse {
-            tier: Some(member.tier(now)),
+            tier: Some(member.latest_tier(now)),
             change: Some(change),
             consistency_token: String::new(),
         })
@@ -95,7 +95,7 @@ impl Step<'_> {
         let now = self.now;
         let member = self.find(of(&request.program_id, &request.customer_id), "")?;
         member.end_given(now);
-        let from_tier = member.latest_tier(now);
+        let from_tier = member.latest_tier(now).tier;
         let Some(open) = member.open_given() else {
             let refusal = Refusal::new(Code::FailedPrecondition, "NOT_OVERRIDDEN");
             return Err(refusal.with("customer_id", &request.customer_id));
@@ -106,7 +106,7 @@ impl Step<'_> {
             ..member.change(&from_tier, &request.reason, now)
         };
         Ok(pb::ClearOverrideResponse {
-            tier: Some(member.tier(now)),
+            tier: Some(member.latest_tier(now)),
             change: Some(change),
             consistency_token: String::new(),
         })
@@ -123,21 +123,13 @@ impl Member {
         }
     }
 
-    /// What it was made last: a tier that is given stands, also where the clock has gone back behind its beginning.
-    fn latest_tier(&mut self, now: Micros) -> String {
-        match self.open_given() {
-            Some(open) => open.tier.clone(),
-            None => self.tier(now).tier,
-        }
-    }
-
     fn open_given(&mut self) -> Option<&mut Given> {
         self.given.iter_mut().find(|given| given.ended_at.is_none())
     }
 
     /// As it is after the change.
     fn change(&self, from_tier: &str, remark: &str, now: Micros) -> pb::TierChange {
-        let tier = self.tier(now);
+        let tier = self.latest_tier(now);
         pb::TierChange {
             program_id: self.program_id.clone(),
             customer_id: self.customer_id.clone(),
@@ -152,7 +144,21 @@ impl Member {
         }
     }
 
+    /// As it is after the latest change, whatever the clock says: what is given and has not ended stands, also where
+    /// the clock has gone back behind its beginning; what has ended does not, also where the clock has gone back
+    /// behind its end.
+    fn latest_tier(&self, now: Micros) -> pb::MemberTier {
+        let open = self.given.iter().find(|given| given.ended_at.is_none());
+        self.tier_given(now, open)
+    }
+
+    /// As it was at an instant by the times that are written.
     fn tier(&self, at: Micros) -> pb::MemberTier {
+        let won = self.given.iter().rev().find(|given| given.wins_at(at));
+        self.tier_given(at, won)
+    }
+
+    fn tier_given(&self, at: Micros, given: Option<&Given>) -> pb::MemberTier {
         let counts = self.lots.iter().filter(|lot| lot.earned_at <= at);
         let amount = counts.map(|lot| lot.qualifying).sum();
         let tiers = ladder(&self.program_id);
@@ -161,7 +167,6 @@ impl Member {
             .rposition(|(_, threshold)| *threshold <= amount);
         let earned = earned.expect("the lowest tier costs nothing");
         let next = tiers.get(earned + 1);
-        let given = self.given.iter().rev().find(|given| given.wins_at(at));
         let tier = given.map_or(tiers[earned].0, |given| &given.tier);
         let place = tiers.iter().position(|(name, _)| *name == tier);
         let place = place.expect("only tiers of the program are given");

@@ -55,6 +55,14 @@ pub fn refusal(result: &pb::BatchPostResult) -> Option<&pb::BatchPostRefusal> {
     }
 }
 
+/// The same, to be made comparable.
+pub fn refusal_mut(result: &mut pb::BatchPostResult) -> Option<&mut pb::BatchPostRefusal> {
+    match result.outcome.as_mut()? {
+        Outcome::Refusal(refusal) => Some(refusal),
+        _ => None,
+    }
+}
+
 /// Each customer once, the one whose items they are first.
 pub(super) fn customers(batch: &pb::BatchPostRequest) -> Vec<&str> {
     let mut customers: Vec<&str> = Vec::new();
@@ -86,6 +94,14 @@ pub(super) fn reason(batch: &mut pb::BatchPostRequest) -> Option<&mut String> {
     })
 }
 
+/// What the ids begin with of what an item made and the batch undid.
+const UNDONE: &str = "~ of item ";
+
+/// Whether it is the id of what an item made and the batch undid.
+pub fn is_of_item_undone(id: &str) -> bool {
+    id.starts_with(UNDONE)
+}
+
 /// What only the service knows of the nth item.
 pub(super) fn told(n: usize, result: &pb::BatchPostResult) -> Told {
     if let Some(response) = response(result) {
@@ -93,7 +109,7 @@ pub(super) fn told(n: usize, result: &pb::BatchPostResult) -> Told {
     }
     let refusal = refusal(result).expect("an item is posted or refused");
     // Whatever comes after it in a linked batch finds what it would have made.
-    let name = format!("~ of item {n}");
+    let name = format!("{UNDONE}{n}");
     Told {
         transaction_id: name.clone(),
         received: (format!("{name}, received"), 0),
@@ -120,10 +136,7 @@ pub(super) fn tokens(result: &mut pb::BatchPostResult) -> Vec<&mut String> {
 }
 
 pub(super) fn words(result: &mut pb::BatchPostResult) -> Option<&mut String> {
-    match result.outcome.as_mut()? {
-        Outcome::Refusal(it) => Some(&mut it.message),
-        _ => None,
-    }
+    refusal_mut(result).map(|it| &mut it.message)
 }
 
 pub(super) fn postings(result: &mut pb::BatchPostResult) -> Vec<&mut pb::LedgerTransaction> {
