@@ -243,7 +243,8 @@ async fn connect<S: Service>(cli: &Cli<S::Config>, migrate: bool) -> Result<Plat
             };
             CacheBackend::redis_with(url.reveal(), options).await?
         }
-        _ => CacheBackend::in_process(),
+        _ if embedded => CacheBackend::in_process(),
+        _ => CacheBackend::without_news(),
     };
     let clock: Arc<dyn Clock> = match cli.clock_start {
         Some(start) => Arc::new(StartedAt::new(start)),

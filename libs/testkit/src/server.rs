@@ -241,7 +241,11 @@ async fn open<S: Service>(database: &Database, setup: &Setup<S>) -> Platform {
         Some(url) => CacheBackend::redis(url, false)
             .await
             .expect("the URL makes sense"),
-        None => CacheBackend::in_process(),
+        // As a process decides it: its SQLite file is its own.
+        None => match database {
+            Database::Sqlite(_) => CacheBackend::in_process(),
+            Database::Postgres(_) | Database::OnCluster(_) => CacheBackend::without_news(),
+        },
     };
     let clock = Arc::new(setup.clock.clone());
     let options = PlatformOptions {

@@ -29,7 +29,7 @@ pub struct Config {
     /// Tiers kept in the memory of this process, some 0.5 KiB each; 0 keeps none and asks Redis, or without it
     /// the database, each time.
     #[arg(long, env = "ASTERISM_TIERS_IN_MEMORY_MAX", default_value_t = Options::default().l1_capacity)]
-    pub tiers_in_memory_max: u64,
+    pub tiers_in_memory_max: usize,
     /// Holds that timed out and points that expired are posted, and notices of expiry told, this often; 0s leaves
     /// that to the members' next calls and to the RPC `SweepExpiry`.
     #[arg(

@@ -16,6 +16,9 @@ use crate::error::Error;
 /// A start does not wait longer for Redis.
 const FIRST_SESSION: Duration = Duration::from_millis(500);
 
+/// Without news of what others change, an entry is not believed for longer.
+const WITHOUT_NEWS: Duration = Duration::from_secs(5);
+
 /// How to use Redis.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
@@ -43,6 +46,7 @@ impl Default for RedisOptions {
 pub struct CacheBackend {
     tracking: Arc<Tracking>,
     remote: Option<Arc<Supervised>>,
+    believed_for: Duration,
 }
 
 struct Supervised {
@@ -57,14 +61,22 @@ impl Drop for Supervised {
 }
 
 impl CacheBackend {
-    /// L1 only.
+    /// L1 only, where nobody but this process changes what is cached: there is nothing to miss.
     pub fn in_process() -> Self {
         let tracking = Arc::new(Tracking::new());
-        // Nobody else can change a key: there is nothing to miss.
         tracking.on(1);
         Self {
             tracking,
             remote: None,
+            believed_for: Duration::MAX,
+        }
+    }
+
+    /// L1 only, where others change it, too, and nobody tells of it.
+    pub fn without_news() -> Self {
+        Self {
+            believed_for: WITHOUT_NEWS,
+            ..Self::in_process()
         }
     }
 
@@ -93,6 +105,7 @@ impl CacheBackend {
         let backend = Self {
             tracking,
             remote: Some(Arc::new(Supervised { remote, supervisor })),
+            believed_for: Duration::MAX,
         };
         let mut online = backend.online();
         if tokio::time::timeout(FIRST_SESSION, online.wait_for(|online| *online))
@@ -102,6 +115,11 @@ impl CacheBackend {
             tracing::warn!("starting without Redis");
         }
         Ok(backend)
+    }
+
+    /// How long an entry may be kept in this process at most.
+    pub(super) fn believed_for(&self) -> Duration {
+        self.believed_for
     }
 
     /// Whether caches are in use, now and in future: false while Redis is out of reach.

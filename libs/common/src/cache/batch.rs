@@ -26,7 +26,7 @@ impl<V: Value> VersionedCache<V> {
         let mut answers = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
         for (position, (key, _)) in wanted.iter().enumerate() {
-            let found = self.local.find(key).filter(|found| fresh(position, found));
+            let found = self.local.find(key, &|found| fresh(position, found));
             if found.is_none() {
                 missing.push(Missing {
                     position,

@@ -2,11 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
 
 use super::tracking::{Listener, Stamp, Tracking};
-use super::{Key, Options, Value, Versioned};
+use super::{CacheBackend, Key, Options, Value, Versioned};
 use crate::telemetry::metrics;
 
 const GENERATIONS: usize = 1_024;
@@ -19,16 +21,18 @@ pub(super) struct Guard {
     generation: u64,
 }
 
-#[derive(Clone)]
 struct Entry<V> {
     stamp: Stamp,
+    /// When it is too old to be believed.
+    ends: Instant,
     found: Versioned<V>,
 }
 
 pub(super) struct Local<V> {
     name: &'static str,
     /// `None` where nothing is to be kept in this process.
-    entries: Option<Cache<Arc<str>, Entry<V>>>,
+    entries: Option<Cache<Arc<str>, Arc<Entry<V>>>>,
+    ttl: Duration,
     /// Counters of changes; keys that share one cost each other a fetch, never a wrong answer.
     /// The lock makes "compare and insert" one step and "count and remove" another: comparing
     /// before and after the insert instead would show an overtaken entry for a moment.
@@ -37,25 +41,26 @@ pub(super) struct Local<V> {
 }
 
 impl<V: Value> Local<V> {
-    pub fn new(name: &'static str, options: Options, tracking: &Arc<Tracking>) -> Self {
-        let entries = (options.l1_capacity > 0).then(|| {
-            Cache::builder()
-                .max_capacity(options.l1_capacity)
-                .time_to_live(options.l1_ttl)
-                .build()
-        });
+    pub fn new(name: &'static str, options: Options, backend: &CacheBackend) -> Self {
+        let entries = (options.l1_capacity > 0).then(|| Cache::new(options.l1_capacity));
         Self {
             name,
             entries,
+            ttl: options.l1_ttl.min(backend.believed_for()),
             generations: (0..GENERATIONS).map(|_| Mutex::new(0)).collect(),
-            tracking: Arc::clone(tracking),
+            tracking: Arc::clone(backend.tracking()),
         }
     }
 
-    pub fn find(&self, key: &Key) -> Option<Versioned<V>> {
+    pub fn find(
+        &self,
+        key: &Key,
+        fresh: &impl Fn(&Versioned<V>) -> bool,
+    ) -> Option<Versioned<V>> {
         let stamp = self.tracking.stamp()?;
         let entry = self.entries.as_ref()?.get(key.text())?;
-        (entry.stamp == stamp).then_some(entry.found)
+        let holds = entry.stamp == stamp && Instant::now() < entry.ends && fresh(&entry.found);
+        holds.then(|| entry.found.clone())
     }
 
     /// To be taken before a fetch; `None` while L1 is bypassed.
@@ -84,15 +89,17 @@ impl<V: Value> Local<V> {
         if !self.unchanged(guard, *generation) {
             return;
         }
+        let now = Instant::now();
         let held = entries
             .get(key.text())
-            .filter(|held| held.stamp == guard.stamp);
+            .filter(|held| held.stamp == guard.stamp && now < held.ends);
         if held.is_none_or(|held| held.found.version <= found.version) {
             let entry = Entry {
                 stamp: guard.stamp,
+                ends: now + self.ttl,
                 found: found.clone(),
             };
-            entries.insert(Arc::clone(key.text()), entry);
+            entries.insert(Arc::clone(key.text()), Arc::new(entry));
         }
     }
 
@@ -113,13 +120,13 @@ impl<V: Value> Listener for Local<V> {
         let mut generation = self.generation(bucket(key));
         *generation += 1;
         if let Some(entries) = &self.entries {
-            entries.invalidate(key);
+            entries.remove(key);
         }
     }
 
     fn all_changed(&self) {
         if let Some(entries) = &self.entries {
-            entries.invalidate_all();
+            entries.clear();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Cached values with versions: L1 (moka, in this process), L2 (Redis, if there is one), then the
+//! Cached values with versions: L1 (in this process), L2 (Redis, if there is one), then the
 //! loader (the database).
 //!
 //! Every value carries the version of the row it was computed from. An entry older than the caller
@@ -13,9 +13,10 @@
 //! - Redis is never truth: when it is down, slow or empty, lookups reach the loader, without errors.
 //!
 //! How stale may a read without `at_least` be? In the process that wrote: not at all, once `put` has
-//! returned. In others: as long as a push takes (under a millisecond); the L1 time to live when a
-//! network drops pushes silently; as long as the writer does not reach Redis; the L2 time to live
-//! when it dies between its commit and its `put`. A read with `at_least` is never older than that.
+//! returned. In others: as long as a push takes (under a millisecond); until the next heartbeat,
+//! within a second, when a network drops pushes silently; as long as the writer does not reach
+//! Redis; both times to live when it dies between its commit and its `put`. Without Redis, where
+//! others write to the same database: five seconds. A read with `at_least` is never older than that.
 //!
 //! Invariant: this module never answers with an error of its own making, except
 //! [`Error::Behind`] when the loader itself is older than the caller asks for.
@@ -64,10 +65,11 @@ pub struct Versioned<V> {
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Entries kept in this process; 0 keeps none and leaves caching to Redis.
-    pub l1_capacity: u64,
-    /// How long an entry stays in this process: the bound on staleness if pushes get lost.
+    pub l1_capacity: usize,
+    /// How long an entry stays in this process. It need not be short: a change removes the entry, and so does the
+    /// loss of the connection that tells of changes.
     pub l1_ttl: Duration,
-    /// How long an entry stays in Redis: the bound on staleness if a process dies before its `put`.
+    /// How long an entry stays in Redis: with `l1_ttl` the bound on staleness if a process dies before its `put`.
     pub l2_ttl: Duration,
 }
 
@@ -75,7 +77,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             l1_capacity: 100_000,
-            l1_ttl: Duration::from_secs(5),
+            l1_ttl: Duration::from_mins(1),
             l2_ttl: Duration::from_mins(10),
         }
     }
@@ -102,7 +104,7 @@ impl<V: Value> VersionedCache<V> {
     /// its meaning. A `V` that no longer parses counts as absent.
     pub fn new(backend: &CacheBackend, name: &'static str, options: Options) -> Self {
         let prefix: Arc<str> = format!("{}{name}:", tracking::PREFIX).into();
-        let local = Arc::new(Local::new(name, options, backend.tracking()));
+        let local = Arc::new(Local::new(name, options, backend));
         let listener: Arc<dyn tracking::Listener> = local.clone();
         backend.tracking().listen(Arc::clone(&prefix), &listener);
         Self {
@@ -151,6 +153,44 @@ impl<V: Value> VersionedCache<V> {
         if let Some(found) = self.find_there(key, guard, &fresh).await {
             return Ok(Some(found));
         }
+        self.load(key, guard, (at_least, fresh), load).await
+    }
+
+    /// Like [`get_valid`](Self::get_valid), for whoever has just seen [`find`](Self::find) find nothing: Redis is not
+    /// asked again.
+    pub async fn load_valid<L, F>(
+        &self,
+        key: &Key,
+        at_least: i64,
+        valid: impl Fn(&V) -> bool + Send + Sync,
+        load: L,
+    ) -> Result<Option<Versioned<V>>, Error>
+    where
+        L: FnOnce() -> F + Send,
+        F: Future<Output = Result<Option<Versioned<V>>, Error>> + Send,
+    {
+        let fresh = |found: &Versioned<V>| found.version >= at_least && valid(&found.value);
+        match self.find_here(key, &fresh) {
+            None => {
+                let guard = self.local.guard(key);
+                self.load(key, guard, (at_least, fresh), load).await
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// From the database, by one of those who want it at the same time.
+    async fn load<L, F>(
+        &self,
+        key: &Key,
+        guard: Option<Guard>,
+        (at_least, fresh): (i64, impl Fn(&Versioned<V>) -> bool + Send + Sync),
+        load: L,
+    ) -> Result<Option<Versioned<V>>, Error>
+    where
+        L: FnOnce() -> F + Send,
+        F: Future<Output = Result<Option<Versioned<V>>, Error>> + Send,
+    {
         let Some(guard) = guard else {
             self.count("bypass", 1);
             return no_older_than(at_least, load().await?);
@@ -186,7 +226,7 @@ impl<V: Value> VersionedCache<V> {
     }
 
     fn find_here(&self, key: &Key, fresh: &impl Fn(&Versioned<V>) -> bool) -> Option<Versioned<V>> {
-        let found = self.local.find(key).filter(fresh)?;
+        let found = self.local.find(key, fresh)?;
         self.count("l1", 1);
         Some(found)
     }

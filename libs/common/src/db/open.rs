@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Connection as _, Postgres, Sqlite, Transaction};
 
 use super::{Access, Conn};
 use crate::config::DatabaseConfig;
@@ -25,6 +25,10 @@ const CHECKPOINT_EVERY: &str = "8192";
 
 /// Rows that SQLite reads ahead of whoever takes them, so that neither waits for the other at every few.
 const ROWS_AHEAD: usize = 1024;
+
+/// A connection that has rested longer is tried before it is used: whatever lies between may have cut it. Trying each of
+/// them each time would double the round trips of a short read, and each is tried anyway as it comes back.
+const TRIED_AFTER: Duration = Duration::from_secs(1);
 
 /// Which database a text is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +123,15 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(config.pool_max)
             .acquire_timeout(config.pool_wait)
+            .test_before_acquire(false)
+            .before_acquire(|conn, rested| {
+                Box::pin(async move {
+                    if rested.idle_for > TRIED_AFTER {
+                        conn.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
@@ -134,9 +147,14 @@ impl Db {
             .busy_timeout(Duration::from_secs(10))
             .statement_cache_capacity(500)
             .row_buffer_size(ROWS_AHEAD);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(config.pool_wait)
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(config.pool_wait)
+                // A file does not go away.
+                .test_before_acquire(false)
+        };
+        let writer = pool(1)
             .connect_with(
                 options
                     .clone()
@@ -144,9 +162,7 @@ impl Db {
                     .pragma("wal_autocheckpoint", CHECKPOINT_EVERY),
             )
             .await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(config.pool_max)
-            .acquire_timeout(config.pool_wait)
+        let readers = pool(config.pool_max)
             .connect_with(options.pragma("query_only", "true"))
             .await?;
         Ok(Self::Sqlite { writer, readers })

@@ -14,6 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -24,7 +25,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
@@ -37,6 +38,10 @@ use super::stack::Stack;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
+/// Many clients send a message in a packet of its own, after the headers. A body that takes longer than this is waited
+/// for on the ordinary way, where the call has its place and its deadline.
+const BODY_PATIENCE: Duration = Duration::from_millis(10);
+
 type Request = http::Request<Body>;
 
 /// A unary method that may find its answer without working for it.
@@ -48,20 +53,41 @@ pub trait Lookup: Send + Sync + 'static {
     /// Full path, like `/package.Service/Method`.
     const PATH: &'static str;
 
-    /// The answer, or `None` for the ordinary handler to find it. May be dropped at any await.
-    fn find(&self, request: Self::Request) -> impl Future<Output = Option<Self::Answer>> + Send;
+    /// Looks. May be dropped at any await.
+    fn find(&self, request: Self::Request) -> impl Future<Output = Looked<Self::Answer>> + Send;
 }
 
+/// What came of a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked<A> {
+    /// The answer.
+    Found(A),
+    /// All places were looked at. The ordinary handler need not look at them again: the request that it is given
+    /// carries a [`NotAtHand`].
+    Missed,
+    /// It was not looked for, or not everywhere.
+    Unknown,
+}
+
+/// An extension of a request whose answer was looked for, and was not at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct NotAtHand;
+
 trait Find: Send + Sync {
-    fn find<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Option<Bytes>>;
+    fn find<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Looked<Bytes>>;
 }
 
 impl<L: Lookup> Find for L {
-    fn find<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Option<Bytes>> {
+    fn find<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Looked<Bytes>> {
         Box::pin(async move {
-            let request = L::Request::decode(message).ok()?;
-            let answer = Lookup::find(self, request).await?;
-            Some(frames::encode(&answer))
+            let Ok(request) = L::Request::decode(message) else {
+                return Looked::Unknown;
+            };
+            match Lookup::find(self, request).await {
+                Looked::Found(answer) => Looked::Found(frames::encode(&answer)),
+                Looked::Missed => Looked::Missed,
+                Looked::Unknown => Looked::Unknown,
+            }
         })
     }
 }
@@ -140,14 +166,21 @@ impl Inner {
     /// The answer, or the request as it was.
     async fn at_hand(&self, request: Request, arrived: Arrived) -> Result<Response, Request> {
         let (mut head, mut body) = request.into_parts();
-        let read = frames::Arrived::of(&mut body);
+        let mut read = frames::Arrived::of(&mut body);
+        if !read.is_clear() {
+            let _ = timeout(BODY_PATIENCE, read.read_on(&mut body)).await;
+        }
         if let Some(message) = read.message()
             && self.admits(&head)
         {
             let call = Call::begin(&head.uri, &head.headers);
-            if let Some(found) = self.find(&head, message, arrived).await {
-                call.ended(Code::Ok);
-                return Ok(respond(found));
+            match self.find(&head, message, arrived).await {
+                Some(Looked::Found(found)) => {
+                    call.ended(Code::Ok);
+                    return Ok(respond(found));
+                }
+                Some(Looked::Missed) => drop(head.extensions.insert(NotAtHand)),
+                Some(Looked::Unknown) | None => {}
             }
             call.goes_on(&mut head.extensions);
         }
@@ -165,12 +198,13 @@ impl Inner {
         plain && head.method == http::Method::POST && may().is_some()
     }
 
+    /// `None` where it was given up.
     async fn find(
         &self,
         head: &http::request::Parts,
         message: &[u8],
         Arrived(arrived): Arrived,
-    ) -> Option<Bytes> {
+    ) -> Option<Looked<Bytes>> {
         let lookup = self.lookups.0.get(head.uri.path())?;
         let _place = self.places.try_acquire().ok()?;
         let mut finding = AssertUnwindSafe(lookup.find(message)).catch_unwind();
@@ -185,7 +219,7 @@ impl Inner {
                 None => finding.await,
             },
         };
-        found.ok().flatten()
+        found.ok()
     }
 }
 

@@ -14,7 +14,8 @@ const PLAIN: u8 = 0;
 
 type Frame = http_body::Frame<Bytes>;
 
-/// What of a body had arrived.
+/// What of a body has arrived.
+#[derive(Default)]
 pub(super) struct Arrived {
     data: Option<Bytes>,
     /// Whatever came after the first data and is not nothing.
@@ -23,36 +24,30 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// Reads without waiting.
+    /// Reads what is there, without waiting.
     pub fn of(body: &mut Body) -> Self {
-        let mut arrived = Self {
-            data: None,
-            more: None,
-            ended: false,
-        };
-        while let Some(frame) = body.frame().now_or_never() {
-            match frame.map(|frame| frame.map(Frame::into_data)) {
-                None => {
-                    arrived.ended = true;
-                    break;
-                }
+        let mut arrived = Self::default();
+        let _ = arrived.read_on(body).now_or_never();
+        arrived
+    }
+
+    /// Whether nothing more needs to be known: it has ended, or is not one message.
+    pub fn is_clear(&self) -> bool {
+        self.ended || self.more.is_some()
+    }
+
+    /// Reads until that is so. Dropped before, it has lost nothing of what it read.
+    pub async fn read_on(&mut self, body: &mut Body) {
+        while !self.is_clear() {
+            match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
+                None => self.ended = true,
                 Some(Ok(Ok(data))) if data.is_empty() => {}
-                Some(Ok(Ok(data))) if arrived.data.is_none() => arrived.data = Some(data),
-                Some(Ok(Ok(data))) => {
-                    arrived.more = Some(Ok(Frame::data(data)));
-                    break;
-                }
-                Some(Ok(Err(trailers))) => {
-                    arrived.more = Some(Ok(trailers));
-                    break;
-                }
-                Some(Err(status)) => {
-                    arrived.more = Some(Err(status));
-                    break;
-                }
+                Some(Ok(Ok(data))) if self.data.is_none() => self.data = Some(data),
+                Some(Ok(Ok(data))) => self.more = Some(Ok(Frame::data(data))),
+                Some(Ok(Err(trailers))) => self.more = Some(Ok(trailers)),
+                Some(Err(status)) => self.more = Some(Err(status)),
             }
         }
-        arrived
     }
 
     /// The message, if the body was one plain message and nothing else.
@@ -131,6 +126,17 @@ mod tests {
         assert_eq!(read.message(), None);
         let whole = read.before(body).collect().await.expect("it was sent");
         assert_eq!(whole.to_bytes(), &b"\0\0\0\0\x02\x08\x01"[..]);
+    }
+
+    #[tokio::test]
+    async fn what_comes_late_is_waited_for() {
+        let whole = || Frame::data(Bytes::from_static(b"\0\0\0\0\x02\x08\x01"));
+        let late = stream::once(tokio::task::yield_now()).map(move |()| Ok::<_, Status>(whole()));
+        let mut body = Body::new(StreamBody::new(late.boxed()));
+        let mut read = Arrived::of(&mut body);
+        assert!(!read.is_clear());
+        read.read_on(&mut body).await;
+        assert_eq!(read.message(), Some(&[8, 1][..]));
     }
 
     #[test]

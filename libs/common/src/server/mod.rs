@@ -39,7 +39,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
-pub use at_hand::{Lookup, Lookups};
+pub use at_hand::{Looked, Lookup, Lookups, NotAtHand};
 pub use details::MESSAGE_BYTES_MAX;
 pub use drain::{Drain, draining};
 pub use health::Health;

@@ -207,6 +207,22 @@ async fn entries_expire_in_redis_and_in_the_process() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn without_news_nothing_is_believed_for_long() {
+    for (backend, expected) in [
+        (CacheBackend::without_news(), 2),
+        (CacheBackend::in_process(), 1),
+    ] {
+        let cache = Cache::new(&backend, "tier", options());
+        let rows = Rows::with(1);
+        assert_eq!(rows.get(&cache, 0).await, 1);
+        rows.commit(0);
+        assert_eq!(rows.get(&cache, 0).await, 1, "for a moment");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(rows.get(&cache, 0).await, expected);
+    }
+}
+
 #[tokio::test]
 async fn a_url_that_makes_no_sense_is_refused() {
     for url in ["", "http://localhost", "redis://:port"] {

@@ -10,7 +10,7 @@ use api::feed::v1::consumer_service_client::ConsumerServiceClient;
 use api::feed::v1::consumer_service_server::{ConsumerService, ConsumerServiceServer};
 use common::auth::Authenticator;
 use common::config::ServerConfig;
-use common::server::{self, Drain, Lookup, Lookups, Serve};
+use common::server::{self, Drain, Looked, Lookup, Lookups, Serve};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::sync::{Notify, mpsc};
@@ -215,9 +215,11 @@ impl Lookup for AtHand {
     type Answer = pb::AwaitPositionResponse;
     const PATH: &'static str = "/asterism.feed.v1.ConsumerService/AwaitPosition";
 
-    async fn find(&self, request: Self::Request) -> Option<Self::Answer> {
-        let position = (self.0)(request.consumer).await?;
-        Some(pb::AwaitPositionResponse { position })
+    async fn find(&self, request: Self::Request) -> Looked<Self::Answer> {
+        match (self.0)(request.consumer).await {
+            Some(position) => Looked::Found(pb::AwaitPositionResponse { position }),
+            None => Looked::Missed,
+        }
     }
 }
 

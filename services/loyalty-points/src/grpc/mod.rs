@@ -409,9 +409,10 @@ impl LoyaltyService for Grpc {
     }
 
     async fn get_tier(&self, request: Request<pb::GetTierRequest>) -> Answer<pb::GetTierResponse> {
+        let looked = request.extensions().get().copied();
         let wanted = Wanted::try_from(request.into_inner())?;
         self.state.platform.at_least(&wanted.at_least).await?;
-        let (program, standing) = tiers::reads::get(&self.state, &wanted).await?;
+        let (program, standing) = tiers::reads::get(&self.state, &wanted, looked).await?;
         let tier = Some(present::tier(&program, &wanted.customer_id, standing));
         Ok(Response::new(pb::GetTierResponse { tier }))
     }

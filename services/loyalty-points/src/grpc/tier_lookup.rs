@@ -1,7 +1,7 @@
 //! The hot lookup: `GetTier`, where memory or Redis has the answer.
 
 use api::loyalty::v1 as pb;
-use common::server::Lookup;
+use common::server::{Looked, Lookup};
 
 use super::present;
 use crate::State;
@@ -24,10 +24,17 @@ impl Lookup for TierLookup {
     type Answer = pb::GetTierResponse;
     const PATH: &'static str = "/asterism.loyalty.v1.LoyaltyService/GetTier";
 
-    async fn find(&self, request: pb::GetTierRequest) -> Option<pb::GetTierResponse> {
-        let wanted = Wanted::try_from(request).ok()?;
-        let (program, standing) = reads::find(&self.state, &wanted).await?;
-        let tier = present::tier(&program, &wanted.customer_id, standing);
-        Some(pb::GetTierResponse { tier: Some(tier) })
+    async fn find(&self, request: pb::GetTierRequest) -> Looked<pb::GetTierResponse> {
+        let Ok(wanted) = Wanted::try_from(request) else {
+            return Looked::Unknown;
+        };
+        match reads::find(&self.state, &wanted).await {
+            Looked::Found((program, standing)) => {
+                let tier = present::tier(&program, &wanted.customer_id, standing);
+                Looked::Found(pb::GetTierResponse { tier: Some(tier) })
+            }
+            Looked::Missed => Looked::Missed,
+            Looked::Unknown => Looked::Unknown,
+        }
     }
 }

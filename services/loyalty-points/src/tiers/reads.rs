@@ -7,6 +7,7 @@ use std::sync::Arc;
 use common::cache::{Key, Versioned};
 use common::db::Access;
 use common::ids::CustomerId;
+use common::server::{Looked, NotAtHand};
 use common::time::Timestamp;
 use common::token::{ConsistencyToken, SharedToken};
 
@@ -80,10 +81,12 @@ async fn program(
         .await
 }
 
-/// A member's tier: now, from the cache where it is new enough, or at another instant.
+/// A member's tier: now, from the cache where it is new enough, or at another instant. `looked` tells that [`find`] has
+/// just missed it.
 pub async fn get(
     state: &State,
     wanted: &Wanted,
+    looked: Option<NotAtHand>,
 ) -> Result<(Arc<Program>, Versioned<TierStanding>), Error> {
     let Wanted {
         program_id,
@@ -108,10 +111,11 @@ pub async fn get(
         load().await?
     } else {
         let holds = holds_at(&program, state.platform.now());
-        state
-            .tiers
-            .get_valid(&key(program_id, customer_id), own, holds, load)
-            .await?
+        let key = key(program_id, customer_id);
+        match looked {
+            None => state.tiers.get_valid(&key, own, holds, load).await?,
+            Some(NotAtHand) => state.tiers.load_valid(&key, own, holds, load).await?,
+        }
     };
     let not_a_member = || Error::MemberNotFound {
         program_id: program_id.clone(),
@@ -126,7 +130,21 @@ pub async fn get(
 pub async fn find(
     state: &State,
     wanted: &Wanted,
-) -> Option<(Arc<Program>, Versioned<TierStanding>)> {
+) -> Looked<(Arc<Program>, Versioned<TierStanding>)> {
+    let Some((program, own)) = cacheable(state, wanted) else {
+        return Looked::Unknown;
+    };
+    let holds = holds_at(&program, state.platform.now());
+    let key = key(&wanted.program_id, &wanted.customer_id);
+    match state.tiers.find(&key, own, holds).await {
+        None => Looked::Missed,
+        Some(found) if program.policies.latest().version < found.value.policy => Looked::Unknown,
+        Some(found) => Looked::Found((program, found)),
+    }
+}
+
+/// The program and the customer's revision that an answer must have, where a cache may hold one.
+fn cacheable(state: &State, wanted: &Wanted) -> Option<(Arc<Program>, i64)> {
     let Wanted {
         program_id,
         customer_id,
@@ -146,10 +164,7 @@ pub async fn find(
         _ => return None,
     };
     let program = state.programs.checked(program_id, 0)?;
-    let holds = holds_at(&program, state.platform.now());
-    let key = key(program_id, customer_id);
-    let found = state.tiers.find(&key, own, holds).await?;
-    (program.policies.latest().version >= found.value.policy).then_some((program, found))
+    Some((program, own))
 }
 
 /// Which members' tiers.
