@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tonic::{Code, Status};
 
@@ -42,8 +42,9 @@ impl Identity {
 
     /// The caller of a server without authentication.
     pub fn unchecked() -> Self {
+        static ANYBODY: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
         Self {
-            subject: "anonymous".into(),
+            subject: Arc::clone(&ANYBODY),
             scopes: Scopes::All,
         }
     }

@@ -35,12 +35,12 @@ impl<V: Value> VersionedCache<V> {
             }
             answers.push(found);
         }
-        self.count("l1", size(wanted.len() - missing.len()));
+        self.lookups.l1.add(size(wanted.len() - missing.len()));
 
         let l2_asked = missing.len();
         self.fill_from_remote(wanted, fresh, &mut missing, &mut answers)
             .await;
-        self.count("l2", size(l2_asked - missing.len()));
+        self.lookups.l2.add(size(l2_asked - missing.len()));
         if missing.is_empty() {
             return Ok(answers);
         }
@@ -49,8 +49,8 @@ impl<V: Value> VersionedCache<V> {
             .iter()
             .filter(|missing| missing.guard.is_none())
             .count();
-        self.count("bypass", size(bypassed));
-        self.count("database", size(missing.len() - bypassed));
+        self.lookups.bypass.add(size(bypassed));
+        self.lookups.database.add(size(missing.len() - bypassed));
         let started = tokio::time::Instant::now();
         let loaded = load(missing.iter().map(|missing| missing.position).collect()).await?;
         if loaded.len() != missing.len() {

@@ -13,7 +13,8 @@ pub struct Key(Arc<str>);
 impl Key {
     /// `parts` tell apart what a customer has several of, for example the program of a tier.
     pub fn new(parts: &[&str], customer: &CustomerId) -> Self {
-        let mut text = String::new();
+        let parts_bytes: usize = parts.iter().map(|part| part.len() + 1).sum();
+        let mut text = String::with_capacity(parts_bytes + customer.as_str().len() + 2);
         for part in parts {
             push_escaped(&mut text, part);
             text.push(':');

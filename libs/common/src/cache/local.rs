@@ -52,11 +52,7 @@ impl<V: Value> Local<V> {
         }
     }
 
-    pub fn find(
-        &self,
-        key: &Key,
-        fresh: &impl Fn(&Versioned<V>) -> bool,
-    ) -> Option<Versioned<V>> {
+    pub fn find(&self, key: &Key, fresh: &impl Fn(&Versioned<V>) -> bool) -> Option<Versioned<V>> {
         let stamp = self.tracking.stamp()?;
         let entry = self.entries.as_ref()?.get(key.text())?;
         let holds = entry.stamp == stamp && Instant::now() < entry.ends && fresh(&entry.found);

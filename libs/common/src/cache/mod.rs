@@ -91,7 +91,7 @@ impl<V: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Value for 
 /// One kind of cached values, for example tiers. Clones share everything.
 #[derive(Clone)]
 pub struct VersionedCache<V> {
-    name: &'static str,
+    lookups: metrics::CacheLookups,
     prefix: Arc<str>,
     options: Options,
     backend: CacheBackend,
@@ -108,7 +108,7 @@ impl<V: Value> VersionedCache<V> {
         let listener: Arc<dyn tracking::Listener> = local.clone();
         backend.tracking().listen(Arc::clone(&prefix), &listener);
         Self {
-            name,
+            lookups: metrics::CacheLookups::of(name),
             prefix,
             options,
             backend: backend.clone(),
@@ -192,10 +192,10 @@ impl<V: Value> VersionedCache<V> {
         F: Future<Output = Result<Option<Versioned<V>>, Error>> + Send,
     {
         let Some(guard) = guard else {
-            self.count("bypass", 1);
+            self.lookups.bypass.add(1);
             return no_older_than(at_least, load().await?);
         };
-        self.count("database", 1);
+        self.lookups.database.add(1);
         // Only the first of several concurrent callers takes its `load`.
         let mut load = Some(load);
         let shared = self
@@ -227,7 +227,7 @@ impl<V: Value> VersionedCache<V> {
 
     fn find_here(&self, key: &Key, fresh: &impl Fn(&Versioned<V>) -> bool) -> Option<Versioned<V>> {
         let found = self.local.find(key, fresh)?;
-        self.count("l1", 1);
+        self.lookups.l1.add(1);
         Some(found)
     }
 
@@ -239,7 +239,7 @@ impl<V: Value> VersionedCache<V> {
         fresh: &(impl Fn(&Versioned<V>) -> bool + Sync),
     ) -> Option<Versioned<V>> {
         let found = self.find_remote(key).await.filter(fresh)?;
-        self.count("l2", 1);
+        self.lookups.l2.add(1);
         self.local.fill(key, guard, &found);
         Some(found)
     }
@@ -268,12 +268,6 @@ impl<V: Value> VersionedCache<V> {
             }
         }
         self.backend.tracking().changed(&name);
-    }
-
-    fn count(&self, answered: &'static str, lookups: u64) {
-        if lookups > 0 {
-            metrics::cache_lookups(self.name, answered, lookups);
-        }
     }
 
     fn redis_key(&self, key: &Key) -> String {

@@ -9,22 +9,21 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{Ready, ready};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use api::Method;
 use axum::body::Bytes;
-use axum::response::Response;
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, request};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -43,6 +42,8 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const BODY_PATIENCE: Duration = Duration::from_millis(10);
 
 type Request = http::Request<Body>;
+type Response = http::Response<Body>;
+type Answer = Result<Response, Infallible>;
 
 /// A unary method that may find its answer without working for it.
 pub trait Lookup: Send + Sync + 'static {
@@ -73,28 +74,38 @@ pub enum Looked<A> {
 #[derive(Debug, Clone, Copy)]
 pub struct NotAtHand;
 
+/// What came of a look, if it came to an end.
+type Finding = BoxFuture<'static, Option<Looked<Bytes>>>;
+
 trait Find: Send + Sync {
-    fn find<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Looked<Bytes>>;
+    fn find(self: Arc<Self>, message: Bytes) -> Finding;
 }
 
 impl<L: Lookup> Find for L {
-    fn find<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Looked<Bytes>> {
-        Box::pin(async move {
+    fn find(self: Arc<Self>, message: Bytes) -> Finding {
+        let find = async move {
             let Ok(request) = L::Request::decode(message) else {
                 return Looked::Unknown;
             };
-            match Lookup::find(self, request).await {
+            match Lookup::find(&*self, request).await {
                 Looked::Found(answer) => Looked::Found(frames::encode(&answer)),
                 Looked::Missed => Looked::Missed,
                 Looked::Unknown => Looked::Unknown,
             }
-        })
+        };
+        Box::pin(AssertUnwindSafe(find).catch_unwind().map(Result::ok))
     }
+}
+
+#[derive(Clone)]
+struct Known {
+    method: &'static Method,
+    lookup: Arc<dyn Find>,
 }
 
 /// The lookups of a server, by path.
 #[derive(Clone, Default)]
-pub struct Lookups(HashMap<&'static str, Arc<dyn Find>>);
+pub struct Lookups(HashMap<&'static str, Known>);
 
 impl std::fmt::Debug for Lookups {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -105,7 +116,9 @@ impl std::fmt::Debug for Lookups {
 impl Lookups {
     /// Adds one.
     pub fn add<L: Lookup>(&mut self, lookup: L) {
-        self.0.insert(L::PATH, Arc::new(lookup));
+        let method = api::method(L::PATH).expect("a lookup is a method of ours");
+        let lookup = Arc::new(lookup);
+        self.0.insert(L::PATH, Known { method, lookup });
     }
 }
 
@@ -139,94 +152,143 @@ impl Front {
 impl tower::Service<Request> for Front {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Either<Ready<Answer>, BoxFuture<'static, Answer>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
+    fn call(&mut self, request: Request) -> Self::Future {
         // Taken while the call is made and not when it is first polled.
         let arrived = Arrived(Instant::now());
-        request.extensions_mut().insert(arrived);
         let inner = Arc::clone(&self.0);
-        if !inner.lookups.0.contains_key(request.uri().path()) {
-            return Box::pin(inner.ordinary.clone().oneshot(request));
+        let Some(known) = inner.lookups.0.get(request.uri().path()).cloned() else {
+            return Either::Right(Box::pin(inner.ordinary(request, arrived)));
+        };
+        let (head, mut body) = request.into_parts();
+        let mut look = Look {
+            read: frames::Arrived::of(&mut body),
+            head,
+            body,
+            arrived,
+            known,
+            begun: None,
+        };
+        // What is in memory is found at the first look.
+        match look.at_once(&inner) {
+            Some(answer) => Either::Left(ready(Ok(answer))),
+            None => Either::Right(Box::pin(look.go_on(inner))),
         }
-        Box::pin(async move {
-            match inner.at_hand(request, arrived).await {
-                Ok(answer) => Ok(answer),
-                Err(request) => inner.ordinary.clone().oneshot(request).await,
-            }
-        })
     }
 }
 
 impl Inner {
-    /// The answer, or the request as it was.
-    async fn at_hand(&self, request: Request, arrived: Arrived) -> Result<Response, Request> {
-        let (mut head, mut body) = request.into_parts();
-        let mut read = frames::Arrived::of(&mut body);
-        if !read.is_clear() {
-            let _ = timeout(BODY_PATIENCE, read.read_on(&mut body)).await;
-        }
-        if let Some(message) = read.message()
-            && self.admits(&head)
-        {
-            let call = Call::begin(&head.uri, &head.headers);
-            match self.find(&head, message, arrived).await {
-                Some(Looked::Found(found)) => {
-                    call.ended(Code::Ok);
-                    return Ok(respond(found));
-                }
-                Some(Looked::Missed) => drop(head.extensions.insert(NotAtHand)),
-                Some(Looked::Unknown) | None => {}
-            }
-            call.goes_on(&mut head.extensions);
-        }
-        Err(Request::from_parts(head, read.before(body)))
+    async fn ordinary(self: Arc<Self>, mut request: Request, arrived: Arrived) -> Answer {
+        request.extensions_mut().insert(arrived);
+        let Ok(answer) = self.ordinary.clone().oneshot(request).await;
+        Ok(answer.map(Body::new))
     }
 
     /// Whether the ordinary way would let the call through to its handler.
-    fn admits(&self, head: &http::request::Parts) -> bool {
+    fn admits(&self, head: &request::Parts, method: &Method) -> bool {
         let plain = head.headers.get(CONTENT_TYPE) == Some(&GRPC);
-        let identity = || self.callers.identify(&head.headers, &head.extensions).ok();
         let may = || {
-            let method = api::method(head.uri.path())?;
-            identity()?.may(method.scope?).then_some(())
+            let caller = self.callers.identify(&head.headers, &head.extensions);
+            caller.ok()?.may(method.scope?).then_some(())
         };
         plain && head.method == http::Method::POST && may().is_some()
     }
+}
 
-    /// `None` where it was given up.
-    async fn find(
-        &self,
-        head: &http::request::Parts,
-        message: &[u8],
-        Arrived(arrived): Arrived,
-    ) -> Option<Looked<Bytes>> {
-        let lookup = self.lookups.0.get(head.uri.path())?;
-        let _place = self.places.try_acquire().ok()?;
-        let mut finding = AssertUnwindSafe(lookup.find(message)).catch_unwind();
-        // What is in memory is found at the first look.
-        let found = match (&mut finding).now_or_never() {
-            Some(found) => found,
-            None => match crate::deadline::from_headers(&head.headers) {
-                Some(budget) => {
-                    let deadline = arrived.checked_add(super::deadline::before(budget))?;
-                    timeout_at(deadline, finding).await.ok()?
-                }
-                None => finding.await,
-            },
-        };
-        found.ok()
+/// A request whose answer may be at hand.
+struct Look {
+    head: request::Parts,
+    body: Body,
+    /// What of the body has been read.
+    read: frames::Arrived,
+    arrived: Arrived,
+    known: Known,
+    begun: Option<Begun>,
+}
+
+/// A look under way.
+struct Begun {
+    call: Call,
+    finding: Finding,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Look {
+    /// The answer, if it is found without waiting.
+    fn at_once(&mut self, inner: &Inner) -> Option<Response> {
+        self.begin(inner);
+        let begun = self.begun.as_mut()?;
+        let looked = (&mut begun.finding).now_or_never()?;
+        self.end(looked)
+    }
+
+    /// The answer, however long it takes.
+    async fn go_on(mut self, inner: Arc<Inner>) -> Answer {
+        if !self.read.is_clear() {
+            let _ = timeout(BODY_PATIENCE, self.read.read_on(&mut self.body)).await;
+            self.begin(&inner);
+        }
+        if let Some(begun) = &mut self.begun {
+            let deadline = crate::deadline::from_headers(&self.head.headers)
+                .and_then(|budget| self.arrived.0.checked_add(super::deadline::before(budget)));
+            let looked = match (&mut begun.finding).now_or_never() {
+                Some(looked) => looked,
+                None => match deadline {
+                    Some(deadline) => {
+                        let found = timeout_at(deadline, &mut begun.finding).await;
+                        found.ok().flatten()
+                    }
+                    None => (&mut begun.finding).await,
+                },
+            };
+            if let Some(answer) = self.end(looked) {
+                return Ok(answer);
+            }
+        }
+        let request = Request::from_parts(self.head, self.read.before(self.body));
+        inner.ordinary(request, self.arrived).await
+    }
+
+    /// Begins to look, if the message is there and nothing is in the way.
+    fn begin(&mut self, inner: &Inner) {
+        if let Some(message) = self.read.message()
+            && inner.admits(&self.head, self.known.method)
+            && let Ok(place) = Arc::clone(&inner.places).try_acquire_owned()
+        {
+            let rpc = &self.known.method.path[1..];
+            self.begun = Some(Begun {
+                call: Call::begin(rpc, &self.head.headers, self.arrived.0.into_std()),
+                finding: Arc::clone(&self.known.lookup).find(message),
+                _place: place,
+            });
+        }
+    }
+
+    /// The answer that was found. If there is none, whoever handles the request further takes the call on.
+    fn end(&mut self, looked: Option<Looked<Bytes>>) -> Option<Response> {
+        let Begun { call, .. } = self.begun.take()?;
+        match looked {
+            Some(Looked::Found(found)) => {
+                call.ended(Code::Ok);
+                return Some(respond(found));
+            }
+            Some(Looked::Missed) => drop(self.head.extensions.insert(NotAtHand)),
+            Some(Looked::Unknown) | None => {}
+        }
+        call.goes_on(&mut self.head.extensions);
+        None
     }
 }
 
 fn respond(message: Bytes) -> Response {
     let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
     let body = Full::new(message).with_trailers(ready(Some(Ok(trailers))));
-    let mut response = Response::new(axum::body::Body::new(body));
+    let mut response = Response::new(Body::new(body));
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
 }

@@ -51,12 +51,13 @@ impl Arrived {
     }
 
     /// The message, if the body was one plain message and nothing else.
-    pub fn message(&self) -> Option<&[u8]> {
-        let data = self.data.as_deref().filter(|_| self.ended)?;
+    pub fn message(&self) -> Option<Bytes> {
+        let data = self.data.as_ref().filter(|_| self.ended)?;
         let (head, message) = data.split_at_checked(HEAD_BYTES)?;
         let (&kind, length) = head.split_first()?;
         let length = u32::from_be_bytes(length.try_into().ok()?);
-        (kind == PLAIN && u32::try_from(message.len()) == Ok(length)).then_some(message)
+        let whole = kind == PLAIN && u32::try_from(message.len()) == Ok(length);
+        whole.then(|| data.slice(HEAD_BYTES..))
     }
 
     /// The body as if nothing of it had been read.
@@ -96,9 +97,9 @@ mod tests {
     #[test]
     fn one_whole_plain_message_is_read() {
         let (read, _) = arrived(&[0, 0, 0, 0, 2, 8, 1]);
-        assert_eq!(read.message(), Some(&[8, 1][..]));
+        assert_eq!(read.message().as_deref(), Some(&[8, 1][..]));
         let (empty, _) = arrived(&[0, 0, 0, 0, 0]);
-        assert_eq!(empty.message(), Some(&[][..]));
+        assert_eq!(empty.message().as_deref(), Some(&[][..]));
     }
 
     #[test]
@@ -136,7 +137,7 @@ mod tests {
         let mut read = Arrived::of(&mut body);
         assert!(!read.is_clear());
         read.read_on(&mut body).await;
-        assert_eq!(read.message(), Some(&[8, 1][..]));
+        assert_eq!(read.message().as_deref(), Some(&[8, 1][..]));
     }
 
     #[test]

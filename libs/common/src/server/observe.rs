@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{Extensions, HeaderMap, Uri};
+use http::{Extensions, HeaderMap};
 use tonic::Code;
 use tracing::{Instrument as _, Span, field};
 
@@ -57,13 +57,12 @@ struct Begun(Arc<Mutex<Option<Call>>>);
 
 impl Call {
     /// A call that will hardly log anything: it has a span only where spans are recorded.
-    pub fn begin(uri: &Uri, headers: &HeaderMap) -> Self {
-        let rpc = method::label(uri.path());
+    pub fn begin(rpc: &'static str, headers: &HeaderMap, began: Instant) -> Self {
         let recorded = telemetry::records_spans().then(|| span(rpc, headers));
         Self {
             rpc,
             span: recorded.unwrap_or_else(Span::none),
-            began: Instant::now(),
+            began,
             code: None,
         }
     }
@@ -83,7 +82,10 @@ impl Call {
         let begun = request.extensions_mut().remove::<Begun>();
         let begun = begun
             .and_then(|Begun(call)| call.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let mut call = begun.unwrap_or_else(|| Self::begin(request.uri(), request.headers()));
+        let mut call = begun.unwrap_or_else(|| {
+            let rpc = method::label(request.uri().path());
+            Self::begin(rpc, request.headers(), Instant::now())
+        });
         if call.span.is_none() {
             call.span = span(call.rpc, request.headers());
         }
@@ -97,9 +99,11 @@ impl Drop for Call {
         let code = self.code.unwrap_or(Code::Cancelled);
         let status = metrics::code_name(code);
         metrics::rpc_served(self.rpc, status, elapsed);
-        self.span.record("rpc.response.status_code", status);
-        if metrics::is_server_fault(code) {
-            self.span.record("otel.status_code", "ERROR");
+        if !self.span.is_disabled() {
+            self.span.record("rpc.response.status_code", status);
+            if metrics::is_server_fault(code) {
+                self.span.record("otel.status_code", "ERROR");
+            }
         }
         self.span.in_scope(|| {
             tracing::debug!(

@@ -13,8 +13,9 @@ use prometheus::{Registry, TextEncoder};
 use tonic::Code;
 
 pub use super::consumers::{consumer_lag, consumer_left, consumer_parked};
+pub use super::lookups::CacheLookups;
 
-use super::consumers;
+use super::{consumers, lookups};
 
 /// Seconds: from a cache hit to the default deadline.
 const CALL_SECONDS: [f64; 15] = [
@@ -35,7 +36,6 @@ struct Instruments {
     consumer_applied: Counter<u64>,
     consumer_leases: Counter<u64>,
     consumer_rewound: Counter<u64>,
-    cache_lookups: Counter<u64>,
     cache_invalidations: Counter<u64>,
     batch_items: Histogram<u64>,
     handshakes: Counter<u64>,
@@ -56,6 +56,7 @@ impl Instruments {
         let counter = |name, says| meter.u64_counter(name).with_description(says).build();
         let gauge = |name, says| meter.u64_gauge(name).with_description(says).build();
         consumers::observe(&meter);
+        lookups::observe(&meter);
         Self {
             rpc_server: seconds(&meter, "rpc.server.call.duration", "Calls answered."),
             rpc_client: seconds(&meter, "rpc.client.call.duration", "Calls made."),
@@ -75,10 +76,6 @@ impl Instruments {
             consumer_rewound: counter(
                 "asterism.consumer.rewound",
                 "Times that a feed was found restored from a backup, and followed from where it was.",
-            ),
-            cache_lookups: counter(
-                "asterism.cache.lookups",
-                "Lookups by where they were answered.",
             ),
             cache_invalidations: counter("asterism.cache.invalidations", "Changed keys heard of."),
             batch_items: meter
@@ -217,14 +214,6 @@ pub fn rotation_failing(file: &'static str, failing: bool) {
     INSTRUMENTS
         .rotation_failing
         .record(u64::from(failing), &[label("file", file)]);
-}
-
-/// A cache was asked; `answered` is one of `l1`, `l2`, `database`, `bypass` (the database, because
-/// Redis is out of reach).
-pub fn cache_lookups(cache: &'static str, answered: &'static str, count: u64) {
-    INSTRUMENTS
-        .cache_lookups
-        .add(count, &[label("cache", cache), label("answered", answered)]);
 }
 
 /// This process was told of a changed key, or changed it itself.

@@ -5,6 +5,7 @@
 
 mod capture;
 mod consumers;
+mod lookups;
 pub mod metrics;
 mod setup;
 mod trace;
