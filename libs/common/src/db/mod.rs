@@ -7,11 +7,13 @@
 //! Invariant: a `Tx` that is dropped without `commit` leaves no trace.
 
 mod open;
+mod rows;
 mod tx;
 
 pub use open::{Db, Dialect, Migrations, Reader, Snapshot, Sql};
+pub use rows::json_rows;
+pub(crate) use tx::{BEGIN_ON_POSTGRES, Pending, World};
 pub use tx::{Gathered, Tx};
-pub(crate) use tx::{Pending, World};
 
 use sqlx::{PgConnection, SqliteConnection};
 

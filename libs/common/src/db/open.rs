@@ -19,9 +19,12 @@ use crate::on;
 /// SQLite's cache of the connection that writes, in its own notation: 64 MiB. Keys begin with the customer, so a batch
 /// of changes touches pages all over the file.
 const WRITER_CACHE: &str = "-65536";
-/// Pages in SQLite's log, 32 MiB of them, from which on they are copied to the file. By its own default a batch of
+/// Pages in SQLite's log, 64 MiB of them, from which on they are copied to the file. By its own default a batch of
 /// changes would have most of its pages copied at once, which the next one changes again.
-const CHECKPOINT_EVERY: &str = "8192";
+const CHECKPOINT_EVERY: &str = "16384";
+/// What a statement would have to undo by itself is kept in memory: in a file, a copy of every page that a batch changes
+/// would be written a second time.
+const UNDONE_FROM: &str = "memory";
 
 /// Rows that SQLite reads ahead of whoever takes them, so that neither waits for the other at every few.
 const ROWS_AHEAD: usize = 1024;
@@ -164,7 +167,8 @@ impl Db {
                 options
                     .clone()
                     .pragma("cache_size", WRITER_CACHE)
-                    .pragma("wal_autocheckpoint", CHECKPOINT_EVERY),
+                    .pragma("wal_autocheckpoint", CHECKPOINT_EVERY)
+                    .pragma("temp_store", UNDONE_FROM),
             )
             .await?;
         let readers = pool(config.pool_max)

@@ -14,6 +14,12 @@ use crate::ids::{CustomerId, Ids};
 use crate::telemetry::{self, metrics};
 use crate::time::{Clock, Timestamp};
 
+/// A transaction that writes looks few rows up by their keys, over and over. Its plans are made once and for all, for
+/// lists of any length, and by the keys also while a table is still small: a plan outlives that.
+pub(crate) const BEGIN_ON_POSTGRES: &str = "BEGIN;
+    SET LOCAL plan_cache_mode = force_generic_plan;
+    SET LOCAL enable_seqscan = off";
+
 /// What a transaction needs from the world around it.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -58,7 +64,7 @@ pub struct Tx {
 impl Tx {
     pub(crate) async fn begin(db: &Db, world: World) -> Result<Self, Error> {
         let inner = match db {
-            Db::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Db::Postgres(pool) => Inner::Postgres(pool.begin_with(BEGIN_ON_POSTGRES).await?),
             // IMMEDIATE takes the write lock at once: upgrading a read lock later may fail.
             Db::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
         };

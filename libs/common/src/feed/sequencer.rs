@@ -8,7 +8,7 @@ use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Feed, store};
-use crate::db::Db;
+use crate::db::{BEGIN_ON_POSTGRES, Db};
 use crate::error::Error;
 
 const BATCH: i64 = 1000;
@@ -26,13 +26,16 @@ pub(crate) async fn drain(feed: &Feed) -> Result<(), Error> {
     }
     drop(conn);
     loop {
-        let mut tx = pool.begin().await?;
+        let mut tx = pool.begin_with(BEGIN_ON_POSTGRES).await?;
         let moved = store::sequence(&mut tx, BATCH).await?;
         tx.commit().await?;
-        if moved == 0 {
+        if moved > 0 {
+            feed.signal.advanced();
+        }
+        // Fewer than it may take are all there were.
+        if moved < BATCH.unsigned_abs() {
             return Ok(());
         }
-        feed.signal.advanced();
     }
 }
 

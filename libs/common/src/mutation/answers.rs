@@ -12,7 +12,7 @@ use tonic::{Response, Status};
 
 use super::fingerprint::Fingerprint;
 use super::{Call, is_definitive, replay, store};
-use crate::db::{Access as _, Sql, Tx};
+use crate::db::{Access as _, Sql, Tx, json_rows};
 use crate::error::Error;
 use crate::on;
 
@@ -35,10 +35,10 @@ impl Answers {
                 JOIN idempotency i ON i.method = wanted.method AND i.request_id = wanted.request_id",
             sqlite: "
                 SELECT i.method, i.request_id, i.fingerprint, i.code, i.response, i.message, i.details
-                FROM json_each($1) AS wanted
+                FROM jsonb_each($1) AS wanted
                 JOIN idempotency i
-                    ON i.method = wanted.value ->> 'method'
-                    AND i.request_id = wanted.value ->> 'request_id'",
+                    ON i.method = wanted.value ->> 0
+                    AND i.request_id = wanted.value ->> 1",
         };
         #[derive(Serialize)]
         struct Wanted<'a> {
@@ -62,8 +62,9 @@ impl Answers {
             return Ok(Self::default());
         }
         let text = SELECT.text(tx.dialect());
+        let wanted = json_rows(tx.dialect(), &wanted);
         let rows = on!(tx, |conn| sqlx::query_as::<_, Found>(text)
-            .bind(crate::db::json_list(&wanted))
+            .bind(wanted)
             .fetch_all(conn)
             .await)?;
         let methods: HashMap<_, _> = calls

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, SqliteConnection};
 use tonic::Status;
 
 use super::fingerprint::Fingerprint;
-use crate::db::{Access as _, Conn, Hex, Tx, json_list};
+use crate::db::{Access as _, Conn, Dialect, Hex, Tx, json_rows};
 use crate::error::Error;
 use crate::on;
 use crate::time::Timestamp;
@@ -186,10 +186,9 @@ async fn insert_on_sqlite(
     const INSERT: &str = "
         INSERT INTO idempotency
             (method, request_id, fingerprint, created_at, code, response, message, details)
-        SELECT value ->> 'method', value ->> 'request_id', unhex(value ->> 'fingerprint'), $2,
-               value ->> 'code', unhex(value ->> 'response'), value ->> 'message',
-               unhex(value ->> 'details')
-        FROM json_each($1)
+        SELECT value ->> 0, value ->> 1, unhex(value ->> 2), $2, value ->> 3, unhex(value ->> 4),
+               value ->> 5, unhex(value ->> 6)
+        FROM jsonb_each($1)
         WHERE TRUE
         ON CONFLICT (method, request_id) DO NOTHING";
     #[derive(Serialize)]
@@ -215,7 +214,7 @@ async fn insert_on_sqlite(
         })
         .collect();
     let done = sqlx::query(INSERT)
-        .bind(json_list(&rows))
+        .bind(json_rows(Dialect::Sqlite, &rows))
         .bind(now)
         .execute(conn)
         .await?;

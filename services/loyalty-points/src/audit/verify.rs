@@ -12,7 +12,7 @@ use crate::domain::program::ProgramId;
 use crate::domain::signing::Head;
 use crate::store::entries::EntryRow;
 use crate::store::postings::PostingRow;
-use crate::store::replay::{self, LotSums, MemberSums, Members};
+use crate::store::replay::{self, LotSums, MemberSums, Members, StrayLine};
 use crate::store::seal_nodes;
 use crate::store::seals::{self, BlockRow, SealRow};
 
@@ -215,6 +215,9 @@ impl Replay {
             return Err(diverged(Kind::PostingUnsealed, at, description));
         }
         let unsealed = replay::count_unsealed(&mut db).await?;
+        if let Some(line) = replay::find_stray_line(&mut db).await? {
+            return Err(stray(line));
+        }
         drop(db);
         self.members().await?;
         let mut after = String::new();
@@ -413,6 +416,22 @@ fn at_seal(seal: &SealRow) -> Where {
         posting_id: seal.key.posting_id.clone(),
         ..Where::default()
     }
+}
+
+fn stray(line: StrayLine) -> Stop {
+    let kind = if line.lot_id.is_some() {
+        Kind::Lot
+    } else {
+        Kind::Balance
+    };
+    let at = Where {
+        customer_id: line.customer_id,
+        posting_id: line.posting_id,
+        program_id: line.program_id,
+        lot_id: line.lot_id.unwrap_or_default(),
+        ..Where::default()
+    };
+    diverged(kind, at, "an entry is of a posting that there is not")
 }
 
 fn lot_astray(lot: LotSums) -> Stop {

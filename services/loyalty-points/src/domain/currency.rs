@@ -73,6 +73,11 @@ impl Wallet {
         Some(self.as_stored()).filter(|code| !code.is_empty())
     }
 
+    /// The one that is stored as this: empty for the first one.
+    pub const fn from_stored(code: String) -> Self {
+        Self(code)
+    }
+
     /// As it is stored: the empty text for the first one.
     pub fn as_stored(&self) -> &str {
         &self.0

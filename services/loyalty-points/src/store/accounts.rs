@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use common::db::{Access, Sql, Tx, json_list};
+use common::db::{Access, Sql, Tx, json_list, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use serde::Serialize;
@@ -176,13 +176,13 @@ pub async fn update(
                 AND a.currency = new.currency",
         sqlite: "
             UPDATE accounts AS a
-            SET points = new.value ->> 'points',
-                held = new.value ->> 'held',
-                debt = new.value ->> 'debt'
-            FROM json_each($1) AS new
-            WHERE a.customer_id = new.value ->> 'customer_id'
-                AND a.program_id = new.value ->> 'program_id'
-                AND a.currency = new.value ->> 'currency'",
+            SET points = new.value ->> 3,
+                held = new.value ->> 4,
+                debt = new.value ->> 5
+            FROM jsonb_each($1) AS new
+            WHERE a.customer_id = new.value ->> 0
+                AND a.program_id = new.value ->> 1
+                AND a.currency = new.value ->> 2",
     };
     #[derive(Serialize)]
     struct Row<'a> {
@@ -205,8 +205,9 @@ pub async fn update(
         })
         .collect();
     let text = UPDATE.text(tx.dialect());
+    let list = json_rows(tx.dialect(), &rows);
     let written = on!(tx, |conn| sqlx::query(text)
-        .bind(json_list(&rows))
+        .bind(list)
         .execute(conn)
         .await
         .map(|done| done.rows_affected()))?;

@@ -1,6 +1,6 @@
 //! The lines of postings: append-only.
 
-use common::db::{Access, Sql, Tx};
+use common::db::{Access, Sql, Tx, json_list, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
@@ -26,7 +26,7 @@ pub struct EntryRow {
 }
 
 /// A line with the posting it belongs to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct NewEntry {
     /// The member's customer.
     pub customer_id: String,
@@ -35,7 +35,6 @@ pub struct NewEntry {
     /// Its posting.
     pub posting_id: String,
     /// The line.
-    #[serde(flatten)]
     pub entry: EntryRow,
 }
 
@@ -56,14 +55,40 @@ pub async fn insert(tx: &mut Tx, new: &[NewEntry]) -> Result<(), common::Error> 
             INSERT INTO entries
                 (customer_id, program_id, posting_id, line, account, lot_id, hold_id, points,
                  effective_at)
-            SELECT value ->> 'customer_id', value ->> 'program_id', value ->> 'posting_id',
-                   value ->> 'line', value ->> 'account', value ->> 'lot_id', value ->> 'hold_id',
-                   value ->> 'points', value ->> 'effective_at'
-            FROM json_each($1)",
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                   value ->> 6, value ->> 7, value ->> 8
+            FROM jsonb_each($1)",
     };
+    #[derive(Serialize)]
+    struct Row<'a> {
+        customer_id: &'a str,
+        program_id: &'a str,
+        posting_id: &'a str,
+        line: i64,
+        account: &'a str,
+        lot_id: Option<&'a str>,
+        hold_id: Option<&'a str>,
+        points: i64,
+        effective_at: i64,
+    }
+    let rows: Vec<_> = new
+        .iter()
+        .map(|new| Row {
+            customer_id: &new.customer_id,
+            program_id: &new.program_id,
+            posting_id: &new.posting_id,
+            line: new.entry.line,
+            account: &new.entry.account,
+            lot_id: new.entry.lot_id.as_deref(),
+            hold_id: new.entry.hold_id.as_deref(),
+            points: new.entry.points,
+            effective_at: new.entry.effective_at,
+        })
+        .collect();
     let text = INSERT.text(tx.dialect());
+    let rows = json_rows(tx.dialect(), &rows);
     Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(common::db::json_list(new))
+        .bind(rows)
         .execute(conn)
         .await
         .map(drop))?)
@@ -98,7 +123,7 @@ pub async fn list(
     let text = SELECT.text(db.dialect());
     let rows = on!(db, |conn| sqlx::query_as::<_, Row>(text)
         .bind(customer_id)
-        .bind(common::db::json_list(posting_ids))
+        .bind(json_list(posting_ids))
         .fetch_all(conn)
         .await)?;
     Ok(rows
@@ -116,9 +141,9 @@ pub async fn get_debt_at(
 ) -> Result<i64, common::Error> {
     const SELECT: &str = "
         SELECT CAST(COALESCE(-SUM(e.points), 0) AS BIGINT)
-        FROM entries e
-        JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
-        WHERE e.customer_id = $1
+        FROM postings p
+        JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
+        WHERE p.customer_id = $1
             AND e.program_id = $2
             AND p.currency = $3
             AND e.account = 'debt'

@@ -239,10 +239,10 @@ pub async fn list_open_at(
 ) -> Result<Vec<Hold>, common::Error> {
     const SELECT: &str = "
         SELECT h.hold_id, h.created_at, h.expires_at, e.lot_id, CAST(SUM(e.points) AS BIGINT) AS held
-        FROM entries e
-        JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
+        FROM postings p
+        JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
         JOIN holds h ON h.customer_id = e.customer_id AND h.hold_id = e.hold_id
-        WHERE e.customer_id = $1
+        WHERE p.customer_id = $1
             AND e.program_id = $2
             AND ($3 IS NULL OR h.currency = $3)
             AND e.account = 'held'

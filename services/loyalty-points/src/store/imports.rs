@@ -50,7 +50,7 @@ pub async fn list(db: &mut impl Access, of: OfSystem<'_>) -> Result<Vec<Imported
         sqlite: "
             SELECT p.source_ref, p.customer_id, p.posting_id, p.decision
             FROM json_each($3) AS wanted
-            JOIN postings p
+            CROSS JOIN postings p
                 ON p.program_id = $1
                 AND p.source_type = $2
                 AND p.source_ref = wanted.value
@@ -76,17 +76,17 @@ pub async fn list_latest(
     const SELECT: Sql = Sql {
         postgres: "
             SELECT e.customer_id, MAX(e.effective_at)
-            FROM entries e
-            JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
-            WHERE e.customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+            FROM postings p
+            JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
+            WHERE p.customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
                 AND e.program_id = $2
                 AND p.currency = $3
             GROUP BY e.customer_id",
         sqlite: "
             SELECT e.customer_id, MAX(e.effective_at)
-            FROM entries e
-            JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
-            WHERE e.customer_id IN (SELECT value FROM json_each($1))
+            FROM postings p
+            JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
+            WHERE p.customer_id IN (SELECT value FROM json_each($1))
                 AND e.program_id = $2
                 AND p.currency = $3
             GROUP BY e.customer_id",
@@ -113,14 +113,15 @@ pub async fn list_later(
     after: Timestamp,
 ) -> Result<Vec<(String, i64)>, common::Error> {
     const SELECT: &str = "
-        SELECT lot_id, CAST(SUM(points) AS BIGINT)
-        FROM entries
-        WHERE customer_id = $1
-            AND program_id = $2
-            AND account = 'member'
-            AND effective_at > $3
-        GROUP BY lot_id, effective_at
-        ORDER BY effective_at, lot_id";
+        SELECT e.lot_id, CAST(SUM(e.points) AS BIGINT)
+        FROM postings p
+        JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
+        WHERE p.customer_id = $1
+            AND e.program_id = $2
+            AND e.account = 'member'
+            AND e.effective_at > $3
+        GROUP BY e.lot_id, e.effective_at
+        ORDER BY e.effective_at, e.lot_id";
     Ok(on!(db, |conn| sqlx::query_as::<_, (String, i64)>(SELECT)
         .bind(customer_id)
         .bind(program_id)

@@ -1,10 +1,12 @@
 //! Lots.
 
-use common::db::{Access, Sql, Tx, json_list};
+use std::collections::HashMap;
+
+use common::db::{Access, Dialect, Sql, Tx, json_list, json_rows, parse_json_list};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::accounts::MemberKey;
 use crate::domain::currency::Wallet;
@@ -97,28 +99,82 @@ pub async fn list_open_of(
     db: &mut impl Access,
     customer_ids: &[&CustomerId],
 ) -> Result<Vec<(CustomerId, String, Lot)>, common::Error> {
-    const SELECT: Sql = Sql {
-        postgres: "
-            SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
-            FROM lots
-            WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
-                AND (remaining > 0 OR held > 0)",
-        sqlite: "
-            SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
-            FROM lots
-            WHERE customer_id IN (SELECT value FROM json_each($1))
-                AND (remaining > 0 OR held > 0)",
-    };
+    const SELECT: &str = "
+        SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
+               reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
+        FROM lots
+        WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
+            AND (remaining > 0 OR held > 0)";
+    if db.dialect() == Dialect::Sqlite {
+        return list_open_as_text(db, customer_ids).await;
+    }
     let ids: Vec<_> = customer_ids.iter().map(|id| id.as_str()).collect();
-    let text = SELECT.text(db.dialect());
-    let rows = on!(db, |conn| sqlx::query_as::<_, OwnedRow>(text)
+    let rows = on!(db, |conn| sqlx::query_as::<_, OwnedRow>(SELECT)
         .bind(json_list(&ids))
         .fetch_all(conn)
         .await)?;
     let owned = |row: OwnedRow| (row.customer_id, row.program_id, row.lot.into());
     Ok(rows.into_iter().map(owned).collect())
+}
+
+/// The same from SQLite, which hands over each column of each row by itself: where a member has thousands of lots,
+/// one text costs less.
+async fn list_open_as_text(
+    db: &mut impl Access,
+    customer_ids: &[&CustomerId],
+) -> Result<Vec<(CustomerId, String, Lot)>, common::Error> {
+    const SELECT: &str = "
+        SELECT json_group_array(json_array(
+                   customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
+                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency))
+        FROM lots
+        WHERE customer_id IN (SELECT value FROM json_each($1))
+            AND (remaining > 0 OR held > 0)";
+    #[derive(Deserialize)]
+    struct Row {
+        customer_id: String,
+        program_id: String,
+        lot_id: String,
+        original: i64,
+        remaining: i64,
+        held: i64,
+        consumed: i64,
+        expired: i64,
+        reversed: i64,
+        qualifying: i64,
+        earned_at: i64,
+        activates_at: Option<i64>,
+        expires_at: Option<i64>,
+        cancelled_at: Option<i64>,
+        currency: String,
+    }
+    let wanted: HashMap<_, _> = customer_ids.iter().map(|id| (id.as_str(), *id)).collect();
+    let ids: Vec<_> = customer_ids.iter().map(|id| id.as_str()).collect();
+    let text = on!(db, |conn| sqlx::query_scalar::<_, String>(SELECT)
+        .bind(json_list(&ids))
+        .fetch_one(conn)
+        .await)?;
+    let owned = |row: Row| {
+        let lot = Lot {
+            lot_id: row.lot_id,
+            wallet: Wallet::from_stored(row.currency),
+            original: row.original,
+            remaining: row.remaining,
+            held: row.held,
+            consumed: row.consumed,
+            expired: row.expired,
+            reversed: row.reversed,
+            qualifying: row.qualifying,
+            earned_at: Timestamp::from_micros(row.earned_at),
+            activates_at: row.activates_at.map(Timestamp::from_micros),
+            expires_at: row.expires_at.map(Timestamp::from_micros),
+            cancelled_at: row.cancelled_at.map(Timestamp::from_micros),
+        };
+        let customer_id = wanted.get(row.customer_id.as_str())?;
+        Some(((*customer_id).clone(), row.program_id, lot))
+    };
+    let rows = parse_json_list(&text)?;
+    Ok(rows.into_iter().filter_map(owned).collect())
 }
 
 /// Id of the lot that a posting made, if it made any; of several, of one of them.
@@ -151,10 +207,10 @@ pub async fn list_open_at(
                CAST(0 AS BIGINT) AS consumed, CAST(0 AS BIGINT) AS expired,
                CAST(0 AS BIGINT) AS reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at,
                l.cancelled_at, l.currency
-        FROM entries e
-        JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
+        FROM postings p
+        JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
         JOIN lots l ON l.customer_id = e.customer_id AND l.lot_id = e.lot_id
-        WHERE e.customer_id = $1
+        WHERE p.customer_id = $1
             AND e.program_id = $2
             AND ($3 IS NULL OR l.currency = $3)
             AND e.effective_at <= $4
@@ -241,12 +297,10 @@ pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error
             INSERT INTO lots
                 (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
                  expired, reversed, qualifying, earned_at, activates_at, expires_at, currency)
-            SELECT value ->> 'customer_id', value ->> 'lot_id', value ->> 'program_id',
-                   value ->> 'posting_id', value ->> 'original', value ->> 'remaining',
-                   value ->> 'held', value ->> 'consumed', value ->> 'expired',
-                   value ->> 'reversed', value ->> 'qualifying', value ->> 'earned_at',
-                   value ->> 'activates_at', value ->> 'expires_at', value ->> 'currency'
-            FROM json_each($1)",
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                   value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
+                   value ->> 12, value ->> 13, value ->> 14
+            FROM jsonb_each($1)",
     };
     #[derive(Serialize)]
     struct Row<'a> {
@@ -287,8 +341,9 @@ pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error
         })
         .collect();
     let text = INSERT.text(tx.dialect());
+    let rows = json_rows(tx.dialect(), &rows);
     Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(json_list(&rows))
+        .bind(rows)
         .execute(conn)
         .await
         .map(drop))?)
@@ -311,14 +366,14 @@ pub async fn update(tx: &mut Tx, changed: &[(&CustomerId, &Lot)]) -> Result<(), 
             WHERE l.customer_id = new.customer_id AND l.lot_id = new.lot_id",
         sqlite: "
             UPDATE lots AS l
-            SET remaining = new.value ->> 'remaining',
-                held = new.value ->> 'held',
-                consumed = new.value ->> 'consumed',
-                expired = new.value ->> 'expired',
-                reversed = new.value ->> 'reversed',
-                qualifying = new.value ->> 'qualifying'
-            FROM json_each($1) AS new
-            WHERE l.customer_id = new.value ->> 'customer_id' AND l.lot_id = new.value ->> 'lot_id'",
+            SET remaining = new.value ->> 2,
+                held = new.value ->> 3,
+                consumed = new.value ->> 4,
+                expired = new.value ->> 5,
+                reversed = new.value ->> 6,
+                qualifying = new.value ->> 7
+            FROM jsonb_each($1) AS new
+            WHERE l.customer_id = new.value ->> 0 AND l.lot_id = new.value ->> 1",
     };
     #[derive(Serialize)]
     struct Row<'a> {
@@ -345,8 +400,9 @@ pub async fn update(tx: &mut Tx, changed: &[(&CustomerId, &Lot)]) -> Result<(), 
         })
         .collect();
     let text = UPDATE.text(tx.dialect());
+    let rows = json_rows(tx.dialect(), &rows);
     Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(json_list(&rows))
+        .bind(rows)
         .execute(conn)
         .await
         .map(drop))?)

@@ -1,6 +1,6 @@
 //! Postings: append-only.
 
-use common::db::{Access, Sql, Tx, json_list};
+use common::db::{Access, Sql, Tx, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
@@ -98,14 +98,11 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
                 (customer_id, posting_id, program_id, revision, kind, points, source_type, source_ref,
                  rule, reason_code, reason, reverses, counterparty, occurred_at, posted_at,
                  decision, actor, approver, currency)
-            SELECT value ->> 'customer_id', value ->> 'posting_id', value ->> 'program_id',
-                   value ->> 'revision', value ->> 'kind', value ->> 'points',
-                   value ->> 'source_type', value ->> 'source_ref', value ->> 'rule',
-                   value ->> 'reason_code', value ->> 'reason', value ->> 'reverses',
-                   value ->> 'counterparty', value ->> 'occurred_at', value ->> 'posted_at',
-                   value ->> 'decision', value ->> 'actor', value ->> 'approver',
-                   value ->> 'currency'
-            FROM json_each($1)
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                   value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
+                   value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16, value ->> 17,
+                   value ->> 18
+            FROM jsonb_each($1)
             WHERE TRUE
             ON CONFLICT (program_id, source_type, source_ref, rule) DO NOTHING",
     };
@@ -156,8 +153,9 @@ pub async fn insert(tx: &mut Tx, postings: &[PostingRow]) -> Result<bool, common
         })
         .collect();
     let text = INSERT.text(tx.dialect());
+    let rows = json_rows(tx.dialect(), &rows);
     let inserted = on!(tx, |conn| sqlx::query(text)
-        .bind(json_list(&rows))
+        .bind(rows)
         .execute(conn)
         .await
         .map(|done| done.rows_affected()))?;
@@ -194,17 +192,18 @@ pub async fn list_by_source(
                 AND p.rule = wanted.rule",
         sqlite: "
             SELECT p.program_id, p.source_type, p.source_ref, p.rule, p.posting_id
-            FROM json_each($1) AS wanted
+            FROM jsonb_each($1) AS wanted
             JOIN postings p
-                ON p.program_id = wanted.value ->> 'program_id'
-                AND p.source_type = wanted.value ->> 'source_type'
-                AND p.source_ref = wanted.value ->> 'source_ref'
-                AND p.rule = wanted.value ->> 'rule'",
+                ON p.program_id = wanted.value ->> 0
+                AND p.source_type = wanted.value ->> 1
+                AND p.source_ref = wanted.value ->> 2
+                AND p.rule = wanted.value ->> 3",
     };
     type Row = (String, String, String, String, String);
     let text = SELECT.text(db.dialect());
+    let keys = json_rows(db.dialect(), keys);
     let rows = on!(db, |conn| sqlx::query_as::<_, Row>(text)
-        .bind(json_list(keys))
+        .bind(keys)
         .fetch_all(conn)
         .await)?;
     let found = |(program_id, source_type, source_ref, rule, posting_id)| {

@@ -1,6 +1,6 @@
 //! Purchases, as far as tiers go.
 
-use common::db::{Access, Sql, Tx, json_list};
+use common::db::{Access, Sql, Tx, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use serde::Serialize;
@@ -61,17 +61,16 @@ pub async fn insert(tx: &mut Tx, new: &[NewPurchase]) -> Result<(), common::Erro
             INSERT INTO purchases
                 (customer_id, program_id, transaction_id, occurred_at, recorded_at, spend, remaining,
                  base_points, tier, multiplier, policy_version)
-            SELECT value ->> 'customer_id', value ->> 'program_id', value ->> 'transaction_id',
-                   value ->> 'occurred_at', value ->> 'recorded_at', value ->> 'spend',
-                   value ->> 'spend', value ->> 'base_points', value ->> 'tier',
-                   value ->> 'multiplier', value ->> 'policy_version'
-            FROM json_each($1)
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                   value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9
+            FROM jsonb_each($1)
             WHERE TRUE
             ON CONFLICT (customer_id, program_id, transaction_id) DO NOTHING",
     };
     let text = INSERT.text(tx.dialect());
+    let new = json_rows(tx.dialect(), new);
     Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(json_list(new))
+        .bind(new)
         .execute(conn)
         .await
         .map(drop))?)

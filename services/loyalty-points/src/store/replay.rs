@@ -88,7 +88,7 @@ pub async fn list_members(
             ORDER BY customer_id, program_id
             LIMIT $3
         ), posted AS (
-            SELECT e.customer_id, e.program_id, COALESCE(p.currency, '') AS currency,
+            SELECT e.customer_id, e.program_id, p.currency,
                    CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
                        AS points,
                    CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT)
@@ -96,11 +96,12 @@ pub async fn list_members(
                    CAST(COALESCE(-SUM(e.points) FILTER (WHERE e.account = 'debt'), 0) AS BIGINT)
                        AS debt
             FROM page
+            JOIN postings p ON p.customer_id = page.customer_id
             JOIN entries e
-                ON e.customer_id = page.customer_id AND e.program_id = page.program_id
-            LEFT JOIN postings p
-                ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
-            GROUP BY e.customer_id, e.program_id, COALESCE(p.currency, '')
+                ON e.customer_id = p.customer_id
+                AND e.posting_id = p.posting_id
+                AND e.program_id = page.program_id
+            GROUP BY e.customer_id, e.program_id, p.currency
         ), stored AS (
             SELECT a.customer_id, a.program_id, a.currency, a.points, a.held, a.debt
             FROM page
@@ -163,7 +164,11 @@ pub async fn find_lot_astray(
                    CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT)
                        AS held
             FROM page
-            JOIN entries e ON e.customer_id = page.customer_id AND e.program_id = page.program_id
+            JOIN postings p ON p.customer_id = page.customer_id
+            JOIN entries e
+                ON e.customer_id = p.customer_id
+                AND e.posting_id = p.posting_id
+                AND e.program_id = page.program_id
             WHERE e.lot_id IS NOT NULL
             GROUP BY e.customer_id, e.program_id, e.lot_id
         ), stored AS (
@@ -197,6 +202,34 @@ pub async fn find_lot_astray(
         .bind(customer_id)
         .bind(program_id)
         .bind(page.limit)
+        .fetch_optional(conn)
+        .await)?)
+}
+
+/// A line that is of no posting.
+#[derive(Debug, sqlx::FromRow)]
+pub struct StrayLine {
+    /// The member's customer.
+    pub customer_id: String,
+    /// The posting that there is not.
+    pub posting_id: String,
+    /// The program.
+    pub program_id: String,
+    /// The lot.
+    pub lot_id: Option<String>,
+}
+
+/// The first line that is of no posting: members are replayed by their postings, which would not come upon it.
+pub async fn find_stray_line(db: &mut impl Access) -> Result<Option<StrayLine>, common::Error> {
+    const SELECT: &str = "
+        SELECT e.customer_id, e.posting_id, e.program_id, e.lot_id
+        FROM entries e
+        WHERE NOT EXISTS (
+            SELECT 1 FROM postings p
+            WHERE p.customer_id = e.customer_id AND p.posting_id = e.posting_id)
+        ORDER BY e.posting_id, e.customer_id, e.line
+        LIMIT 1";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
         .fetch_optional(conn)
         .await)?)
 }

@@ -53,9 +53,9 @@ pub async fn get_adjusted(
 ) -> Result<i64, common::Error> {
     const SELECT: &str = "
         SELECT CAST(COALESCE(-SUM(e.points), 0) AS BIGINT)
-        FROM entries e
-        JOIN postings p ON p.customer_id = e.customer_id AND p.posting_id = e.posting_id
-        WHERE e.customer_id = $1
+        FROM postings p
+        JOIN entries e ON e.customer_id = p.customer_id AND e.posting_id = p.posting_id
+        WHERE p.customer_id = $1
             AND e.lot_id = $2
             AND e.account = 'member'
             AND e.points < 0

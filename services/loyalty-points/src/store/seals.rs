@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::db::{Access, Sql, Tx};
+use common::db::{Access, Sql, Tx, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
@@ -206,10 +206,10 @@ pub async fn list_entries(
         sqlite: "
             SELECT e.customer_id, e.posting_id, e.line, e.account, e.lot_id, e.hold_id, e.points,
                    e.effective_at
-            FROM json_each($1) AS wanted
+            FROM jsonb_each($1) AS wanted
             JOIN entries e
-                ON e.customer_id = wanted.value ->> 'customer_id'
-                AND e.posting_id = wanted.value ->> 'posting_id'
+                ON e.customer_id = wanted.value ->> 0
+                AND e.posting_id = wanted.value ->> 1
             ORDER BY e.customer_id, e.posting_id, e.line",
     };
     #[derive(sqlx::FromRow)]
@@ -220,8 +220,9 @@ pub async fn list_entries(
         entry: EntryRow,
     }
     let text = SELECT.text(db.dialect());
+    let postings = json_rows(db.dialect(), postings);
     let rows = on!(db, |conn| sqlx::query_as::<_, Row>(text)
-        .bind(common::db::json_list(postings))
+        .bind(postings)
         .fetch_all(conn)
         .await)?;
     let mut found = BTreeMap::<_, Vec<_>>::new();
@@ -330,14 +331,14 @@ pub async fn insert(tx: &mut Tx, block: i64, seals: &[NewSeal]) -> Result<(), co
                 AS seal (sequence BIGINT, customer_id TEXT, posting_id TEXT, leaf TEXT)",
         sqlite: "
             INSERT INTO seals (sequence, block, customer_id, posting_id, leaf)
-            SELECT value ->> 'sequence', $1, value ->> 'customer_id', value ->> 'posting_id',
-                   unhex(value ->> 'leaf')
-            FROM json_each($2)",
+            SELECT value ->> 0, $1, value ->> 1, value ->> 2, unhex(value ->> 3)
+            FROM jsonb_each($2)",
     };
     let text = INSERT.text(tx.dialect());
+    let seals = json_rows(tx.dialect(), seals);
     Ok(on!(tx, |conn| sqlx::query(text)
         .bind(block)
-        .bind(common::db::json_list(seals))
+        .bind(seals)
         .execute(conn)
         .await
         .map(drop))?)

@@ -198,9 +198,9 @@ pub async fn list_unsettled_at(
         HAVING SUM(e.points) > 0
             AND (
                 SELECT COALESCE(SUM(d.points), 0)
-                FROM entries d
-                JOIN postings p ON p.customer_id = d.customer_id AND p.posting_id = d.posting_id
-                WHERE d.customer_id = h.customer_id
+                FROM postings p
+                JOIN entries d ON d.customer_id = p.customer_id AND d.posting_id = p.posting_id
+                WHERE p.customer_id = h.customer_id
                     AND d.program_id = $1
                     AND p.currency = $3
                     AND d.account = 'debt'

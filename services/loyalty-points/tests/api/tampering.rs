@@ -175,6 +175,42 @@ async fn a_changed_balance_is_named(
 }
 
 #[rstest]
+#[case(
+    "INSERT INTO entries
+        (customer_id, posting_id, line, program_id, account, lot_id, points, effective_at)
+    SELECT customer_id, 'forged', 0, program_id, 'member', lot_id, 1, 0 FROM lots WHERE original = 20",
+    DivergenceKind::Lot
+)]
+#[case(
+    "INSERT INTO entries (customer_id, posting_id, line, program_id, account, points, effective_at)
+    VALUES ('c1', 'forged', 0, 'default', 'debt', 1, 0)",
+    DivergenceKind::Balance
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_no_posting_is_named(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[case] statement: &'static str,
+    #[case] kind: DivergenceKind,
+) {
+    let (mut shop, _) = sealed(backend).await;
+    let lots = shop.lots("c1").await;
+    let lot = lots.iter().find(|lot| lot.original == 20).unwrap();
+    shop.execute(statement).await.unwrap();
+    let found = divergence(&shop).await;
+    assert_eq!(found.kind(), kind, "{found:?}");
+    assert_eq!(
+        (found.customer_id.as_str(), found.transaction_id.as_str()),
+        ("c1", "forged")
+    );
+    let concerned = if kind == DivergenceKind::Lot {
+        lot.lot_id.as_str()
+    } else {
+        ""
+    };
+    assert_eq!(found.lot_id, concerned);
+}
+
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_posting_slipped_in_behind_the_seal_is_named(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,

@@ -1,6 +1,6 @@
 //! Customers as far as points go: one row each, whose lock orders all that changes of them.
 
-use common::db::{Access as _, Sql, Tx, json_list};
+use common::db::{Access as _, Sql, Tx, json_list, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use serde::Serialize;
@@ -79,9 +79,9 @@ pub async fn update_revisions(
             WHERE c.customer_id = changed.customer_id",
         sqlite: "
             UPDATE customers AS c
-            SET revision = changed.value ->> 'revision'
-            FROM json_each($1) AS changed
-            WHERE c.customer_id = changed.value ->> 'customer_id'",
+            SET revision = changed.value ->> 1
+            FROM jsonb_each($1) AS changed
+            WHERE c.customer_id = changed.value ->> 0",
     };
     #[derive(Serialize)]
     struct Row<'a> {
@@ -96,8 +96,9 @@ pub async fn update_revisions(
         })
         .collect();
     let text = UPDATE.text(tx.dialect());
+    let rows = json_rows(tx.dialect(), &rows);
     Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(json_list(&rows))
+        .bind(rows)
         .execute(conn)
         .await
         .map(drop))?)

@@ -1,6 +1,6 @@
 //! What a member's tier is decided on.
 
-use common::db::{Access, Sql, Tx, json_list};
+use common::db::{Access, Sql, Tx, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
@@ -226,15 +226,14 @@ pub async fn update(tx: &mut Tx, standings: &[&Standing]) -> Result<(), common::
             WHERE m.customer_id = new.customer_id AND m.program_id = new.program_id",
         sqlite: "
             UPDATE members AS m
-            SET tier = new.value ->> 'tier',
-                tier_since = new.value ->> 'tier_since',
-                tier_points = new.value ->> 'tier_points',
-                tier_valid_until = new.value ->> 'tier_valid_until',
-                tier_policy = new.value ->> 'tier_policy',
-                earned_tier = new.value ->> 'earned_tier'
-            FROM json_each($1) AS new
-            WHERE m.customer_id = new.value ->> 'customer_id'
-                AND m.program_id = new.value ->> 'program_id'",
+            SET tier = new.value ->> 2,
+                tier_since = new.value ->> 3,
+                tier_points = new.value ->> 4,
+                tier_valid_until = new.value ->> 5,
+                tier_policy = new.value ->> 6,
+                earned_tier = new.value ->> 7
+            FROM jsonb_each($1) AS new
+            WHERE m.customer_id = new.value ->> 0 AND m.program_id = new.value ->> 1",
     };
     #[derive(Serialize)]
     struct Row<'a> {
@@ -261,8 +260,9 @@ pub async fn update(tx: &mut Tx, standings: &[&Standing]) -> Result<(), common::
         })
         .collect();
     let text = UPDATE.text(tx.dialect());
+    let rows = json_rows(tx.dialect(), &rows);
     Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(json_list(&rows))
+        .bind(rows)
         .execute(conn)
         .await
         .map(drop))?)

@@ -1,0 +1,2 @@
+-- Statements read a member's postings in the order of revisions.
+DROP INDEX postings_by_time;
