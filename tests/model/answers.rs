@@ -73,10 +73,15 @@ impl Refusal {
 
     /// Whether the same request may well fare better: nothing was decided.
     pub fn is_passing(&self) -> bool {
-        matches!(
-            self.code,
-            Code::Unavailable | Code::Aborted | Code::ResourceExhausted | Code::DeadlineExceeded
-        )
+        let is_final = self.reason == "LIMIT_CHANGED";
+        !is_final
+            && matches!(
+                self.code,
+                Code::Unavailable
+                    | Code::Aborted
+                    | Code::ResourceExhausted
+                    | Code::DeadlineExceeded
+            )
     }
 
     /// Whether the service promises the same refusal to whoever repeats the request.

@@ -2,6 +2,7 @@
 
 mod batches;
 mod holds;
+mod limits;
 mod members;
 mod pending;
 mod points;
@@ -25,7 +26,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 23] = [
+const WEIGHTS: [(Operation, u32); 25] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -47,6 +48,8 @@ const WEIGHTS: [(Operation, u32); 23] = [
     (Operation::Tier, 4),
     (Operation::Override, 4),
     (Operation::ClearOverride, 3),
+    (Operation::SetLimit, 5),
+    (Operation::Usage, 4),
     (Operation::Hold, 3),
     (Operation::Holds, 2),
 ];
@@ -74,6 +77,8 @@ enum Operation {
     Tier,
     Override,
     ClearOverride,
+    SetLimit,
+    Usage,
     Hold,
     Holds,
 }
@@ -120,6 +125,8 @@ impl Generator {
             Operation::Tier => Request::Tier(self.tier(whose, now)),
             Operation::Override => Request::Override(self.override_tier(whose, now)),
             Operation::ClearOverride => Request::ClearOverride(self.clear_override(whose)),
+            Operation::SetLimit => Request::SetLimit(self.set_limit(seen)),
+            Operation::Usage => Request::Usage(self.usage(whose, now)),
             Operation::Hold => Request::Hold(self.hold(seen)),
             Operation::Holds => Request::Holds(reads::holds(whose)),
         }

@@ -57,6 +57,14 @@ impl Window {
         }
     }
 
+    /// The latest of them.
+    pub fn last(&self) -> i64 {
+        match self {
+            Self::Shown(instants) => instants.iter().max().copied().unwrap_or(0),
+            Self::Between(_, to) => *to,
+        }
+    }
+
     /// Instants that stand for all: nothing turns between two of the turning points.
     pub fn instants(&self, turning_points: impl IntoIterator<Item = i64>) -> Vec<i64> {
         match self {

@@ -1,5 +1,7 @@
 //! What callers have seen so far, to come back to.
 
+use std::collections::BTreeMap;
+
 use api::loyalty::v1 as pb;
 use pb::TransactionKind::{Capture, Earn, Redeem};
 
@@ -13,6 +15,8 @@ pub struct Seen {
     pub sources: Vec<String>,
     /// Sources of points that wait for an event, or did.
     pub waiting: Vec<Place>,
+    /// Limits, each with the version and the usage that was told last.
+    pub limits: BTreeMap<String, (i64, i64)>,
 }
 
 /// Something in a member's ledger: program, customer, id.
@@ -21,6 +25,13 @@ pub type Place = (String, String, String);
 impl Seen {
     /// Remembers what an answer named.
     pub fn remember(&mut self, request: &Request, response: &Response) {
+        if let Response::Usage(told) = response {
+            for usage in &told.usages {
+                let limit = usage.limit.clone().unwrap_or_default();
+                self.limits
+                    .insert(limit.limit_id, (limit.version, usage.used));
+            }
+        }
         if !request.has_effect() {
             return;
         }

@@ -7,6 +7,7 @@ use api::loyalty::v1 as pb;
 use pb::{LedgerAccount as Account, TransactionKind as Kind};
 
 use super::Micros;
+use super::limits::{Counter, Usage};
 pub use super::lot::Lot;
 use super::lot::is_in;
 use super::tiers::Given;
@@ -57,6 +58,8 @@ pub struct Earning {
     pub reversed: (i64, usize),
     /// Points of the lot that adjustments took.
     pub adjusted: i64,
+    /// Where its points count against limits.
+    pub counted: Vec<Counter>,
     pub latest: String,
 }
 
@@ -83,6 +86,8 @@ pub struct Member {
     pub spendings: BTreeMap<String, Spending>,
     /// Tiers given by hand, the first given first. Of all currencies the first account has them.
     pub given: Vec<Given>,
+    /// What is used of limits by it.
+    pub counted: Usage,
 }
 
 impl Hold {
@@ -110,6 +115,7 @@ impl Member {
             earnings: BTreeMap::new(),
             spendings: BTreeMap::new(),
             given: Vec::new(),
+            counted: Usage::new(),
         }
     }
 
@@ -119,6 +125,13 @@ impl Member {
             rule.to_owned()
         } else {
             format!("{rule}/{}", self.currency)
+        }
+    }
+
+    /// Counts points that are earned against limits, or gives them back.
+    pub fn count(&mut self, counters: &[Counter], points: i64) {
+        for counter in counters {
+            *self.counted.entry(counter.clone()).or_default() += points;
         }
     }
 

@@ -34,24 +34,28 @@ impl Step<'_> {
         if expires_at.is_some_and(|expires_at| expires_at <= first) {
             return Err(Refusal::invalid("expires_at"));
         }
-        let member = self.open(whose, code)?;
-        let qualifying = if member.is_first { request.points } else { 0 };
+        self.open(whose, code)?;
+        if let Some(id) = &told.already_posted {
+            let refusal = Refusal::new(Code::AlreadyExists, "SOURCE_ALREADY_POSTED");
+            return Err(refusal.with("transaction_id", id));
+        }
+        let granted = self.grant(whose, code, (request.points, earned_at))?;
+        let member = self.find(whose, code)?;
+        member.count(&granted.counted, granted.points);
+        let qualifying = if member.is_first { granted.points } else { 0 };
         let lot = Lot {
             qualifying,
-            ..new_lot(told, request.points, (earned_at, activates_at, expires_at))
+            ..new_lot(told, granted.points, (earned_at, activates_at, expires_at))
         };
         let lot_id = lot.id.clone();
         let posting = pb::LedgerTransaction {
             source_type: request.source_type.clone(),
             source_ref: request.source_ref.clone(),
             rule: member.rule("direct"),
+            limit_cuts: granted.cuts,
             ..told.posting(Kind::Earn, earned_at, &request.reason)
         };
         let posting = bring_in(member, lot, posting, now);
-        if let Some(id) = &told.already_posted {
-            let refusal = Refusal::new(Code::AlreadyExists, "SOURCE_ALREADY_POSTED");
-            return Err(refusal.with("transaction_id", id));
-        }
         let earning = Earning {
             lot_id: lot_id.clone(),
             revision: told.revision,
@@ -60,6 +64,7 @@ impl Step<'_> {
             source: (request.source_type.clone(), request.source_ref.clone()),
             reversed: (0, 0),
             adjusted: 0,
+            counted: granted.counted,
             latest: String::new(),
         };
         member.earnings.insert(told.transaction_id.clone(), earning);

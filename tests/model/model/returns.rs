@@ -181,6 +181,7 @@ pub fn take_back(
         .collect();
     entries.extend(recovered.iter().map(|it| of_lot(&it.lot_id, -it.points)));
     let posting = member.post(pb::LedgerTransaction { entries, ..posting }, now);
+    member.count(&earning.counted, -points);
     earning.reversed = (before + points, times + 1);
     earning.latest.clone_from(&posting.transaction_id);
     member.earnings.insert(asked.id.to_owned(), earning);
