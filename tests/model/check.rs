@@ -299,13 +299,18 @@ fn cuts(event: &Event) -> usize {
         .count()
 }
 
-/// Why items of a batch are refused.
+/// Why items of a batch, or rows of an import, are refused.
 fn reasons_of_items(event: &Event) -> Vec<String> {
-    let Ok(Response::Batch(batch)) = &event.answer else {
-        return Vec::new();
+    let reasons: Vec<_> = match &event.answer {
+        Ok(Response::Batch(it)) => {
+            let refusals = it.results.iter().filter_map(batches::refusal);
+            refusals.map(|refusal| &refusal.reason).collect()
+        }
+        Ok(Response::Import(it)) => it.answer.outcomes.iter().map(|row| &row.reason).collect(),
+        _ => Vec::new(),
     };
-    let refusals = batch.results.iter().filter_map(batches::refusal);
-    refusals.map(|refusal| refusal.reason.clone()).collect()
+    let reasons = reasons.into_iter().filter(|reason| !reason.is_empty());
+    reasons.cloned().collect()
 }
 
 /// Both texts, with the lines marked in which they differ.

@@ -26,6 +26,7 @@ impl Event {
     pub fn is_change(&self) -> bool {
         let has_posted = match &self.answer {
             Ok(Response::Batch(it)) => it.posted > 0,
+            Ok(Response::Import(it)) => it.postings.iter().any(Option::is_some),
             answer => answer.is_ok(),
         };
         has_posted && self.request.has_effect()

@@ -61,7 +61,7 @@ const ROUND: usize = 400;
 const CUSTOMERS: usize = 4;
 const CALLERS: usize = 16;
 /// So many changes meet every refusal that matters.
-const ENOUGH: usize = 500;
+const ENOUGH: usize = 800;
 /// How long points of the default program can be spent.
 const VALIDITY: i64 = 730 * DAY;
 
@@ -110,6 +110,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "LINKED_ITEM_FAILED",
         "NOT_OVERRIDDEN",
         "LIMIT_REACHED",
+        "IMPORT_CONFLICT",
         "LIMIT_CHANGED",
         "LIMIT_FIXED",
     ] {

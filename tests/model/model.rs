@@ -6,6 +6,7 @@
 
 mod batches;
 mod holds;
+mod imports;
 mod limits;
 mod lines;
 mod lot;
@@ -98,6 +99,7 @@ pub fn apply(
         Request::ClearOverride(request) => {
             step.clear_override(request).map(Response::ClearOverride)
         }
+        Request::Import(request) => step.import(request).map(Response::Import),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
         Request::Usage(request) => step.usage(request).map(Response::Usage),
         Request::Hold(request) => step.hold(request).map(Response::Hold),

@@ -1,6 +1,7 @@
 //! The operations of the ledger: how each is called, and whose histories it touches.
 
 pub mod batches;
+mod imports;
 mod told;
 
 use api::loyalty::v1 as pb;
@@ -11,6 +12,7 @@ use tonic::{Response as Reply, Status};
 
 use crate::answers::micros;
 use crate::model::{history_of, program};
+pub use imports::{Import, Imported, placed};
 pub use told::Told;
 
 /// Whoever calls a server without authentication.
@@ -35,6 +37,7 @@ pub enum Request {
     Override(pb::OverrideTierRequest),
     ClearOverride(pb::ClearOverrideRequest),
     SetLimit(pb::SetEarningLimitRequest),
+    Import(Import),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
@@ -65,6 +68,7 @@ pub enum Response {
     Override(pb::OverrideTierResponse),
     ClearOverride(pb::ClearOverrideResponse),
     SetLimit(pb::SetEarningLimitResponse),
+    Import(Imported),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
@@ -137,6 +141,7 @@ impl Request {
                 let reply = limits.set_earning_limit(it).await;
                 reply.map(|it| it.map(Response::SetLimit))
             }
+            Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
             Self::Usage(it) => {
                 let reply = limits.get_limit_usage(it).await;
                 reply.map(|it| it.map(Response::Usage))
@@ -180,6 +185,7 @@ impl Request {
             Self::Override(it) => vec![&it.customer_id],
             Self::ClearOverride(it) => vec![&it.customer_id],
             Self::SetLimit(_) => Vec::new(),
+            Self::Import(it) => it.customers(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
@@ -240,6 +246,7 @@ impl Request {
             Self::Override(it) => Some(&mut it.dry_run),
             Self::ClearOverride(it) => Some(&mut it.dry_run),
             Self::SetLimit(it) => Some(&mut it.dry_run),
+            Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Enroll(_)
             | Self::Balance(_)
             | Self::Balances(_)
@@ -268,6 +275,11 @@ impl Request {
                 | Hold(_)
                 | Holds(_)
         )
+    }
+
+    /// Whether it has an id of its own, by which the service knows it again and answers the same.
+    pub fn has_id(&self) -> bool {
+        !matches!(self, Self::Import(_))
     }
 
     /// Whether it is to change anything.
@@ -308,6 +320,7 @@ impl Request {
             Self::ClearOverride(it) => &mut it.reason,
             Self::SetLimit(it) => &mut it.reason,
             Self::Enroll(_)
+            | Self::Import(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -326,6 +339,7 @@ impl Request {
             Self::Earn(it) => vec![&it.occurred_at, &it.activates_at, &it.expires_at],
             Self::Adjust(it) => vec![&it.expires_at],
             Self::Override(it) => vec![&it.expires_at],
+            Self::Import(it) => return it.instants().iter().map(micros).collect(),
             Self::Batch(it) => {
                 let items = batches::requests(it);
                 return items.iter().flat_map(Self::instants).collect();

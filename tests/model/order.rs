@@ -37,9 +37,10 @@ impl Order {
             }
             let revisions = response.revisions();
             let histories = event.request.histories();
-            // What is refused of a batch leaves no revision.
+            // What is refused of several things leaves no revision.
             let all_told = histories.iter().all(|it| revisions.contains_key(it));
-            if !all_told && !matches!(event.request, Request::Batch(_)) {
+            let of_several = matches!(event.request, Request::Batch(_) | Request::Import(_));
+            if !all_told && !of_several {
                 return Err(format!("a change without revision: {event:#?}"));
             }
             for (customer_id, revision) in revisions {

@@ -1,6 +1,7 @@
 //! The checker itself: it passes a right history and finds what was done to a wrong one.
 
 mod batches;
+mod imports;
 mod limits;
 mod lines;
 mod pending;

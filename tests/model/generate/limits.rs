@@ -14,13 +14,13 @@ impl Generator {
         let ((limit_id, program_id, code, _), (scope, window), excess) =
             *LIMITS.choose(&mut self.rng).expect("there are some");
         let known = seen.limits.get(limit_id);
-        let more = self.rng.random_range(-60..400);
+        let more = self.rng.random_range(-60..900);
         let points = match known {
-            Some((_, used)) if self.rng.random_bool(0.7) => (used + more).max(0),
-            _ => self.rng.random_range(100..4_000),
+            Some((_, used)) if self.rng.random_bool(0.5) => (used + more).max(0),
+            _ => self.rng.random_range(600..9_000),
         };
         let window = match self.rng.random_range(0..100) {
-            0..8 => pb::LimitWindow::Month,
+            0..20 => pb::LimitWindow::Month,
             _ => window,
         };
         let excess = match self.rng.random_range(0..10) {
@@ -28,7 +28,7 @@ impl Generator {
             1 => pb::LimitExcess::Clamp,
             _ => excess,
         };
-        let expected = known.filter(|_| self.rng.random_bool(0.3));
+        let expected = known.filter(|_| self.rng.random_bool(0.4));
         let is_default = program_id != CLUB;
         let brief = is_default && self.rng.random_bool(0.5);
         pb::SetEarningLimitRequest {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::loyalty::v1 as pb;
 use pb::TransactionKind::{Capture, Earn, Redeem};
 
-use crate::operations::{Request, Response, batches};
+use crate::operations::{Import, Imported, Request, Response, batches};
 
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -15,6 +15,8 @@ pub struct Seen {
     pub sources: Vec<String>,
     /// Sources of points that wait for an event, or did.
     pub waiting: Vec<Place>,
+    /// Rows that were imported, with what held for all of theirs.
+    pub rows: Vec<(pb::ImportHeader, pb::ImportRow)>,
     /// Limits, each with the version and the usage that was told last.
     pub limits: BTreeMap<String, (i64, i64)>,
 }
@@ -43,6 +45,10 @@ impl Seen {
             }
             return;
         }
+        if let (Request::Import(asked), Response::Import(answer)) = (request, response) {
+            self.remember_rows(asked, answer);
+            return;
+        }
         let told = response.told();
         for posting in response.clone().postings() {
             let place = |id: &str| place(posting, id);
@@ -68,6 +74,22 @@ impl Seen {
                 if earn.activates_on_event || self.sources.len().is_multiple_of(9) {
                     self.waiting.push(place(&earn.source_ref));
                 }
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// What was forced is never taken back: of what became debt no contract tells.
+    fn remember_rows(&mut self, asked: &Import, answer: &Imported) {
+        for (row, posting) in asked.chunk.rows.iter().zip(&answer.postings) {
+            let Some(posting) = posting else {
+                continue;
+            };
+            self.rows.push((asked.header().clone(), row.clone()));
+            let can_be_reversed = matches!(posting.kind(), Earn | Redeem) && !row.force;
+            if can_be_reversed {
+                self.postings.push(place(posting, &posting.transaction_id));
             }
         }
     }

@@ -7,11 +7,12 @@ use api::loyalty::v1 as pb;
 use pb::{LedgerAccount as Account, TransactionKind as Kind};
 
 use super::Micros;
+use super::imports::Known;
 use super::limits::{Counter, Usage};
 pub use super::lot::Lot;
 use super::lot::is_in;
 use super::tiers::Given;
-use crate::answers::{sort_entries, stamp};
+use crate::answers::{micros, sort_entries, stamp};
 use crate::operations::CALLER;
 
 #[derive(Debug, Clone)]
@@ -58,6 +59,8 @@ pub struct Earning {
     pub reversed: (i64, usize),
     /// Points of the lot that adjustments took.
     pub adjusted: i64,
+    /// By which it was earned.
+    pub rule: String,
     /// Where its points count against limits.
     pub counted: Vec<Counter>,
     pub latest: String,
@@ -86,6 +89,12 @@ pub struct Member {
     pub spendings: BTreeMap<String, Spending>,
     /// Tiers given by hand, the first given first. Of all currencies the first account has them.
     pub given: Vec<Given>,
+    /// Rows of other systems, by their identifiers.
+    pub imported: BTreeMap<String, Known>,
+    /// What came into lots and left them: the lot, from when on it counts, and points.
+    pub moves: Vec<(String, Micros, i64)>,
+    /// The latest instant from which anything counts.
+    pub latest: Option<Micros>,
     /// What is used of limits by it.
     pub counted: Usage,
 }
@@ -115,6 +124,9 @@ impl Member {
             earnings: BTreeMap::new(),
             spendings: BTreeMap::new(),
             given: Vec::new(),
+            imported: BTreeMap::new(),
+            moves: Vec::new(),
+            latest: None,
             counted: Usage::new(),
         }
     }
@@ -289,8 +301,40 @@ impl Member {
         posting
     }
 
-    /// Adds a posting to the ledger and returns it whole.
+    /// Adds a posting to the ledger and returns it whole. Points count from when they were earned or let go, all else
+    /// from when it was posted.
     pub fn post(&mut self, posting: pb::LedgerTransaction, now: Micros) -> pb::LedgerTransaction {
+        let occurred_at = posting.occurred_at.as_ref().map_or(now, micros).min(now);
+        let counts_from = |entry: &pb::LedgerEntry| {
+            let comes = match entry.account() {
+                Account::Issuance => true,
+                Account::Member => entry.points > 0,
+                _ => false,
+            };
+            match posting.kind() {
+                Kind::Release => occurred_at,
+                Kind::Activate => now,
+                _ if comes => occurred_at,
+                _ => now,
+            }
+        };
+        let from: Vec<_> = posting.entries.iter().map(counts_from).collect();
+        self.post_from(posting, &from, now)
+    }
+
+    /// The same, with the instant from which each line counts.
+    pub fn post_from(
+        &mut self,
+        posting: pb::LedgerTransaction,
+        from: &[Micros],
+        now: Micros,
+    ) -> pb::LedgerTransaction {
+        self.latest = self.latest.max(from.iter().copied().max());
+        for (entry, at) in posting.entries.iter().zip(from) {
+            if entry.account() == Account::Member {
+                self.moves.push((entry.lot_id.clone(), *at, entry.points));
+            }
+        }
         let own = [Account::Member, Account::Held, Account::Debt];
         let own = |entry: &&pb::LedgerEntry| own.contains(&entry.account());
         let mut posting = pb::LedgerTransaction {

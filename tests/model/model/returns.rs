@@ -69,8 +69,8 @@ fn reverse_earning(
     now: Micros,
 ) -> Answer {
     let id = &request.transaction_id;
-    let rule = member.rule("direct");
     let earning = &member.earnings[id];
+    let rule = &earning.rule;
     let (source_type, source_ref) = earning.source.clone();
     let posting = pb::LedgerTransaction {
         source_type,

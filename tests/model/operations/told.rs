@@ -22,9 +22,11 @@ pub struct Told {
     pub settled: Vec<(String, i64)>,
     /// The posting that a source had made before, where that is why nothing was earned.
     pub already_posted: Option<String>,
+    /// When a member was enrolled for it, if it asks for that: a moment before it was decided.
+    pub enrolled_at: Option<i64>,
     /// What limits left of an earning that was decided: what they cut, or why they left nothing.
     pub limits: Option<Result<Vec<pb::LimitCut>, Refusal>>,
-    /// Of each item of a batch.
+    /// Of each item of a batch, and of each row of an import.
     pub items: Vec<Told>,
     /// What new lots are called that the answer does not name, as all is undone.
     pub nameless: String,
@@ -78,6 +80,10 @@ impl Response {
                 let items = it.results.iter().enumerate();
                 told.items = items.map(|(n, result)| batches::told(n, result)).collect();
             }
+            Self::Import(it) => {
+                let rows = it.postings.iter();
+                told.items = rows.map(|row| it.told(row.as_ref())).collect();
+            }
             Self::Enroll(_)
             | Self::Balance(_)
             | Self::Balances(_)
@@ -110,6 +116,10 @@ impl Response {
             Self::Activate(it) => &it.balance,
             Self::Cancel(it) => &it.balance,
             Self::Batch(it) => return batches::responses(it).iter().find_map(Self::instant),
+            Self::Import(it) => {
+                let posting = it.postings.iter().flatten().next()?;
+                return posting.posted_at.as_ref().map(micros);
+            }
             Self::Override(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::ClearOverride(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::SetLimit(it) => return it.limit.as_ref()?.changed_at.as_ref().map(micros),
@@ -151,6 +161,10 @@ impl Response {
             Self::Override(it) => vec![&mut it.consistency_token],
             Self::ClearOverride(it) => vec![&mut it.consistency_token],
             Self::SetLimit(it) => vec![&mut it.consistency_token],
+            Self::Import(it) => {
+                let rows = it.answer.outcomes.iter_mut();
+                rows.map(|row| &mut row.consistency_token).collect()
+            }
             Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -167,6 +181,7 @@ impl Response {
     pub fn words(&mut self) -> Vec<&mut String> {
         match self {
             Self::Batch(it) => it.results.iter_mut().filter_map(batches::words).collect(),
+            Self::Import(it) => it.words(),
             _ => Vec::new(),
         }
     }
@@ -195,6 +210,7 @@ impl Response {
             Self::Activate(it) => it.transactions.iter_mut().collect(),
             Self::Cancel(it) => it.transactions.iter_mut().collect(),
             Self::Batch(it) => it.results.iter_mut().flat_map(batches::postings).collect(),
+            Self::Import(it) => it.postings.iter_mut().flatten().collect(),
             Self::Transactions(it) => it.transactions.iter_mut().collect(),
             Self::Statement(it) => it.movements.iter_mut().collect(),
             Self::Enroll(_)
@@ -215,6 +231,9 @@ impl Response {
     /// The revisions after the change of the histories that it is a part of: its place in them.
     pub fn revisions(&self) -> BTreeMap<String, i64> {
         let mut revisions = BTreeMap::new();
+        if let Self::Import(it) = self {
+            return it.revisions();
+        }
         for token in self.clone().tokens() {
             if let Ok(Some(token)) = ConsistencyToken::decode(token) {
                 let last: &mut i64 = revisions.entry(token.customer_id.to_string()).or_default();
