@@ -20,8 +20,11 @@
 //! # What is left out
 //! - Merges: no answer names the lots that arrive with the survivor, so the model could not say which of them are spent.
 //!   `faults/merges.rs` kills the service amid them.
-//! - Imports and purchases from the feed: what becomes of them is told by no answer with a place in the order of
-//!   revisions.
+//! - Purchases from the feed: what becomes of them is told by no answer with a place in the order of revisions.
+//! - Limits that are new, or end, while callers earn: no answer tells which limits an earning is counted against.
+//! - Chunks of imports with rows of several customers: a refused row of somebody in whose history nothing changed has no
+//!   place in the order. Rows that were forced are not refunded.
+//! - Tiers that are lost at the end of a period: runs are shorter than a year.
 //!
 //! # Invariant
 //! The model shares no code with the service.

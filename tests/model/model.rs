@@ -7,6 +7,7 @@
 mod batches;
 mod holds;
 mod imports;
+mod ledger;
 mod limits;
 mod lines;
 mod lot;
