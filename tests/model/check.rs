@@ -4,6 +4,8 @@
 //! the model says at some version of the customer between those that the caller can know to be past and those that
 //! began only afterwards, and never at an older version than an answer given before it began.
 
+mod budgets;
+mod limits;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use std::fmt::Write as _;
 
 use crate::answers::{Answer, agrees, comparable};
 use crate::history::Event;
-use crate::model::{Customer, Micros, World, apply, program};
+use crate::model::{Around, Customer, DAY, Limits, Micros, Usage, World, apply, program};
 use crate::operations::{Request, Response, batches};
 use crate::order::Order;
 use crate::statements;
@@ -23,7 +25,11 @@ pub struct Compared {
     pub refusals: usize,
     pub dry_runs: usize,
     pub reads: usize,
+    /// Earnings that limits cut.
+    pub cuts: usize,
     pub reasons: BTreeMap<String, usize>,
+    /// What is left around the customers for those who come next.
+    pub left: Around,
 }
 
 impl Compared {
@@ -33,6 +39,8 @@ impl Compared {
         self.refusals += other.refusals;
         self.dry_runs += other.dry_runs;
         self.reads += other.reads;
+        self.cuts += other.cuts;
+        self.left = other.left;
         for (reason, times) in other.reasons {
             *self.reasons.entry(reason).or_default() += times;
         }
@@ -46,6 +54,10 @@ struct Replay<'a> {
     world: World,
     /// Each customer after none, one, two … changes.
     versions: BTreeMap<String, Vec<Customer>>,
+    /// The limits of each program that has a history of them, likewise.
+    limits: BTreeMap<String, Vec<Limits>>,
+    /// What was used of budgets before.
+    base: Usage,
 }
 
 /// Compares everything; the error tells the first difference.
@@ -57,11 +69,15 @@ pub fn check(world: World, events: &[Event]) -> Result<Compared, String> {
     let mut replay = Replay {
         events,
         order: Order::of(events)?,
+        limits: limits::at_first(&world),
+        base: world.around.elsewhere.clone(),
         world,
         versions,
     };
     replay.changes()?;
     sources::check(&replay.world, events)?;
+    replay.budgets()?;
+    replay.grants()?;
     replay.observations()
 }
 
@@ -81,9 +97,13 @@ impl Replay<'_> {
                 return Err(self.difference(event, now, &expected));
             }
             after.assert_sound();
-            for customer_id in event.changed() {
-                let customer = after.customers[&customer_id].clone();
-                self.versions.entry(customer_id).or_default().push(customer);
+            for history in event.changed() {
+                if let Some(customer) = after.customers.get(&history) {
+                    let customer = customer.clone();
+                    self.versions.entry(history).or_default().push(customer);
+                } else if let Some(limits) = after.limits_in(&history) {
+                    self.limits.entry(history).or_default().push(limits);
+                }
             }
             self.world = after;
         }
@@ -108,6 +128,8 @@ impl Replay<'_> {
         let mut observations: Vec<_> = self.events.iter().filter(|it| !it.is_change()).collect();
         observations.sort_by_key(|event| event.started);
         compared.changes = self.events.len() - observations.len();
+        compared.cuts = self.events.iter().map(cuts).sum();
+        compared.left = limits::left(&self.world);
         for reason in self.events.iter().flat_map(reasons_of_items) {
             *compared.reasons.entry(reason).or_default() += 1;
         }
@@ -172,23 +194,21 @@ impl Replay<'_> {
 
     /// The earliest versions at which the model says the same; for two customers all combinations are tried.
     fn explain(&self, event: &Event, ranges: &[(usize, usize)]) -> Option<Vec<usize>> {
-        let (from, to) = ranges[0];
-        let (other_from, other_to) = ranges.get(1).copied().unwrap_or((0, 0));
-        for version in from..=to {
-            for other in other_from..=other_to {
-                let versions = [version, other];
-                let said = |(_, expected): &(Micros, Answer)| agrees(expected, &event.answer);
-                if self.said_at(event, &versions).iter().any(said) {
-                    return Some(versions.to_vec());
-                }
-            }
-        }
-        None
+        let all = self.around(event);
+        let said = |(_, expected): &(Micros, Answer)| agrees(expected, &event.answer);
+        let explains = |versions: &Vec<usize>| {
+            let mut said_at = all
+                .iter()
+                .map(|around| self.said_at(event, versions, around));
+            said_at.any(|answers| answers.iter().any(said))
+        };
+        combinations(ranges).into_iter().find(explains)
     }
 
     /// What the model says to a request at versions of its customers, at each instant that it may have seen.
-    fn said_at(&self, event: &Event, versions: &[usize]) -> Vec<(Micros, Answer)> {
+    fn said_at(&self, event: &Event, versions: &[usize], around: &Around) -> Vec<(Micros, Answer)> {
         let mut world = World {
+            around: around.clone(),
             customers: BTreeMap::new(),
             programs: self.world.programs.clone(),
         };
@@ -200,12 +220,15 @@ impl Replay<'_> {
             Ok(response) => (response.told(), response.instant()),
             Err(refusal) => (refusal.told(), None),
         };
+        let told = told.without_limits();
         let instants = match instant {
             // A read tells the instant it was asked about, whenever that is.
             Some(at) if event.window.contains(at) || event.request.is_read() => vec![at],
             Some(_) => Vec::new(),
             None => {
-                let named = event.request.instants();
+                // At midnight windows of limits begin.
+                let mut named = event.request.instants();
+                named.push(event.window.last() / DAY * DAY);
                 event
                     .window
                     .instants(world.turning_points().into_iter().chain(named))
@@ -235,24 +258,59 @@ impl Replay<'_> {
 
     fn unexplained(&self, event: &Event, ranges: &[(usize, usize)]) -> String {
         let mut text = format!("{event:#?}\nversions {ranges:?}:");
-        let (from, to) = ranges[0];
-        for version in from..=to {
-            let other = ranges.get(1).map_or(0, |range| range.0);
-            for (at, said) in self.said_at(event, &[version, other]) {
-                write!(text, "\nversion {version} at {at}: {said:#?}").expect("texts grow");
+        let all = self.around(event);
+        for versions in combinations(ranges) {
+            for around in &all {
+                for (at, said) in self.said_at(event, &versions, around) {
+                    write!(
+                        text,
+                        "\nversions {versions:?} at {at} amid {around:?}: {said:#?}"
+                    )
+                    .expect("texts grow");
+                }
             }
         }
         text
     }
 }
 
-/// Why items of a batch are refused.
+/// All choices of a version out of each range, the earliest first.
+fn combinations(ranges: &[(usize, usize)]) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new()];
+    for (from, to) in ranges {
+        let mut more = Vec::new();
+        for before in &all {
+            for version in *from..=*to {
+                more.push([before.as_slice(), &[version]].concat());
+            }
+        }
+        all = more;
+    }
+    all
+}
+
+/// How many earnings limits have cut.
+fn cuts(event: &Event) -> usize {
+    let mut answer = event.answer.clone();
+    let postings = answer.iter_mut().filter(|_| event.is_change());
+    let postings = postings.flat_map(Response::postings);
+    postings
+        .filter(|posting| !posting.limit_cuts.is_empty())
+        .count()
+}
+
+/// Why items of a batch, or rows of an import, are refused.
 fn reasons_of_items(event: &Event) -> Vec<String> {
-    let Ok(Response::Batch(batch)) = &event.answer else {
-        return Vec::new();
+    let reasons: Vec<_> = match &event.answer {
+        Ok(Response::Batch(it)) => {
+            let refusals = it.results.iter().filter_map(batches::refusal);
+            refusals.map(|refusal| &refusal.reason).collect()
+        }
+        Ok(Response::Import(it)) => it.answer.outcomes.iter().map(|row| &row.reason).collect(),
+        _ => Vec::new(),
     };
-    let refusals = batch.results.iter().filter_map(batches::refusal);
-    refusals.map(|refusal| refusal.reason.clone()).collect()
+    let reasons = reasons.into_iter().filter(|reason| !reason.is_empty());
+    reasons.cloned().collect()
 }
 
 /// Both texts, with the lines marked in which they differ.

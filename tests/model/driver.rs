@@ -17,7 +17,7 @@ use rand::seq::IndexedRandom as _;
 use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
 use crate::history::History;
-use crate::operations::Request;
+use crate::operations::{Request, placed};
 use crate::service::Service;
 
 /// A call that is cut is given up after at most this many microseconds.
@@ -163,13 +163,16 @@ impl<'a> Drive<'a> {
             }
             _ => answers.push((request.clone(), answer(self.service, request).await.0)),
         }
-        for (request, answer) in answers {
+        let placed = answers
+            .into_iter()
+            .flat_map(|(request, answer)| placed(request, answer));
+        for (request, answer) in placed {
             self.history.end(start, &request, &answer);
             if let Ok(response) = &answer {
                 let mut seen = self.seen.lock().expect("nobody panics here");
                 seen.remember(&request, response);
             }
-            if request.has_effect() && is_stored(&answer) {
+            if request.has_effect() && request.has_id() && is_stored(&answer) {
                 self.sent
                     .lock()
                     .expect("nobody panics here")

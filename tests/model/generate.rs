@@ -2,6 +2,8 @@
 
 mod batches;
 mod holds;
+mod imports;
+mod limits;
 mod members;
 mod pending;
 mod points;
@@ -25,7 +27,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 23] = [
+const WEIGHTS: [(Operation, u32); 26] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -47,6 +49,9 @@ const WEIGHTS: [(Operation, u32); 23] = [
     (Operation::Tier, 4),
     (Operation::Override, 4),
     (Operation::ClearOverride, 3),
+    (Operation::SetLimit, 6),
+    (Operation::Import, 8),
+    (Operation::Usage, 4),
     (Operation::Hold, 3),
     (Operation::Holds, 2),
 ];
@@ -74,6 +79,9 @@ enum Operation {
     Tier,
     Override,
     ClearOverride,
+    SetLimit,
+    Import,
+    Usage,
     Hold,
     Holds,
 }
@@ -120,6 +128,9 @@ impl Generator {
             Operation::Tier => Request::Tier(self.tier(whose, now)),
             Operation::Override => Request::Override(self.override_tier(whose, now)),
             Operation::ClearOverride => Request::ClearOverride(self.clear_override(whose)),
+            Operation::SetLimit => Request::SetLimit(self.set_limit(seen)),
+            Operation::Import => Request::Import(self.import(&whose, seen, now)),
+            Operation::Usage => Request::Usage(self.usage(whose, now)),
             Operation::Hold => Request::Hold(self.hold(seen)),
             Operation::Holds => Request::Holds(reads::holds(whose)),
         }

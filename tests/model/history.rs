@@ -26,6 +26,7 @@ impl Event {
     pub fn is_change(&self) -> bool {
         let has_posted = match &self.answer {
             Ok(Response::Batch(it)) => it.posted > 0,
+            Ok(Response::Import(it)) => it.postings.iter().any(Option::is_some),
             answer => answer.is_ok(),
         };
         has_posted && self.request.has_effect()
@@ -54,6 +55,14 @@ impl Window {
         match self {
             Self::Shown(instants) => instants.contains(&instant),
             Self::Between(from, to) => (*from..=*to).contains(&instant),
+        }
+    }
+
+    /// The latest of them.
+    pub fn last(&self) -> i64 {
+        match self {
+            Self::Shown(instants) => instants.iter().max().copied().unwrap_or(0),
+            Self::Between(_, to) => *to,
         }
     }
 

@@ -6,6 +6,9 @@
 
 mod batches;
 mod holds;
+mod imports;
+mod ledger;
+mod limits;
 mod lines;
 mod lot;
 mod member;
@@ -24,6 +27,7 @@ use tonic::Code;
 
 use crate::answers::Refusal;
 use crate::operations::{Request, Response, Told};
+pub use limits::{Around, Counter, Limits, Usage, history_of};
 pub use member::Member;
 
 /// Microseconds since 1970.
@@ -53,6 +57,7 @@ pub type Programs = Rc<BTreeMap<String, Vec<Currency>>>;
 pub struct World {
     pub programs: Programs,
     pub customers: BTreeMap<String, Customer>,
+    pub around: Around,
 }
 
 /// One request at one instant.
@@ -95,13 +100,16 @@ pub fn apply(
         Request::ClearOverride(request) => {
             step.clear_override(request).map(Response::ClearOverride)
         }
+        Request::Import(request) => step.import(request).map(Response::Import),
+        Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
+        Request::Usage(request) => step.usage(request).map(Response::Usage),
         Request::Hold(request) => step.hold(request).map(Response::Hold),
         Request::Holds(request) => step.holds(request).map(Response::Holds),
     }
 }
 
 impl Customer {
-    fn accounts(&self) -> impl Iterator<Item = &Member> {
+    pub fn accounts(&self) -> impl Iterator<Item = &Member> {
         self.members.values().flatten()
     }
 }

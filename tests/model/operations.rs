@@ -1,14 +1,18 @@
 //! The operations of the ledger: how each is called, and whose histories it touches.
 
 pub mod batches;
+mod imports;
 mod told;
 
 use api::loyalty::v1 as pb;
+use pb::limit_service_client::LimitServiceClient;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use tonic::transport::Channel;
 use tonic::{Response as Reply, Status};
 
 use crate::answers::micros;
+use crate::model::{history_of, program};
+pub use imports::{Import, Imported, placed};
 pub use told::Told;
 
 /// Whoever calls a server without authentication.
@@ -32,6 +36,9 @@ pub enum Request {
     Batch(pb::BatchPostRequest),
     Override(pb::OverrideTierRequest),
     ClearOverride(pb::ClearOverrideRequest),
+    SetLimit(pb::SetEarningLimitRequest),
+    Import(Import),
+    Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
     Balances(pb::ListBalancesRequest),
@@ -60,6 +67,9 @@ pub enum Response {
     Batch(pb::BatchPostResponse),
     Override(pb::OverrideTierResponse),
     ClearOverride(pb::ClearOverrideResponse),
+    SetLimit(pb::SetEarningLimitResponse),
+    Import(Imported),
+    Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
     Balances(pb::ListBalancesResponse),
@@ -74,6 +84,7 @@ impl Request {
     /// Calls the service.
     pub async fn call(&self, channel: &Channel) -> Result<Reply<Response>, Status> {
         let mut to = LoyaltyServiceClient::new(channel.clone());
+        let mut limits = LimitServiceClient::new(channel.clone());
         match self.clone() {
             Self::Enroll(it) => to
                 .enroll_member(it)
@@ -126,6 +137,15 @@ impl Request {
                 let reply = to.clear_override(it).await;
                 reply.map(|it| it.map(Response::ClearOverride))
             }
+            Self::SetLimit(it) => {
+                let reply = limits.set_earning_limit(it).await;
+                reply.map(|it| it.map(Response::SetLimit))
+            }
+            Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
+            Self::Usage(it) => {
+                let reply = limits.get_limit_usage(it).await;
+                reply.map(|it| it.map(Response::Usage))
+            }
             Self::Tier(it) => to.get_tier(it).await.map(|it| it.map(Response::Tier)),
             Self::Balance(it) => to.get_balance(it).await.map(|it| it.map(Response::Balance)),
             Self::Balances(it) => {
@@ -164,6 +184,12 @@ impl Request {
             Self::Batch(it) => batches::customers(it),
             Self::Override(it) => vec![&it.customer_id],
             Self::ClearOverride(it) => vec![&it.customer_id],
+            Self::SetLimit(_) => Vec::new(),
+            Self::Import(it) => it.customers(),
+            Self::Usage(it) => match it.customer_id.as_str() {
+                "" => Vec::new(),
+                customer_id => vec![customer_id],
+            },
             Self::Tier(it) => vec![&it.customer_id],
             Self::Balance(it) => vec![&it.customer_id],
             Self::Balances(it) => vec![&it.customer_id],
@@ -173,6 +199,33 @@ impl Request {
             Self::Hold(it) => vec![&it.customer_id],
             Self::Holds(it) => vec![&it.customer_id],
         }
+    }
+
+    /// The histories that it may be a part of: those of customers, and those of the limits of programs.
+    pub fn histories(&self) -> Vec<String> {
+        match self {
+            Self::SetLimit(it) => vec![history_of(&it.program_id)],
+            _ => self.customers().into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// The programs whose limits matter to what becomes of it.
+    pub fn limited_by(&self) -> Vec<&str> {
+        let mut programs = match self {
+            Self::Earn(it) => vec![program(&it.program_id)],
+            Self::SetLimit(it) => vec![program(&it.program_id)],
+            Self::Usage(it) => vec![program(&it.program_id)],
+            Self::Batch(it) => batches::earns_in(it),
+            _ => Vec::new(),
+        };
+        programs.sort_unstable();
+        programs.dedup();
+        programs
+    }
+
+    /// Whether anything may be earned by it.
+    pub fn is_earning(&self) -> bool {
+        matches!(self, Self::Earn(_) | Self::Batch(_))
     }
 
     /// Where it says whether it is dry, if it can be.
@@ -192,10 +245,13 @@ impl Request {
             Self::Batch(it) => Some(&mut it.dry_run),
             Self::Override(it) => Some(&mut it.dry_run),
             Self::ClearOverride(it) => Some(&mut it.dry_run),
+            Self::SetLimit(it) => Some(&mut it.dry_run),
+            Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Enroll(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
+            | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)
@@ -206,7 +262,7 @@ impl Request {
 
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
-        use Request::{Balance, Balances, Hold, Holds, Lots, Statement, Tier, Transactions};
+        use Request::{Balance, Balances, Hold, Holds, Lots, Statement, Tier, Transactions, Usage};
         matches!(
             self,
             Balance(_)
@@ -215,9 +271,15 @@ impl Request {
                 | Transactions(_)
                 | Statement(_)
                 | Tier(_)
+                | Usage(_)
                 | Hold(_)
                 | Holds(_)
         )
+    }
+
+    /// Whether it has an id of its own, by which the service knows it again and answers the same.
+    pub fn has_id(&self) -> bool {
+        !matches!(self, Self::Import(_))
     }
 
     /// Whether it is to change anything.
@@ -256,10 +318,13 @@ impl Request {
             Self::Batch(it) => return batches::reason(it),
             Self::Override(it) => &mut it.reason,
             Self::ClearOverride(it) => &mut it.reason,
+            Self::SetLimit(it) => &mut it.reason,
             Self::Enroll(_)
+            | Self::Import(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
+            | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)
@@ -274,6 +339,7 @@ impl Request {
             Self::Earn(it) => vec![&it.occurred_at, &it.activates_at, &it.expires_at],
             Self::Adjust(it) => vec![&it.expires_at],
             Self::Override(it) => vec![&it.expires_at],
+            Self::Import(it) => return it.instants().iter().map(micros).collect(),
             Self::Batch(it) => {
                 let items = batches::requests(it);
                 return items.iter().flat_map(Self::instants).collect();

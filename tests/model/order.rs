@@ -1,4 +1,4 @@
-//! The order in which changes were made: each customer's by revision, transfers in two customers' at once.
+//! The order in which changes were made: each history's by revision, transfers in two customers' at once.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,7 +9,7 @@ use crate::operations::Request;
 pub struct Order {
     /// One order of all that agrees with everybody's.
     pub all: Vec<usize>,
-    /// Each customer's.
+    /// That of each history: of customers, and of the limits of programs.
     pub of: BTreeMap<String, Vec<usize>>,
 }
 
@@ -36,14 +36,15 @@ impl Order {
                 continue;
             }
             let revisions = response.revisions();
-            let customers = event.request.customers();
-            // What is refused of a batch leaves no revision.
-            let all_told = customers.iter().all(|it| revisions.contains_key(*it));
-            if !all_told && !matches!(event.request, Request::Batch(_)) {
+            let histories = event.request.histories();
+            // What is refused of several things leaves no revision.
+            let all_told = histories.iter().all(|it| revisions.contains_key(it));
+            let of_several = matches!(event.request, Request::Batch(_) | Request::Import(_));
+            if !all_told && !of_several {
                 return Err(format!("a change without revision: {event:#?}"));
             }
             for (customer_id, revision) in revisions {
-                if !customers.contains(&customer_id.as_str()) {
+                if !histories.contains(&customer_id) {
                     return Err(format!("a change with another's revision: {event:#?}"));
                 }
                 let first = response.first_revision(&customer_id);

@@ -8,6 +8,7 @@ use api::loyalty::v1 as pb;
 use common::service::Service as _;
 use journeys::process::{Launch, Process, free_address};
 use loyalty_points::Loyalty;
+use pb::limit_service_client::LimitServiceClient;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use testkit::{Backend, Database, FeedSource, Setup, TestServer, Upstream as _};
 use tokio::sync::{Mutex, RwLock};
@@ -23,6 +24,36 @@ pub const CLUB_CURRENCIES: [&str; 2] = ["CLB", "STR"];
 
 /// Its tiers, with the points that each is earned by.
 pub const CLUB_TIERS: [(&str, i64); 3] = [("Member", 0), ("Star", 400), ("Sun", 1_200)];
+
+/// What members may earn: the limit, program, currency, points, whose, when, and what becomes of more.
+pub const LIMITS: [Limit; 4] = [
+    (
+        ("a-day", "default", "PTS", 400),
+        (pb::LimitScope::Member, pb::LimitWindow::Day),
+        pb::LimitExcess::Clamp,
+    ),
+    (
+        ("together", "default", "PTS", 3_000),
+        (pb::LimitScope::Program, pb::LimitWindow::Week),
+        pb::LimitExcess::Refuse,
+    ),
+    (
+        ("life", CLUB, CLUB_CURRENCIES[1], 500),
+        (pb::LimitScope::Member, pb::LimitWindow::Lifetime),
+        pb::LimitExcess::Refuse,
+    ),
+    (
+        ("fund", CLUB, CLUB_CURRENCIES[1], 1_000),
+        (pb::LimitScope::Program, pb::LimitWindow::Day),
+        pb::LimitExcess::Clamp,
+    ),
+];
+
+pub type Limit = (
+    (&'static str, &'static str, &'static str, i64),
+    (pb::LimitScope, pb::LimitWindow),
+    pb::LimitExcess,
+);
 
 /// The service under test.
 pub struct Service {
@@ -205,5 +236,32 @@ impl Service {
             ..Default::default()
         };
         client.create_program(request).await.expect("it is new");
+    }
+
+    /// Sets the limits, each by its program.
+    pub async fn limit(&self) -> Vec<(&'static str, pb::EarningLimit)> {
+        let mut client = LimitServiceClient::new(self.channel().clone());
+        let mut set = Vec::new();
+        for ((limit_id, program_id, code, points), (scope, window), excess) in LIMITS {
+            let limit = pb::EarningLimit {
+                limit_id: limit_id.to_owned(),
+                scope: scope.into(),
+                points_currency: code.to_owned(),
+                window: window.into(),
+                points,
+                excess: excess.into(),
+                ..Default::default()
+            };
+            let request = pb::SetEarningLimitRequest {
+                request_id: limit_id.to_owned(),
+                program_id: program_id.to_owned(),
+                limit: Some(limit),
+                reason: "from the start".to_owned(),
+                ..Default::default()
+            };
+            let reply = client.set_earning_limit(request).await.expect("it is new");
+            set.push((program_id, reply.into_inner().limit.expect("it was set")));
+        }
+        set
     }
 }

@@ -1,6 +1,8 @@
 //! The checker itself: it passes a right history and finds what was done to a wrong one.
 
 mod batches;
+mod imports;
+mod limits;
 mod lines;
 mod pending;
 mod statements;
@@ -11,16 +13,17 @@ use std::rc::Rc;
 
 use api::loyalty::v1 as pb;
 use common::ids::CustomerId;
-use common::token::ConsistencyToken;
+use common::token::{ConsistencyToken, SharedToken};
 use tonic::Code;
 
 use crate::answers::Refusal;
 use crate::check::check;
 use crate::history::{Event, Window};
-use crate::model::{Currency, Customer, World, apply};
+use crate::model::{Around, Currency, Customer, World, apply};
 use crate::operations::{Request, Response, Told};
 
 const ALICE: &str = "alice";
+const BOB: &str = "bob";
 
 fn nobody() -> World {
     let currency = Currency {
@@ -28,11 +31,16 @@ fn nobody() -> World {
         validity: None,
     };
     let programs = Rc::new(BTreeMap::from([("default".to_owned(), vec![currency])]));
-    let accounts = World::enrolled(&programs, "default", (ALICE, 0));
-    let members = BTreeMap::from([("default".to_owned(), accounts)]);
+    let customer = |customer_id: &str| {
+        let accounts = World::enrolled(&programs, "default", (customer_id, 0));
+        let members = BTreeMap::from([("default".to_owned(), accounts)]);
+        (customer_id.to_owned(), Customer { members })
+    };
+    let customers = [ALICE, BOB].map(customer);
     World {
+        customers: BTreeMap::from(customers),
         programs,
-        customers: BTreeMap::from([(ALICE.to_owned(), Customer { members })]),
+        around: Around::default(),
     }
 }
 
@@ -120,9 +128,20 @@ fn items(n: i64) -> Vec<Told> {
 }
 
 fn set_revision(response: &mut Response, revision: i64) {
+    if let Response::SetLimit(set) = response {
+        let token = SharedToken {
+            source: "loyalty".to_owned(),
+            subject: "limits/default".to_owned(),
+            revision: set.limit.as_ref().unwrap().version,
+        };
+        set.consistency_token = token.encode();
+        return;
+    }
+    let posting = response.postings().into_iter().next();
+    let whose = posting.map_or(ALICE.to_owned(), |posting| posting.customer_id.clone());
     let token = ConsistencyToken {
         source: "loyalty".to_owned(),
-        customer_id: CustomerId::parse(ALICE).unwrap(),
+        customer_id: CustomerId::parse(&whose).unwrap(),
         revision,
     };
     for place in response.tokens() {

@@ -1,9 +1,11 @@
 //! What callers have seen so far, to come back to.
 
+use std::collections::BTreeMap;
+
 use api::loyalty::v1 as pb;
 use pb::TransactionKind::{Capture, Earn, Redeem};
 
-use crate::operations::{Request, Response, batches};
+use crate::operations::{Import, Imported, Request, Response, batches};
 
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -13,6 +15,10 @@ pub struct Seen {
     pub sources: Vec<String>,
     /// Sources of points that wait for an event, or did.
     pub waiting: Vec<Place>,
+    /// Rows that were imported, with what held for all of theirs.
+    pub rows: Vec<(pb::ImportHeader, pb::ImportRow)>,
+    /// Limits, each with the version and the usage that was told last.
+    pub limits: BTreeMap<String, (i64, i64)>,
 }
 
 /// Something in a member's ledger: program, customer, id.
@@ -21,6 +27,13 @@ pub type Place = (String, String, String);
 impl Seen {
     /// Remembers what an answer named.
     pub fn remember(&mut self, request: &Request, response: &Response) {
+        if let Response::Usage(told) = response {
+            for usage in &told.usages {
+                let limit = usage.limit.clone().unwrap_or_default();
+                self.limits
+                    .insert(limit.limit_id, (limit.version, usage.used));
+            }
+        }
         if !request.has_effect() {
             return;
         }
@@ -30,6 +43,10 @@ impl Seen {
                     self.remember(request, &response);
                 }
             }
+            return;
+        }
+        if let (Request::Import(asked), Response::Import(answer)) = (request, response) {
+            self.remember_rows(asked, answer);
             return;
         }
         let told = response.told();
@@ -57,6 +74,22 @@ impl Seen {
                 if earn.activates_on_event || self.sources.len().is_multiple_of(9) {
                     self.waiting.push(place(&earn.source_ref));
                 }
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// What was forced is never taken back: of what became debt no contract tells.
+    fn remember_rows(&mut self, asked: &Import, answer: &Imported) {
+        for (row, posting) in asked.chunk.rows.iter().zip(&answer.postings) {
+            let Some(posting) = posting else {
+                continue;
+            };
+            self.rows.push((asked.header().clone(), row.clone()));
+            let can_be_reversed = matches!(posting.kind(), Earn | Redeem) && !row.force;
+            if can_be_reversed {
+                self.postings.push(place(posting, &posting.transaction_id));
             }
         }
     }

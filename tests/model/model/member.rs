@@ -7,10 +7,12 @@ use api::loyalty::v1 as pb;
 use pb::{LedgerAccount as Account, TransactionKind as Kind};
 
 use super::Micros;
+use super::imports::Known;
+use super::limits::{Counter, Usage};
 pub use super::lot::Lot;
 use super::lot::is_in;
 use super::tiers::Given;
-use crate::answers::{sort_entries, stamp};
+use crate::answers::{micros, sort_entries, stamp};
 use crate::operations::CALLER;
 
 #[derive(Debug, Clone)]
@@ -57,6 +59,10 @@ pub struct Earning {
     pub reversed: (i64, usize),
     /// Points of the lot that adjustments took.
     pub adjusted: i64,
+    /// By which it was earned.
+    pub rule: String,
+    /// Where its points count against limits.
+    pub counted: Vec<Counter>,
     pub latest: String,
 }
 
@@ -83,6 +89,14 @@ pub struct Member {
     pub spendings: BTreeMap<String, Spending>,
     /// Tiers given by hand, the first given first. Of all currencies the first account has them.
     pub given: Vec<Given>,
+    /// Rows of other systems, by their identifiers.
+    pub imported: BTreeMap<String, Known>,
+    /// What came into lots and left them: the lot, from when on it counts, and points.
+    pub moves: Vec<(String, Micros, i64)>,
+    /// The latest instant from which anything counts.
+    pub latest: Option<Micros>,
+    /// What is used of limits by it.
+    pub counted: Usage,
 }
 
 impl Hold {
@@ -110,6 +124,10 @@ impl Member {
             earnings: BTreeMap::new(),
             spendings: BTreeMap::new(),
             given: Vec::new(),
+            imported: BTreeMap::new(),
+            moves: Vec::new(),
+            latest: None,
+            counted: Usage::new(),
         }
     }
 
@@ -119,6 +137,13 @@ impl Member {
             rule.to_owned()
         } else {
             format!("{rule}/{}", self.currency)
+        }
+    }
+
+    /// Counts points that are earned against limits, or gives them back.
+    pub fn count(&mut self, counters: &[Counter], points: i64) {
+        for counter in counters {
+            *self.counted.entry(counter.clone()).or_default() += points;
         }
     }
 
@@ -273,28 +298,6 @@ impl Member {
         };
         let posting = self.post(posting, now);
         self.write_off(at, now, |_| true);
-        posting
-    }
-
-    /// Adds a posting to the ledger and returns it whole.
-    pub fn post(&mut self, posting: pb::LedgerTransaction, now: Micros) -> pb::LedgerTransaction {
-        let own = [Account::Member, Account::Held, Account::Debt];
-        let own = |entry: &&pb::LedgerEntry| own.contains(&entry.account());
-        let mut posting = pb::LedgerTransaction {
-            program_id: self.program_id.clone(),
-            customer_id: self.customer_id.clone(),
-            points_currency: self.currency.clone(),
-            points: posting
-                .entries
-                .iter()
-                .filter(own)
-                .map(|entry| entry.points)
-                .sum(),
-            posted_at: Some(stamp(now)),
-            ..posting
-        };
-        sort_entries(&mut posting);
-        self.postings.push(Rc::new(posting.clone()));
         posting
     }
 

@@ -34,24 +34,29 @@ impl Step<'_> {
         if expires_at.is_some_and(|expires_at| expires_at <= first) {
             return Err(Refusal::invalid("expires_at"));
         }
-        let member = self.open(whose, code)?;
-        let qualifying = if member.is_first { request.points } else { 0 };
+        self.open(whose, code)?;
+        if let Some(id) = &told.already_posted {
+            let refusal = Refusal::new(Code::AlreadyExists, "SOURCE_ALREADY_POSTED");
+            return Err(refusal.with("transaction_id", id));
+        }
+        let granted = self.grant(whose, code, (request.points, earned_at))?;
+        let member = self.find(whose, code)?;
+        member.count(&granted.counted, granted.points);
+        let qualifying = if member.is_first { granted.points } else { 0 };
         let lot = Lot {
             qualifying,
-            ..new_lot(told, request.points, (earned_at, activates_at, expires_at))
+            ..new_lot(told, granted.points, (earned_at, activates_at, expires_at))
         };
         let lot_id = lot.id.clone();
         let posting = pb::LedgerTransaction {
             source_type: request.source_type.clone(),
             source_ref: request.source_ref.clone(),
             rule: member.rule("direct"),
+            limit_cuts: granted.cuts,
             ..told.posting(Kind::Earn, earned_at, &request.reason)
         };
-        let posting = bring_in(member, lot, posting, now);
-        if let Some(id) = &told.already_posted {
-            let refusal = Refusal::new(Code::AlreadyExists, "SOURCE_ALREADY_POSTED");
-            return Err(refusal.with("transaction_id", id));
-        }
+        let rule = posting.rule.clone();
+        let posting = bring_in(member, lot, posting, (now, now));
         let earning = Earning {
             lot_id: lot_id.clone(),
             revision: told.revision,
@@ -60,6 +65,8 @@ impl Step<'_> {
             source: (request.source_type.clone(), request.source_ref.clone()),
             reversed: (0, 0),
             adjusted: 0,
+            rule,
+            counted: granted.counted,
             latest: String::new(),
         };
         member.earnings.insert(told.transaction_id.clone(), earning);
@@ -122,7 +129,7 @@ impl Step<'_> {
         let posting = if request.points > 0 {
             let lot = new_lot(told, request.points, (now, Some(now), expires_at));
             lot_id = Some(lot.id.clone());
-            bring_in(member, lot, posting, now)
+            bring_in(member, lot, posting, (now, now))
         } else {
             allocations = spend(member, -request.points, now)?;
             for taken in &allocations {
@@ -281,7 +288,7 @@ pub fn taken_to(account: Account, taken: &[pb::LotAllocation]) -> Vec<pb::Ledger
     entries
 }
 
-fn new_lot(told: &Told, points: i64, times: (Micros, Option<Micros>, Option<Micros>)) -> Lot {
+pub fn new_lot(told: &Told, points: i64, times: (Micros, Option<Micros>, Option<Micros>)) -> Lot {
     let (earned_at, activates_at, expires_at) = times;
     Lot {
         id: told.lot_id(0),
@@ -309,21 +316,26 @@ fn line(line: &pb::EarnedLine) -> Line {
     }
 }
 
-/// Adds a new lot. Debt is repaid from it, unless it had expired before: then it is written off at once.
-fn bring_in(
+/// Adds a new lot. Debt is repaid from it, unless it had expired before that is settled: then it is written off at once.
+pub fn bring_in(
     member: &mut Member,
     lot: Lot,
     posting: pb::LedgerTransaction,
-    now: Micros,
+    (settled, now): (Micros, Micros),
 ) -> pb::LedgerTransaction {
     let (lot_id, points) = (lot.id.clone(), lot.original);
-    let had_expired = lot.has_expired(now);
+    let had_expired = lot.has_expired(settled);
+    let earned_at = lot.earned_at.min(now);
     let mut entries = vec![on(Account::Issuance, -points), of_lot(&lot_id, points)];
     member.lots.push(lot);
     if !had_expired {
         entries.extend(member.repay(&lot_id, points));
     }
-    let posting = member.post(pb::LedgerTransaction { entries, ..posting }, now);
-    member.write_off(now, now, |lot| lot.id == lot_id);
+    // First the points come, then they repay.
+    let from = |n| if n < 2 { earned_at } else { settled };
+    let from: Vec<_> = (0..entries.len()).map(from).collect();
+    let posting = pb::LedgerTransaction { entries, ..posting };
+    let posting = member.post_from(posting, &from, now);
+    member.write_off(settled, now, |lot| lot.id == lot_id);
     posting
 }

@@ -69,8 +69,8 @@ fn reverse_earning(
     now: Micros,
 ) -> Answer {
     let id = &request.transaction_id;
-    let rule = member.rule("direct");
     let earning = &member.earnings[id];
+    let rule = &earning.rule;
     let (source_type, source_ref) = earning.source.clone();
     let posting = pb::LedgerTransaction {
         source_type,
@@ -181,6 +181,7 @@ pub fn take_back(
         .collect();
     entries.extend(recovered.iter().map(|it| of_lot(&it.lot_id, -it.points)));
     let posting = member.post(pb::LedgerTransaction { entries, ..posting }, now);
+    member.count(&earning.counted, -points);
     earning.reversed = (before + points, times + 1);
     earning.latest.clone_from(&posting.transaction_id);
     member.earnings.insert(asked.id.to_owned(), earning);

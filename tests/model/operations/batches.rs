@@ -5,6 +5,8 @@ use pb::batch_post_item::Item;
 use pb::batch_post_result::Outcome;
 
 use super::{Request, Response, Told};
+use crate::answers::Refusal;
+use crate::model::program;
 
 /// The items as if each were a call of its own.
 pub fn requests(batch: &pb::BatchPostRequest) -> Vec<Request> {
@@ -83,6 +85,17 @@ pub(super) fn customers(batch: &pb::BatchPostRequest) -> Vec<&str> {
     customers
 }
 
+/// The programs that items earn in.
+pub(super) fn earns_in(batch: &pb::BatchPostRequest) -> Vec<&str> {
+    let mut programs = Vec::new();
+    for item in &batch.items {
+        if let Some(Item::Earn(it)) = &item.item {
+            programs.push(program(&it.program_id));
+        }
+    }
+    programs
+}
+
 /// The reason of the first item.
 pub(super) fn reason(batch: &mut pb::BatchPostRequest) -> Option<&mut String> {
     Some(match batch.items.first_mut()?.item.as_mut()? {
@@ -117,8 +130,20 @@ pub(super) fn told(n: usize, result: &pb::BatchPostResult) -> Told {
         already_posted: (refusal.reason == "SOURCE_ALREADY_POSTED")
             .then(|| refusal.metadata.get("transaction_id").cloned())
             .flatten(),
+        limits: Some(left_by_limits(refusal)),
         ..Told::default()
     }
+}
+
+/// What limits left of an item that is refused: all of it, unless they are why.
+fn left_by_limits(refusal: &pb::BatchPostRefusal) -> Result<Vec<pb::LimitCut>, Refusal> {
+    if refusal.reason != "LIMIT_REACHED" {
+        return Ok(Vec::new());
+    }
+    Err(Refusal {
+        metadata: refusal.metadata.clone().into_iter().collect(),
+        ..Refusal::new(refusal.code.into(), &refusal.reason)
+    })
 }
 
 pub(super) fn tokens(result: &mut pb::BatchPostResult) -> Vec<&mut String> {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use api::loyalty::v1 as pb;
-use common::token::ConsistencyToken;
+use common::token::{ConsistencyToken, SharedToken};
 
 use super::{CALLER, Response, batches};
-use crate::answers::{micros, stamp};
+use crate::answers::{Refusal, micros, stamp};
 
 /// What only the service knows: ids, and the place in the customer's history.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +22,11 @@ pub struct Told {
     pub settled: Vec<(String, i64)>,
     /// The posting that a source had made before, where that is why nothing was earned.
     pub already_posted: Option<String>,
-    /// Of each item of a batch.
+    /// When a member was enrolled for it, if it asks for that: a moment before it was decided.
+    pub enrolled_at: Option<i64>,
+    /// What limits left of an earning that was decided: what they cut, or why they left nothing.
+    pub limits: Option<Result<Vec<pb::LimitCut>, Refusal>>,
+    /// Of each item of a batch, and of each row of an import.
     pub items: Vec<Told>,
     /// What new lots are called that the answer does not name, as all is undone.
     pub nameless: String,
@@ -45,6 +49,8 @@ impl Response {
             Self::Earn(it) => {
                 told = posting(&it.transaction);
                 told.lot_ids = it.lot.iter().map(lot).collect();
+                let cuts = it.transaction.clone().unwrap_or_default().limit_cuts;
+                told.limits = Some(Ok(cuts));
             }
             Self::Redeem(it) => told = posting(&it.transaction),
             Self::Adjust(it) => {
@@ -74,11 +80,17 @@ impl Response {
                 let items = it.results.iter().enumerate();
                 told.items = items.map(|(n, result)| batches::told(n, result)).collect();
             }
+            Self::Import(it) => {
+                let rows = it.postings.iter();
+                told.items = rows.map(|row| it.told(row.as_ref())).collect();
+            }
             Self::Enroll(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Override(_)
             | Self::ClearOverride(_)
+            | Self::SetLimit(_)
+            | Self::Usage(_)
             | Self::Tier(_)
             | Self::Lots(_)
             | Self::Transactions(_)
@@ -104,14 +116,20 @@ impl Response {
             Self::Activate(it) => &it.balance,
             Self::Cancel(it) => &it.balance,
             Self::Batch(it) => return batches::responses(it).iter().find_map(Self::instant),
+            Self::Import(it) => {
+                let posting = it.postings.iter().flatten().next()?;
+                return posting.posted_at.as_ref().map(micros);
+            }
             Self::Override(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::ClearOverride(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
+            Self::SetLimit(it) => return it.limit.as_ref()?.changed_at.as_ref().map(micros),
             // Of a balance at another instant this is that instant, which decides just as much.
             Self::Balance(it) => &it.balance,
             Self::Balances(it) => return it.balances.first()?.as_of.as_ref().map(micros),
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
             // A tier is asked about an instant, whatever it is; the others tell none.
             Self::Tier(_)
+            | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)
@@ -142,7 +160,16 @@ impl Response {
             Self::Batch(it) => it.results.iter_mut().flat_map(batches::tokens).collect(),
             Self::Override(it) => vec![&mut it.consistency_token],
             Self::ClearOverride(it) => vec![&mut it.consistency_token],
-            Self::Balance(_) | Self::Balances(_) | Self::Tier(_) | Self::Hold(_) => Vec::new(),
+            Self::SetLimit(it) => vec![&mut it.consistency_token],
+            Self::Import(it) => {
+                let rows = it.answer.outcomes.iter_mut();
+                rows.map(|row| &mut row.consistency_token).collect()
+            }
+            Self::Balance(_)
+            | Self::Balances(_)
+            | Self::Tier(_)
+            | Self::Usage(_)
+            | Self::Hold(_) => Vec::new(),
             Self::Lots(it) => vec![&mut it.next_page_token],
             Self::Transactions(it) => vec![&mut it.next_page_token],
             Self::Statement(it) => vec![&mut it.next_page_token],
@@ -154,6 +181,7 @@ impl Response {
     pub fn words(&mut self) -> Vec<&mut String> {
         match self {
             Self::Batch(it) => it.results.iter_mut().filter_map(batches::words).collect(),
+            Self::Import(it) => it.words(),
             _ => Vec::new(),
         }
     }
@@ -182,6 +210,7 @@ impl Response {
             Self::Activate(it) => it.transactions.iter_mut().collect(),
             Self::Cancel(it) => it.transactions.iter_mut().collect(),
             Self::Batch(it) => it.results.iter_mut().flat_map(batches::postings).collect(),
+            Self::Import(it) => it.postings.iter_mut().flatten().collect(),
             Self::Transactions(it) => it.transactions.iter_mut().collect(),
             Self::Statement(it) => it.movements.iter_mut().collect(),
             Self::Enroll(_)
@@ -190,6 +219,8 @@ impl Response {
             | Self::Balances(_)
             | Self::Override(_)
             | Self::ClearOverride(_)
+            | Self::SetLimit(_)
+            | Self::Usage(_)
             | Self::Tier(_)
             | Self::Lots(_)
             | Self::Hold(_)
@@ -197,13 +228,18 @@ impl Response {
         }
     }
 
-    /// The customers' revisions after the change: its place in their histories.
+    /// The revisions after the change of the histories that it is a part of: its place in them.
     pub fn revisions(&self) -> BTreeMap<String, i64> {
         let mut revisions = BTreeMap::new();
+        if let Self::Import(it) = self {
+            return it.revisions();
+        }
         for token in self.clone().tokens() {
             if let Ok(Some(token)) = ConsistencyToken::decode(token) {
                 let last: &mut i64 = revisions.entry(token.customer_id.to_string()).or_default();
                 *last = token.revision.max(*last);
+            } else if let Some(token) = SharedToken::decode(token) {
+                revisions.insert(token.subject, token.revision);
             }
         }
         revisions
@@ -213,6 +249,7 @@ impl Response {
     pub fn first_revision(&self, customer_id: &str) -> i64 {
         match self {
             Self::Extend(it) => return it.extension.as_ref().map_or(0, |it| it.revision),
+            Self::SetLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
             Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             _ => {}
@@ -241,6 +278,15 @@ impl Told {
             actor: CALLER.to_owned(),
             ..Default::default()
         }
+    }
+
+    /// The same without what limits left: to be found out.
+    #[must_use]
+    pub fn without_limits(mut self) -> Self {
+        self.limits = None;
+        let items = self.items.into_iter();
+        self.items = items.map(Self::without_limits).collect();
+        self
     }
 
     /// The nth new lot.

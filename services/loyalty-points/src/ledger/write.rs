@@ -91,22 +91,23 @@ pub(super) async fn write(
         program,
         wallet: standing.wallet().clone(),
     };
-    // A write-off that frees nothing new comes before what it makes room for; an earning that had expired
-    // must exist before it can be written off, and held or spent points must have come back.
-    let (posting, posted_entries) = match (&plan.expiry, plan.posting.kind) {
-        (
-            Some(expiry),
-            Kind::Redeem
-            | Kind::Reverse
-            | Kind::Expire
-            | Kind::Hold
-            | Kind::Capture
-            | Kind::Adjust
-            | Kind::Transfer
-            | Kind::Activate
-            | Kind::Cancel
-            | Kind::Merge,
-        ) => {
+    // A write-off that frees nothing new comes before what it makes room for; points that had expired when they came
+    // must exist before they can be written off, and held or spent points must have come back.
+    let expires_first = match plan.posting.kind {
+        Kind::Redeem
+        | Kind::Reverse
+        | Kind::Expire
+        | Kind::Hold
+        | Kind::Capture
+        | Kind::Transfer
+        | Kind::Activate
+        | Kind::Cancel
+        | Kind::Merge => true,
+        Kind::Adjust => plan.created.is_empty(),
+        Kind::Earn | Kind::Release | Kind::Refund | Kind::Unmerge => false,
+    };
+    let (posting, posted_entries) = match (&plan.expiry, expires_first) {
+        (Some(expiry), true) => {
             let after = Holding {
                 points: before.points + expiry.points(),
                 ..before
@@ -118,7 +119,7 @@ pub(super) async fn write(
                 .append(work, &plan.posting, origin, plan.after)
                 .await?
         }
-        (Some(expiry), Kind::Earn | Kind::Release | Kind::Refund | Kind::Unmerge) => {
+        (Some(expiry), false) => {
             let after = Holding {
                 points: plan.after.points - expiry.points(),
                 ..plan.after

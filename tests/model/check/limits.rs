@@ -1,0 +1,132 @@
+//! What limits made of earnings: changes are replayed with what they say that limits left, which is looked into here.
+//!
+//! Limits are set while callers earn, and all members use a budget together: no answer tells which of several calls at
+//! the same time came first. So some state must explain the answer that there can have been while it was called.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Replay;
+use crate::history::Event;
+use crate::model::{Around, Customer, Limits, Usage, World, history_of};
+
+impl Replay<'_> {
+    /// Every earning that was decided came to what limits left of it.
+    pub(super) fn grants(&self) -> Result<(), String> {
+        for event in self.events.iter().filter(|event| event.is_change()) {
+            let programs = event.request.limited_by();
+            if programs.is_empty() || !event.request.is_earning() {
+                continue;
+            }
+            let place = |customer_id: &str| {
+                let order = self.order.of.get(customer_id)?;
+                order
+                    .iter()
+                    .position(|n| std::ptr::eq(&self.events[*n], event))
+            };
+            let mut ranges = Vec::new();
+            for customer_id in event.request.customers() {
+                let before = place(customer_id).map(|place| (place, place));
+                ranges.push(before.unwrap_or_else(|| self.versions_known_to(event, customer_id)));
+            }
+            if self.explain(event, &ranges).is_none() {
+                let told = self.unexplained(event, &ranges);
+                return Err(format!("no state of the limits explains: {told}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What there can have been around the customers of a call while it was made.
+    pub(super) fn around(&self, event: &Event) -> Vec<Around> {
+        let programs = event.request.limited_by();
+        let mut all = vec![Around::default()];
+        for program_id in &programs {
+            let history = history_of(program_id);
+            let Some(known) = self.limits.get(&history) else {
+                continue;
+            };
+            let (from, to) = self.versions_known_to(event, &history);
+            let mut more = Vec::new();
+            for limits in &known[from..=to] {
+                for mut around in all.clone() {
+                    let program_id = (*program_id).to_owned();
+                    around.limits.insert(program_id, limits.clone());
+                    more.push(around);
+                }
+            }
+            all = more;
+        }
+        if programs.is_empty() {
+            return all;
+        }
+        let mut more = Vec::new();
+        for elsewhere in self.elsewhere(event, &programs) {
+            for mut around in all.clone() {
+                around.elsewhere = elsewhere.clone();
+                more.push(around);
+            }
+        }
+        more
+    }
+
+    /// What others may have used of the budgets of programs.
+    fn elsewhere(&self, event: &Event, programs: &[&str]) -> BTreeSet<Usage> {
+        let is_asked_for = |counter: &(String, String, i64)| {
+            let is_of_program = programs.contains(&counter.0.as_str());
+            is_of_program && self.world.around.budget(counter).is_some()
+        };
+        let mut base = self.base.clone();
+        base.retain(|counter, _| is_asked_for(counter));
+        let mut all = BTreeSet::from([base]);
+        let customers = event.request.customers();
+        let others = self.versions.keys();
+        for other in others.filter(|other| !customers.contains(&other.as_str())) {
+            let (from, to) = self.versions_known_to(event, other);
+            let versions = self.versions[other][from..=to].iter();
+            let mut more = BTreeSet::new();
+            for used in versions.map(used).collect::<BTreeSet<Usage>>() {
+                for mut sum in all.clone() {
+                    for (counter, points) in used.iter().filter(|(it, _)| is_asked_for(it)) {
+                        *sum.entry(counter.clone()).or_default() += points;
+                    }
+                    more.insert(sum);
+                }
+            }
+            all = more;
+        }
+        all
+    }
+}
+
+/// What is used of limits by a customer.
+pub fn used(customer: &Customer) -> Usage {
+    let mut all = Usage::new();
+    for (counter, points) in customer.accounts().flat_map(|account| &account.counted) {
+        *all.entry(counter.clone()).or_default() += points;
+    }
+    all
+}
+
+/// What is left of a world for the next customers.
+pub fn left(world: &World) -> Around {
+    let mut around = world.around.clone();
+    for (counter, points) in world.customers.values().flat_map(used) {
+        if around.budget(&counter).is_some() {
+            *around.elsewhere.entry(counter).or_default() += points;
+        }
+    }
+    around
+}
+
+/// The limits of each program as they are before anything happens.
+pub fn at_first(world: &World) -> BTreeMap<String, Vec<Limits>> {
+    let mut all = BTreeMap::new();
+    for program_id in world.programs.keys() {
+        let limits = world.around.limits.get(program_id);
+        all.insert(
+            history_of(program_id),
+            vec![limits.cloned().unwrap_or_default()],
+        );
+    }
+    all
+}
