@@ -15,7 +15,8 @@ use crate::telemetry::{self, metrics};
 use crate::time::{Clock, Timestamp};
 
 /// A transaction that writes looks few rows up by their keys, over and over. Its plans are made once and for all, for
-/// lists of any length, and by the keys also while a table is still small: a plan outlives that.
+/// lists of any length, and by the keys also while a table is still small: a plan outlives that. Where a list is joined
+/// to a table that may yet be empty, `LATERAL (… OFFSET 0)` has each of its rows looked up by itself.
 pub(crate) const BEGIN_ON_POSTGRES: &str = "BEGIN;
     SET LOCAL plan_cache_mode = force_generic_plan;
     SET LOCAL enable_seqscan = off";

@@ -234,7 +234,7 @@ pub(crate) async fn sequence(conn: &mut PgConnection, limit: i64) -> Result<u64,
     const MOVE: &str = "
         WITH moved AS (
             DELETE FROM outbox
-            WHERE seq IN (SELECT seq FROM outbox ORDER BY seq LIMIT $2)
+            WHERE seq <= (SELECT MAX(seq) FROM (SELECT seq FROM outbox ORDER BY seq LIMIT $2) AS oldest)
             RETURNING seq, event_id, customer_id, revision, recorded_at, type_url, payload, traceparent
         )
         INSERT INTO feed

@@ -32,7 +32,12 @@ impl Answers {
             postgres: "
                 SELECT i.method, i.request_id, i.fingerprint, i.code, i.response, i.message, i.details
                 FROM json_to_recordset(CAST($1 AS json)) AS wanted (method TEXT, request_id TEXT)
-                JOIN idempotency i ON i.method = wanted.method AND i.request_id = wanted.request_id",
+                CROSS JOIN LATERAL (
+                    SELECT method, request_id, fingerprint, code, response, message, details
+                    FROM idempotency
+                    WHERE method = wanted.method AND request_id = wanted.request_id
+                    OFFSET 0
+                ) AS i",
             sqlite: "
                 SELECT i.method, i.request_id, i.fingerprint, i.code, i.response, i.message, i.details
                 FROM jsonb_each($1) AS wanted

@@ -102,9 +102,14 @@ pub async fn list_open_of(
     const SELECT: &str = "
         SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
                reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
-        FROM lots
-        WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
-            AND (remaining > 0 OR held > 0)";
+        FROM json_array_elements_text(CAST($1 AS json)) AS wanted (id)
+        CROSS JOIN LATERAL (
+            SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
+                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
+            FROM lots
+            WHERE customer_id = wanted.id AND (remaining > 0 OR held > 0)
+            OFFSET 0
+        ) AS l";
     if db.dialect() == Dialect::Sqlite {
         return list_open_as_text(db, customer_ids).await;
     }

@@ -185,11 +185,15 @@ pub async fn list_by_source(
             SELECT p.program_id, p.source_type, p.source_ref, p.rule, p.posting_id
             FROM json_to_recordset(CAST($1 AS json))
                 AS wanted (program_id TEXT, source_type TEXT, source_ref TEXT, rule TEXT)
-            JOIN postings p
-                ON p.program_id = wanted.program_id
-                AND p.source_type = wanted.source_type
-                AND p.source_ref = wanted.source_ref
-                AND p.rule = wanted.rule",
+            CROSS JOIN LATERAL (
+                SELECT program_id, source_type, source_ref, rule, posting_id
+                FROM postings
+                WHERE program_id = wanted.program_id
+                    AND source_type = wanted.source_type
+                    AND source_ref = wanted.source_ref
+                    AND rule = wanted.rule
+                OFFSET 0
+            ) AS p",
         sqlite: "
             SELECT p.program_id, p.source_type, p.source_ref, p.rule, p.posting_id
             FROM jsonb_each($1) AS wanted

@@ -148,20 +148,44 @@ pub async fn list_unsealed_between(
     to: i64,
 ) -> Result<Vec<PostingRow>, common::Error> {
     // A posting's event has the posting's revision, and no other event has.
-    const SELECT: &str = "
-        SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
-               p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
-               p.counterparty, p.occurred_at, p.posted_at, p.decision,
-               p.actor, p.approver, p.currency
-        FROM feed f
-        JOIN postings p ON p.customer_id = f.customer_id AND p.revision = f.revision
-        WHERE f.position > $1
-            AND f.position <= $2
-            AND NOT EXISTS (
-                SELECT 1 FROM seals s
-                WHERE s.customer_id = p.customer_id AND s.posting_id = p.posting_id)
-        ORDER BY f.position";
-    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
+                   p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
+                   p.counterparty, p.occurred_at, p.posted_at, p.decision,
+                   p.actor, p.approver, p.currency
+            FROM feed f
+            CROSS JOIN LATERAL (
+                SELECT customer_id, posting_id, program_id, revision, kind, points, source_type,
+                       source_ref, rule, reason_code, reason, reverses, counterparty, occurred_at,
+                       posted_at, decision, actor, approver, currency
+                FROM postings
+                WHERE postings.customer_id = f.customer_id AND postings.revision = f.revision
+                OFFSET 0
+            ) AS p
+            WHERE f.position > $1
+                AND f.position <= $2
+                AND NOT EXISTS (
+                    SELECT 1 FROM seals s
+                    WHERE s.customer_id = p.customer_id AND s.posting_id = p.posting_id
+                    OFFSET 0)
+            ORDER BY f.position",
+        sqlite: "
+            SELECT p.customer_id, p.posting_id, p.program_id, p.revision, p.kind, p.points,
+                   p.source_type, p.source_ref, p.rule, p.reason_code, p.reason, p.reverses,
+                   p.counterparty, p.occurred_at, p.posted_at, p.decision,
+                   p.actor, p.approver, p.currency
+            FROM feed f
+            JOIN postings p ON p.customer_id = f.customer_id AND p.revision = f.revision
+            WHERE f.position > $1
+                AND f.position <= $2
+                AND NOT EXISTS (
+                    SELECT 1 FROM seals s
+                    WHERE s.customer_id = p.customer_id AND s.posting_id = p.posting_id)
+            ORDER BY f.position",
+    };
+    let text = SELECT.text(db.dialect());
+    Ok(on!(db, |conn| sqlx::query_as(text)
         .bind(after)
         .bind(to)
         .fetch_all(conn)
@@ -200,8 +224,12 @@ pub async fn list_entries(
             SELECT e.customer_id, e.posting_id, e.line, e.account, e.lot_id, e.hold_id, e.points,
                    e.effective_at
             FROM json_to_recordset(CAST($1 AS json)) AS wanted (customer_id TEXT, posting_id TEXT)
-            JOIN entries e
-                ON e.customer_id = wanted.customer_id AND e.posting_id = wanted.posting_id
+            CROSS JOIN LATERAL (
+                SELECT customer_id, posting_id, line, account, lot_id, hold_id, points, effective_at
+                FROM entries
+                WHERE customer_id = wanted.customer_id AND posting_id = wanted.posting_id
+                OFFSET 0
+            ) AS e
             ORDER BY e.customer_id, e.posting_id, e.line",
         sqlite: "
             SELECT e.customer_id, e.posting_id, e.line, e.account, e.lot_id, e.hold_id, e.points,

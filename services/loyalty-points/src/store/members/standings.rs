@@ -105,7 +105,7 @@ impl Standing {
 
 /// The standings of the customers in the list $1, which the databases take apart each in its way.
 macro_rules! select_standings {
-    ($customers:literal) => {
+    ($customers:literal, $lots:literal) => {
         concat!(
             "
             SELECT m.customer_id, m.program_id, m.state, m.enrolled_at, m.merged_into, m.survivor,
@@ -131,11 +131,9 @@ macro_rules! select_standings {
                     FROM tier_policies p
                     WHERE p.program_id = m.program_id AND p.effective_at <= $2
                 )
-            LEFT JOIN lots l
-                ON l.customer_id = m.customer_id
-                AND l.program_id = m.program_id
-                AND l.earned_at > $2 - v.window_micros
-                AND l.qualifying > 0
+            LEFT JOIN ",
+            $lots,
+            "
             LEFT JOIN tier_overrides o
                 ON o.customer_id = m.customer_id
                 AND o.program_id = m.program_id
@@ -158,8 +156,26 @@ pub async fn list_standings(
     as_of: Timestamp,
 ) -> Result<Vec<Standing>, common::Error> {
     const SELECT: Sql = Sql {
-        postgres: select_standings!("SELECT json_array_elements_text(CAST($1 AS json))"),
-        sqlite: select_standings!("SELECT value FROM json_each($1)"),
+        postgres: select_standings!(
+            "SELECT json_array_elements_text(CAST($1 AS json))",
+            "LATERAL (
+                SELECT qualifying, earned_at
+                FROM lots
+                WHERE lots.customer_id = m.customer_id
+                    AND lots.program_id = m.program_id
+                    AND lots.earned_at > $2 - v.window_micros
+                    AND lots.qualifying > 0
+                OFFSET 0
+            ) l ON TRUE"
+        ),
+        sqlite: select_standings!(
+            "SELECT value FROM json_each($1)",
+            "lots l
+                ON l.customer_id = m.customer_id
+                AND l.program_id = m.program_id
+                AND l.earned_at > $2 - v.window_micros
+                AND l.qualifying > 0"
+        ),
     };
     let text = SELECT.text(db.dialect());
     let mut standings = on!(db, |conn| sqlx::query_as::<_, Standing>(text)
