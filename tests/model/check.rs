@@ -87,7 +87,8 @@ impl Replay<'_> {
             let event = &self.events[n];
             let told = event.answer.as_ref().map(|it| (it.told(), it.instant()));
             let (told, instant) = told.expect("changes were made");
-            let now = instant.expect("changes tell when they were made");
+            let now = instant.or_else(|| event.window.only());
+            let now = now.expect("changes tell when they were made");
             let mut after = self.world.clone();
             let expected = apply(&mut after, &event.request, &told, now);
             // Who was a member before is told since when.

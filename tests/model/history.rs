@@ -35,6 +35,7 @@ impl Event {
     /// In whose histories: of those whose items are refused in a batch there is none.
     pub fn changed(&self) -> Vec<String> {
         match &self.answer {
+            Ok(Response::Sweep(_)) => self.request.histories(),
             Ok(response) if self.is_change() => response.revisions().into_keys().collect(),
             _ => Vec::new(),
         }
@@ -63,6 +64,17 @@ impl Window {
         match self {
             Self::Shown(instants) => instants.iter().max().copied().unwrap_or(0),
             Self::Between(_, to) => *to,
+        }
+    }
+
+    /// The one that there is, if the clock stood still.
+    pub fn only(&self) -> Option<i64> {
+        match self {
+            Self::Shown(instants) => match instants[..] {
+                [instant] => Some(instant),
+                _ => None,
+            },
+            Self::Between(..) => None,
         }
     }
 

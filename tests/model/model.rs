@@ -17,6 +17,7 @@ mod points;
 mod reads;
 mod returns;
 mod statements;
+mod sweeps;
 mod tiers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,6 +102,7 @@ pub fn apply(
             step.clear_override(request).map(Response::ClearOverride)
         }
         Request::Import(request) => step.import(request).map(Response::Import),
+        Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
         Request::Usage(request) => step.usage(request).map(Response::Usage),
         Request::Hold(request) => step.hold(request).map(Response::Hold),

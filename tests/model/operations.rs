@@ -2,6 +2,7 @@
 
 pub mod batches;
 mod imports;
+mod sweeps;
 mod told;
 
 use api::loyalty::v1 as pb;
@@ -13,6 +14,7 @@ use tonic::{Response as Reply, Status};
 use crate::answers::micros;
 use crate::model::{history_of, program};
 pub use imports::{Import, Imported, placed};
+pub use sweeps::{Sweep, at_least};
 pub use told::Told;
 
 /// Whoever calls a server without authentication.
@@ -38,6 +40,7 @@ pub enum Request {
     ClearOverride(pb::ClearOverrideRequest),
     SetLimit(pb::SetEarningLimitRequest),
     Import(Import),
+    Sweep(Sweep),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
@@ -69,6 +72,7 @@ pub enum Response {
     ClearOverride(pb::ClearOverrideResponse),
     SetLimit(pb::SetEarningLimitResponse),
     Import(Imported),
+    Sweep(pb::SweepExpiryResponse),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
@@ -142,6 +146,7 @@ impl Request {
                 reply.map(|it| it.map(Response::SetLimit))
             }
             Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
+            Self::Sweep(it) => it.call(channel).await.map(|it| it.map(Response::Sweep)),
             Self::Usage(it) => {
                 let reply = limits.get_limit_usage(it).await;
                 reply.map(|it| it.map(Response::Usage))
@@ -186,6 +191,7 @@ impl Request {
             Self::ClearOverride(it) => vec![&it.customer_id],
             Self::SetLimit(_) => Vec::new(),
             Self::Import(it) => it.customers(),
+            Self::Sweep(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
@@ -223,6 +229,14 @@ impl Request {
         programs
     }
 
+    /// How many things it asks for.
+    pub fn items(&self) -> usize {
+        match self {
+            Self::Batch(it) => it.items.len(),
+            _ => 1,
+        }
+    }
+
     /// Whether anything may be earned by it.
     pub fn is_earning(&self) -> bool {
         matches!(self, Self::Earn(_) | Self::Batch(_))
@@ -248,6 +262,7 @@ impl Request {
             Self::SetLimit(it) => Some(&mut it.dry_run),
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Enroll(_)
+            | Self::Sweep(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -279,7 +294,7 @@ impl Request {
 
     /// Whether it has an id of its own, by which the service knows it again and answers the same.
     pub fn has_id(&self) -> bool {
-        !matches!(self, Self::Import(_))
+        !matches!(self, Self::Import(_) | Self::Sweep(_))
     }
 
     /// Whether it is to change anything.
@@ -321,6 +336,7 @@ impl Request {
             Self::SetLimit(it) => &mut it.reason,
             Self::Enroll(_)
             | Self::Import(_)
+            | Self::Sweep(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)

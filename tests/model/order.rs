@@ -32,7 +32,7 @@ impl Order {
             let Ok(response) = &event.answer else {
                 continue;
             };
-            if !event.is_change() {
+            if !event.is_change() || matches!(event.request, Request::Sweep(_)) {
                 continue;
             }
             let revisions = response.revisions();
@@ -73,7 +73,29 @@ impl Order {
             of.insert(customer_id, order);
         }
         let all = merge(events, &of)?;
-        Ok(Self { all, of })
+        let mut order = Self { all, of };
+        order.add_sweeps(events)?;
+        Ok(order)
+    }
+}
+
+impl Order {
+    /// Sweeps have no revision: they come when all else is over.
+    fn add_sweeps(&mut self, events: &[Event]) -> Result<(), String> {
+        for (n, event) in events.iter().enumerate() {
+            if !matches!(event.request, Request::Sweep(_)) {
+                continue;
+            }
+            let is_later = |other: &&usize| events[**other].ended > event.started;
+            if let Some(other) = self.all.iter().find(is_later) {
+                return Err(format!("a sweep amid changes: {:#?}", events[*other]));
+            }
+            self.all.push(n);
+            for customer_id in event.request.histories() {
+                self.of.entry(customer_id).or_default().push(n);
+            }
+        }
+        Ok(())
     }
 }
 

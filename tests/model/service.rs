@@ -28,7 +28,7 @@ pub const CLUB_TIERS: [(&str, i64); 3] = [("Member", 0), ("Star", 400), ("Sun", 
 /// What members may earn: the limit, program, currency, points, whose, when, and what becomes of more.
 pub const LIMITS: [Limit; 4] = [
     (
-        ("a-day", "default", "PTS", 400),
+        ("a-day", "default", "PTS", 300),
         (pb::LimitScope::Member, pb::LimitWindow::Day),
         pb::LimitExcess::Clamp,
     ),
@@ -43,7 +43,7 @@ pub const LIMITS: [Limit; 4] = [
         pb::LimitExcess::Refuse,
     ),
     (
-        ("fund", CLUB, CLUB_CURRENCIES[1], 1_000),
+        ("fund", CLUB, CLUB_CURRENCIES[1], 600),
         (pb::LimitScope::Program, pb::LimitWindow::Day),
         pb::LimitExcess::Clamp,
     ),

@@ -6,6 +6,7 @@ mod limits;
 mod lines;
 mod pending;
 mod statements;
+mod sweeps;
 mod tiers;
 
 use std::collections::BTreeMap;

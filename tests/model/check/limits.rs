@@ -47,10 +47,11 @@ impl Replay<'_> {
             };
             let (from, to) = self.versions_known_to(event, &history);
             let mut more = Vec::new();
-            for limits in &known[from..=to] {
-                for mut around in all.clone() {
-                    let program_id = (*program_id).to_owned();
-                    around.limits.insert(program_id, limits.clone());
+            for around in all {
+                for set in sets(program_id, &known[from..=to], event.request.items()) {
+                    let mut around: Around = around.clone();
+                    around.limits.extend(set.limits);
+                    around.then.extend(set.then);
                     more.push(around);
                 }
             }
@@ -96,6 +97,25 @@ impl Replay<'_> {
         }
         all
     }
+}
+
+/// The limits that a call of so many items can have seen: the same for all of it, or others from one item on.
+fn sets(program_id: &str, versions: &[Limits], items: usize) -> Vec<Around> {
+    let with = |limits: &Limits, then: Option<(usize, &Limits)>| Around {
+        limits: BTreeMap::from([(program_id.to_owned(), limits.clone())]),
+        then: then
+            .into_iter()
+            .map(|(item, limits)| (item, program_id.to_owned(), limits.clone()))
+            .collect(),
+        ..Around::default()
+    };
+    let mut sets: Vec<_> = versions.iter().map(|limits| with(limits, None)).collect();
+    for (n, before) in versions.iter().enumerate() {
+        for after in &versions[n + 1..] {
+            sets.extend((1..items).map(|item| with(before, Some((item, after)))));
+        }
+    }
+    sets
 }
 
 /// What is used of limits by a customer.

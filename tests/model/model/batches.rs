@@ -14,6 +14,16 @@ impl Step<'_> {
         let whole = self.world.clone();
         let mut answer = pb::BatchPostResponse::default();
         for (n, item) in requests(request).iter().enumerate() {
+            for (_, program_id, limits) in self
+                .world
+                .around
+                .then
+                .clone()
+                .into_iter()
+                .filter(|it| it.0 == n)
+            {
+                self.world.around.limits.insert(program_id, limits);
+            }
             let mut after = self.world.clone();
             let told = self.told.items.get(n).cloned().unwrap_or_default();
             let outcome = match apply(&mut after, item, &told, self.now) {

@@ -10,7 +10,7 @@ use super::member::{Earning, Lot, Member, Spending, of_lot, on};
 use super::points::{bring_in, new_lot};
 use super::{Micros, Step, World, of, program};
 use crate::answers::{Refusal, micros};
-use crate::operations::{Import, Imported};
+use crate::operations::{Import, Imported, Told};
 
 /// A row that was imported, and its posting.
 #[derive(Debug, Clone)]
@@ -48,7 +48,11 @@ impl Step<'_> {
         let mut answer = pb::ImportTransactionsResponse::default();
         let mut postings = Vec::new();
         for (n, row) in import.chunk.rows.iter().enumerate() {
-            let told = self.told.items.get(n).cloned().unwrap_or_default();
+            // Of dry rows nobody tells the lots, which differ all the same.
+            let told = Told {
+                nameless: format!("of row {}", row.row),
+                ..self.told.items.get(n).cloned().unwrap_or_default()
+            };
             let mut after = self.world.clone();
             let mut step = Step {
                 world: &mut after,

@@ -29,6 +29,8 @@ pub struct Limits {
 pub struct Around {
     /// The limits of each program.
     pub limits: BTreeMap<String, Limits>,
+    /// From which item of a batch on the limits of a program are others: they may be set between two.
+    pub then: Vec<(usize, String, Limits)>,
     /// What others have used of budgets, who are not in the world.
     pub elsewhere: Usage,
 }

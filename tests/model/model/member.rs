@@ -12,7 +12,7 @@ use super::limits::{Counter, Usage};
 pub use super::lot::Lot;
 use super::lot::is_in;
 use super::tiers::Given;
-use crate::answers::{micros, sort_entries, stamp};
+use crate::answers::stamp;
 use crate::operations::CALLER;
 
 #[derive(Debug, Clone)]

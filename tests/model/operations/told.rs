@@ -85,6 +85,7 @@ impl Response {
                 told.items = rows.map(|row| it.told(row.as_ref())).collect();
             }
             Self::Enroll(_)
+            | Self::Sweep(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Override(_)
@@ -129,6 +130,7 @@ impl Response {
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
             // A tier is asked about an instant, whatever it is; the others tell none.
             Self::Tier(_)
+            | Self::Sweep(_)
             | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
@@ -165,7 +167,8 @@ impl Response {
                 let rows = it.answer.outcomes.iter_mut();
                 rows.map(|row| &mut row.consistency_token).collect()
             }
-            Self::Balance(_)
+            Self::Sweep(_)
+            | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
             | Self::Usage(_)
@@ -214,6 +217,7 @@ impl Response {
             Self::Transactions(it) => it.transactions.iter_mut().collect(),
             Self::Statement(it) => it.movements.iter_mut().collect(),
             Self::Enroll(_)
+            | Self::Sweep(_)
             | Self::Extend(_)
             | Self::Balance(_)
             | Self::Balances(_)

@@ -64,16 +64,21 @@ pub fn activate(
 }
 
 /// Makes a cancellation of the decision to take all of a lot's earning back: what the lot has left ceases to be,
-/// and what it has repaid is owed again, or taken from other lots.
-///
-/// # Panics
-/// If the lot is not among those that change.
-pub fn cancel(reversal: &mut Plan, lot_id: &str, now: Timestamp) -> Lot {
+/// and what it has repaid is owed again, or taken from other lots. `lot` is as it was before: one whose points have all
+/// repaid debt has nothing left to change.
+pub fn cancel(reversal: &mut Plan, lot: &Lot, now: Timestamp) -> Lot {
     reversal.posting.kind = Kind::Cancel;
-    let lot = reversal.changed.iter_mut().find(|lot| lot.lot_id == lot_id);
-    let lot = lot.expect("a lot of which something can be taken back changes");
-    lot.cancelled_at = Some(now);
-    lot.clone()
+    let mut changed = reversal
+        .changed
+        .iter()
+        .position(|of| of.lot_id == lot.lot_id);
+    let place = *changed.get_or_insert_with(|| {
+        reversal.changed.push(lot.clone());
+        reversal.changed.len() - 1
+    });
+    let cancelled = &mut reversal.changed[place];
+    cancelled.cancelled_at = Some(now);
+    cancelled.clone()
 }
 
 #[cfg(test)]
@@ -141,7 +146,12 @@ mod tests {
     proptest! {
         /// Earned on debt and cancelled, points leave no trace in what the member has.
         #[test]
-        fn cancelled_points_never_were(points in 1_i64..1_000, debt in 0_i64..1_500, spent in 0_i64..500) {
+        fn cancelled_points_never_were(
+            points in 1_i64..1_000,
+            debt in 0_i64..1_500,
+            spent in 0_i64..500,
+            counts in proptest::bool::ANY,
+        ) {
             let earning = Earn {
                 lot_id: "a".to_owned(),
                 wallet: Wallet::first(),
@@ -157,9 +167,11 @@ mod tests {
             let spent = spent.min(waiting.remaining);
             waiting.remaining -= spent;
             waiting.consumed += spent;
+            // In a further currency nothing counts for the tier.
+            waiting.qualifying = if counts { points } else { 0 };
             let held = holding(waiting.remaining, earned.after.debt);
-            let mut plan = reverse_whole(held, vec![waiting], "a", at(2));
-            let cancelled = cancel(&mut plan, "a", at(2));
+            let mut plan = reverse_whole(held, vec![waiting.clone()], "a", at(2));
+            let cancelled = cancel(&mut plan, &waiting, at(2));
             prop_assert_eq!(plan.after, holding(0, debt + spent));
             prop_assert_eq!(plan.posting.points(), -points);
             prop_assert_eq!(plan.posting.entries.iter().map(|entry| entry.points).sum::<i64>(), 0);

@@ -251,7 +251,7 @@ async fn cancel<'a>(
         actor: settle.account.actor.clone(),
     };
     let mut change = plan_reversal(work, program, standing, reversal).await?;
-    let lot = decide::cancel(&mut change.plan, &earning.lot.lot_id, work.now());
+    let lot = decide::cancel(&mut change.plan, &earning.lot, work.now());
     change.origin.rule = rule(earning);
     Ok((change, lot))
 }

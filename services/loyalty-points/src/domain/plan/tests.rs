@@ -292,7 +292,7 @@ proptest! {
                     let worth = holding.points - holding.debt;
                     let mut plan = reverse_whole(holding, lots, &target.lot_id, now);
                     let written_off = plan.expiry.as_ref().map_or(0, Posting::points);
-                    let cancelled = pending::cancel(&mut plan, &target.lot_id, now);
+                    let cancelled = pending::cancel(&mut plan, &target, now);
                     prop_assert_eq!(cancelled.state(now), State::Cancelled);
                     prop_assert_eq!(plan.posting.points(), -target.original);
                     let after = plan.after.points - plan.after.debt;

@@ -9,6 +9,7 @@ use testkit::{Backend, assert_refused};
 use tonic::Code;
 
 use super::travel::{COINS, MILES, STARS, TRAVEL, Travel, earn, redeem};
+use crate::audit::{seal, success};
 use crate::shop::Purchase;
 
 #[rstest]
@@ -316,4 +317,36 @@ async fn only_the_first_currency_moves_the_tier(
     travel.shop.caught_up().await;
     assert_eq!(travel.tier().await.tier, "Blue");
     travel.assert_told((0, 0, 0), (0, 0, 0)).await;
+}
+
+/// Points that count for no tier and have all repaid debt leave nothing of their lot to change.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn points_that_have_all_repaid_debt_can_be_cancelled_in_any_currency(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut travel = Travel::open(backend).await;
+    let spent = travel.earn(50, MILES).await.transaction.unwrap();
+    travel.redeem(50, MILES).await.unwrap();
+    travel.reverse(&spent.transaction_id).await.unwrap();
+    let waiting = pb::EarnPointsRequest {
+        activates_on_event: true,
+        ..earn("c1", 30, MILES, "trip")
+    };
+    travel.shop.try_earn(waiting.clone()).await.unwrap();
+    travel.assert_told((0, 0, 0), (0, 0, 20)).await;
+    let cancel = pb::CancelPendingRequest {
+        program_id: TRAVEL.to_owned(),
+        customer_id: "c1".to_owned(),
+        source_type: waiting.source_type,
+        source_ref: waiting.source_ref,
+        ..Default::default()
+    };
+    let told = travel.shop.client.cancel_pending(cancel).await;
+    let told = told.unwrap().into_inner();
+    assert_eq!(told.debt_incurred, 30);
+    assert_eq!(told.lots[0].state(), pb::LotState::Cancelled);
+    travel.assert_told((0, 0, 0), (0, 0, 50)).await;
+    seal(&travel.shop).await;
+    success(&travel.shop).await;
 }
