@@ -425,8 +425,8 @@ fn stray(line: StrayLine) -> Stop {
         Kind::Balance
     };
     let at = Where {
-        customer_id: line.customer_id,
-        posting_id: line.posting_id,
+        customer_id: line.posting.customer_id,
+        posting_id: line.posting.posting_id,
         program_id: line.program_id,
         lot_id: line.lot_id.unwrap_or_default(),
         ..Where::default()

@@ -209,10 +209,9 @@ pub async fn find_lot_astray(
 /// A line that is of no posting.
 #[derive(Debug, sqlx::FromRow)]
 pub struct StrayLine {
-    /// The member's customer.
-    pub customer_id: String,
     /// The posting that there is not.
-    pub posting_id: String,
+    #[sqlx(flatten)]
+    pub posting: PostingKey,
     /// The program.
     pub program_id: String,
     /// The lot.
