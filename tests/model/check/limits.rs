@@ -12,16 +12,15 @@ use crate::model::{Around, Customer, Limits, Usage, World, history_of};
 impl Replay<'_> {
     /// Every earning that was decided came to what limits left of it.
     pub(super) fn grants(&self) -> Result<(), String> {
-        for event in self.events.iter().filter(|event| event.is_change()) {
+        let events = self.events.iter().enumerate();
+        for (number, event) in events.filter(|(_, event)| event.is_change()) {
             let programs = event.request.limited_by();
             if programs.is_empty() || !event.request.is_earning() {
                 continue;
             }
             let place = |customer_id: &str| {
                 let order = self.order.of.get(customer_id)?;
-                order
-                    .iter()
-                    .position(|n| std::ptr::eq(&self.events[*n], event))
+                order.iter().position(|other| *other == number)
             };
             let mut ranges = Vec::new();
             for customer_id in event.request.customers() {
