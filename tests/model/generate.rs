@@ -39,7 +39,7 @@ const WEIGHTS: [(Operation, u32); 26] = [
     (Operation::Capture, 8),
     (Operation::Void, 4),
     (Operation::Activate, 6),
-    (Operation::Cancel, 4),
+    (Operation::Cancel, 6),
     (Operation::Batch, 10),
     (Operation::Balance, 7),
     (Operation::Balances, 3),

@@ -28,7 +28,7 @@ impl Generator {
             1 => pb::LimitExcess::Clamp,
             _ => excess,
         };
-        let expected = known.filter(|_| self.rng.random_bool(0.4));
+        let expected = known.filter(|_| self.rng.random_bool(0.7));
         let is_default = program_id != CLUB;
         let brief = is_default && self.rng.random_bool(0.5);
         pb::SetEarningLimitRequest {

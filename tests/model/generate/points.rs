@@ -144,7 +144,7 @@ impl Generator {
         };
         match self.rng.random_range(0..6) {
             0..2 => None,
-            2 => Some(Extent::Points(self.rng.random_range(1..=60))),
+            2 => Some(Extent::Points(self.rng.random_range(1..=100))),
             3 => {
                 let original = self.rng.random_range(1..=97);
                 Some(Extent::Returned(pb::ReturnedAmount {

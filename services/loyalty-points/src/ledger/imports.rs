@@ -139,7 +139,9 @@ impl<'a> Import<'a> {
         }
         self.approve(&program, &row.row)?;
         let decided = self.decide(state, work, (&program, &standing), row).await?;
-        let latest = decided.effective.iter().copied().max();
+        // What is written off counts from now on.
+        let written_off = decided.plan.expiry.as_ref().map(|_| work.now());
+        let latest = decided.effective.iter().copied().max().max(written_off);
         let change = Change {
             program: &program,
             standing,

@@ -202,7 +202,7 @@ async fn a_dry_import_tells_what_a_real_one_does(
 }
 
 /// 100 points of March; 80 were spent in the service itself on 1 July.
-async fn spent_since(backend: Backend) -> Shop {
+pub async fn spent_since(backend: Backend) -> Shop {
     let mut shop = Shop::with_member(backend, "c1").await;
     let outcomes = import(
         &shop,
@@ -351,31 +351,5 @@ async fn each_currency_has_an_import_of_its_own(
     };
     let tier = shop.client.get_tier(request).await.unwrap().into_inner();
     assert_eq!(tier.tier.unwrap().qualifying_points, 100);
-    verified(&shop).await;
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn points_that_had_expired_when_they_came_are_written_off_after_that(
-    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-) {
-    let mut shop = spent_since(backend).await;
-    for (number, kind) in [(2, Adjust), (3, Earn)] {
-        let expired = pb::ImportRow {
-            expires_at: at("1998-06-01T00:00:00Z"),
-            ..row(number, kind, 15, "1998-04-01T00:00:00Z")
-        };
-        let outcomes = import(&shop, header(), &[expired]).await;
-        assert_eq!(statuses(&outcomes), [Imported]);
-        let mut postings = shop.transactions("c1").await;
-        postings.sort_by_key(|posting| posting.revision);
-        let [.., came, went] = &postings[..] else {
-            panic!("{postings:#?}");
-        };
-        assert_eq!(came.transaction_id, outcomes[0].transaction_id);
-        assert_eq!((came.points, went.points), (15, -15));
-        assert_eq!(went.kind(), pb::TransactionKind::Expire);
-    }
-    assert_eq!(shop.balance("c1").await, (20, 0, 0));
     verified(&shop).await;
 }

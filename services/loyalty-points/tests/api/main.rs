@@ -16,6 +16,7 @@ mod extensions;
 mod feed;
 mod heads;
 mod holds;
+mod import_expired;
 mod import_members;
 mod import_streams;
 mod imports;
