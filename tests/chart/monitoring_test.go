@@ -46,7 +46,7 @@ func dashboards(t *testing.T, all release) (found []dashboard) {
 func instruments(t *testing.T) string {
 	t.Helper()
 	folder := "libs/common/src/telemetry"
-	return source(t, folder, "metrics.rs") + source(t, folder, "consumers.rs")
+	return source(t, folder, "metrics.rs") + source(t, folder, "consumers.rs") + source(t, folder, "lookups.rs")
 }
 
 // exported are the metrics of the programs, as their source names them and Prometheus writes them.
