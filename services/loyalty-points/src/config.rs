@@ -10,6 +10,7 @@ use common::config::{Secret, defaults, duration};
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 
+use crate::audit::signer::Signer;
 use crate::domain::signing::SigningKey;
 
 /// Settings of the loyalty service.
@@ -48,7 +49,8 @@ pub struct Config {
     )]
     #[arg(conflicts_with = "signing_key_file")]
     pub signing_key: Option<Secret>,
-    /// File that holds the signing key. The all-in-one makes one in its data folder if none is given.
+    /// File that holds the signing key; read again when it is replaced. The all-in-one makes one in its data folder if
+    /// none is given.
     #[arg(
         long = "loyalty-signing-key-file",
         env = "ASTERISM_LOYALTY_SIGNING_KEY_FILE",
@@ -66,20 +68,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The signing key from wherever it was given.
-    pub(crate) fn signing_key(&self) -> Result<Option<SigningKey>, Error> {
-        let key = match (&self.signing_key, &self.signing_key_file) {
-            (Some(pem), _) => SigningKey::from_pem(pem.reveal()),
-            (None, Some(file)) => {
-                let pem = std::fs::read_to_string(file).map_err(|error| broken(file, &error))?;
-                SigningKey::from_pem(&pem)
-            }
-            (None, None) => return Ok(None),
-        };
-        let key = key.map_err(|violation| {
-            Error::Config(format!("the signing key of the points ledger {violation}"))
-        });
-        key.map(Some)
+    /// Signs with the key from wherever it was given.
+    pub(crate) fn signer(&self) -> Result<Signer, Error> {
+        match (&self.signing_key, &self.signing_key_file) {
+            (Some(pem), _) => Signer::given(pem),
+            (None, Some(file)) => Signer::file(file.clone()),
+            (None, None) => Ok(Signer::none()),
+        }
     }
 
     /// The same with a signing key, if none is given: one in this folder, made at the first start. It lies beside
@@ -130,9 +125,9 @@ mod tests {
     fn a_key_is_made_once_and_kept_to_oneself() {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::default().with_key_in(folder.path()).unwrap();
-        let first = config.signing_key().unwrap().unwrap().public();
+        let first = config.signer().unwrap().public().unwrap();
         let again = Config::default().with_key_in(folder.path()).unwrap();
-        assert_eq!(again.signing_key().unwrap().unwrap().public(), first);
+        assert_eq!(again.signer().unwrap().public().unwrap(), first);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -146,19 +141,19 @@ mod tests {
             ..Config::default()
         };
         let kept = given.with_key_in(Path::new("nowhere")).unwrap();
-        assert_eq!(kept.signing_key().unwrap().unwrap().public(), first);
+        assert_eq!(kept.signer().unwrap().public().unwrap(), first);
         let secret = pem.lines().nth(1).unwrap();
         assert!(!format!("{kept:?}").contains(secret));
     }
 
     #[test]
     fn no_key_is_fine_and_a_wrong_one_is_not() {
-        assert!(Config::default().signing_key().unwrap().is_none());
+        assert!(Config::default().signer().unwrap().public().is_none());
         let wrong = Config {
             signing_key: Some(Secret::from("hunter2".to_owned())),
             ..Config::default()
         };
-        let error = wrong.signing_key().unwrap_err().to_string();
+        let error = wrong.signer().unwrap_err().to_string();
         assert!(
             error.contains("signing key") && !error.contains("hunter2"),
             "{error}"
@@ -167,7 +162,8 @@ mod tests {
             signing_key_file: Some(PathBuf::from("nowhere/key.pem")),
             ..Config::default()
         };
-        missing.signing_key().unwrap_err();
+        let error = missing.signer().unwrap_err().to_string();
+        assert!(error.contains("nowhere/key.pem"), "{error}");
         Config::default()
             .with_key_in(Path::new("nowhere"))
             .unwrap_err();

@@ -88,8 +88,6 @@ mod tiers;
 mod work;
 mod writer;
 
-use std::sync::Arc;
-
 use api::loyalty::v1::audit_service_server::AuditServiceServer;
 use api::loyalty::v1::limit_service_server::LimitServiceServer;
 use api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
@@ -99,7 +97,7 @@ use common::platform::Platform;
 use common::server::Drain;
 use common::service::{Assembly, Service};
 
-use crate::domain::signing::SigningKey;
+use crate::audit::signer::Signer;
 use crate::programs::Programs;
 use crate::projections::Projections;
 use crate::tiers::TierStanding;
@@ -116,7 +114,7 @@ struct State {
     programs: Programs,
     tiers: VersionedCache<TierStanding>,
     writer: Writer,
-    signing_key: Option<Arc<SigningKey>>,
+    signer: Signer,
     drain: Drain,
 }
 
@@ -136,8 +134,8 @@ impl Service for Loyalty {
         platform: &Platform,
         assembly: &mut Assembly,
     ) -> Result<(), common::Error> {
-        let signing_key = config.signing_key()?.map(Arc::new);
-        if signing_key.is_none() {
+        let signer = config.signer()?;
+        if signer.public().is_none() {
             tracing::info!("heads of the points ledger are not signed: no key is configured");
         }
         let cached = Options {
@@ -146,7 +144,7 @@ impl Service for Loyalty {
         };
         let state = State {
             platform: platform.clone(),
-            signing_key,
+            signer,
             drain: assembly.drain(),
             programs: Programs::default(),
             tiers: VersionedCache::new(&platform.cache, "tier", cached),

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 pub use auth::AuthConfig;
 pub use environment::refuse_unknown;
-pub(crate) use reread::{LOOK_EVERY, Reread};
+pub(crate) use reread::LOOK_EVERY;
+pub use reread::Reread;
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use stores::{DatabaseConfig, PeersConfig, RedisConfig};

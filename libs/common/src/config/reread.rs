@@ -20,7 +20,7 @@ type Parse<T> = Box<dyn Fn(&[String]) -> Result<T, String> + Send + Sync>;
 ///
 /// Contents are compared, not times: it does not matter how a file is replaced. Files that cannot be used are
 /// told of once, in the log and as `asterism.rotation.failing`, and the value of before stays.
-pub(crate) struct Reread<T> {
+pub struct Reread<T> {
     /// What the files are for, in a word, as the metric names it.
     purpose: &'static str,
     paths: Vec<PathBuf>,

@@ -13,5 +13,6 @@ mod limits;
 pub mod prove;
 mod refundable;
 pub mod seal;
+pub mod signer;
 pub mod trace;
 pub mod verify;

@@ -11,11 +11,12 @@ use tonic::{Request, Response, Status};
 
 use super::{Answer, parse, raw_of, trace};
 use crate::State;
+use crate::audit::signer::Signer;
 use crate::audit::verify::{self, Divergence, Item, Kind, KnownHead, Progress, Success};
 use crate::audit::{heads, prove, seal};
 use crate::domain::chain::Block;
 use crate::domain::merkle::{Hash, Proof};
-use crate::domain::signing::{Head, SigningKey};
+use crate::domain::signing::Head;
 use crate::error::Error;
 use crate::store::seals::signed;
 
@@ -39,7 +40,7 @@ impl Audit {
     }
 
     fn signed(&self, of: &Head) -> pb::SealedHead {
-        head(of, self.state.signing_key.as_deref())
+        head(of, &self.state.signer)
     }
 }
 
@@ -61,10 +62,10 @@ impl AuditService for Audit {
     ) -> Answer<Self::VerifyLedgerStream> {
         let known = request.into_inner().known_head;
         let known = known.as_ref().map(known_head).transpose()?;
-        let signing_key = self.state.signing_key.clone();
+        let signer = self.state.signer.clone();
         let (items, receiver) = mpsc::channel(ITEMS_WAITING_MAX);
         tokio::spawn(verify::replay(self.state.clone(), known, items));
-        let present = move |item| present(item, signing_key.as_deref());
+        let present = move |item| present(item, &signer);
         let told =
             ReceiverStream::new(receiver).map(move |item| item.map(&present).map_err(Status::from));
         Ok(Response::new(Box::pin(told)))
@@ -134,7 +135,7 @@ impl AuditService for Audit {
         &self,
         _: Request<pb::GetSigningKeyRequest>,
     ) -> Answer<pb::GetSigningKeyResponse> {
-        let key = self.state.signing_key.as_ref().map(|key| key.public());
+        let key = self.state.signer.public();
         Ok(Response::new(pb::GetSigningKeyResponse {
             public_key: key.map_or(Vec::new(), |key| key.0.to_vec()),
             key_id: key.map_or(String::new(), |key| key.id()),
@@ -154,14 +155,17 @@ fn known_head(raw: &pb::KnownHead) -> Result<KnownHead, common::Error> {
 }
 
 /// A head, signed if there is a key.
-fn head(head: &Head, key: Option<&SigningKey>) -> pb::SealedHead {
+fn head(head: &Head, signer: &Signer) -> pb::SealedHead {
+    let signed_by = signer.sign(head);
+    let signed_by = signed_by.map(|(signature, key)| (signature, key.id()));
+    let (signature, key_id) = signed_by.unwrap_or_default();
     pb::SealedHead {
         blocks: signed(head.blocks),
         postings: signed(head.postings),
         root: head.root.0.to_vec(),
         sealed_at: Some(head.sealed_at.into()),
-        signature: key.map_or(Vec::new(), |key| key.sign(head)),
-        key_id: key.map_or(String::new(), |key| key.public().id()),
+        signature,
+        key_id,
     }
 }
 
@@ -189,10 +193,10 @@ fn block(block: &Block) -> pb::SealedBlock {
     }
 }
 
-fn present(item: Item, key: Option<&SigningKey>) -> pb::VerifyLedgerResponse {
+fn present(item: Item, signer: &Signer) -> pb::VerifyLedgerResponse {
     let told = match item {
         Item::Progress(so_far) => Told::Progress(progress(so_far)),
-        Item::Success(success) => Told::Success(succeeded(&success, key)),
+        Item::Success(success) => Told::Success(succeeded(&success, signer)),
         Item::Divergence(divergence) => Told::Divergence(diverged(*divergence)),
     };
     pb::VerifyLedgerResponse { item: Some(told) }
@@ -206,10 +210,10 @@ fn progress(progress: Progress) -> pb::VerifyProgress {
     }
 }
 
-fn succeeded(success: &Success, key: Option<&SigningKey>) -> pb::VerifySuccess {
+fn succeeded(success: &Success, signer: &Signer) -> pb::VerifySuccess {
     pb::VerifySuccess {
         verified: Some(progress(success.verified)),
-        head: success.head.as_ref().map(|of| head(of, key)),
+        head: success.head.as_ref().map(|of| head(of, signer)),
         unsealed: success.unsealed,
     }
 }

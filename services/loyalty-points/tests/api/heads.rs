@@ -8,7 +8,7 @@ use loyalty_points::domain::merkle::Hash;
 use loyalty_points::domain::signing::{Head, PublicKey};
 use pb::audit_service_client::AuditServiceClient;
 use rstest::rstest;
-use testkit::{Backend, Setup, assert_refused, violations};
+use testkit::{Backend, Setup, assert_refused, until, violations};
 use tonic::{Code, Status};
 
 use crate::audit::{head, prove, success, tamper};
@@ -19,10 +19,20 @@ MC4CAQAwBQYDK2VwBCIEIGCXUEBeERz3y6re0Wv9GIyuIrGp7LbqwuD/DMKJp6y6
 -----END PRIVATE KEY-----
 ";
 
+/// Another one.
+const NEXT: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIAAJUX9mc1bXHWrwZLnCl9tGj/729UHYxjB4FLDP9gWs
+-----END PRIVATE KEY-----
+";
+
 /// A shop with a key.
 async fn signing(backend: Backend) -> Shop {
     let mut setup = Setup::<Loyalty>::default();
     setup.config.signing_key = Some(Secret::from(PEM.to_owned()));
+    with_member(backend, setup).await
+}
+
+async fn with_member(backend: Backend, setup: Setup<Loyalty>) -> Shop {
     let shop = Shop::open_as(backend, setup).await;
     shop.created("c1").await;
     shop.caught_up().await;
@@ -124,6 +134,46 @@ async fn every_head_is_signed_and_the_key_is_told(
     shop.server = shop.server.restart().await;
     assert_eq!(newest(&shop).await.unwrap(), Some(sealed));
     assert_eq!(public_key(&shop).await, told);
+}
+
+/// Whether the head is signed by this key, and says so.
+fn signed_by(head: &pb::SealedHead, key: &pb::GetSigningKeyResponse) -> bool {
+    let public = PublicKey::parse(&key.public_key).unwrap();
+    head.key_id == key.key_id && public.verify(&read(head), &head.signature).is_ok()
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_replaced_signs_without_a_restart(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.pem");
+    std::fs::write(&file, PEM).unwrap();
+    let mut setup = Setup::<Loyalty>::default();
+    setup.config.signing_key_file = Some(file.clone());
+    let mut shop = with_member(backend, setup).await;
+    let before = grow(&mut shop, 1).await.remove(0);
+    let old = public_key(&shop).await;
+    assert!(signed_by(&before, &old));
+
+    // What cannot be used leaves the old key at work; the next one takes its place.
+    std::fs::write(&file, "half writ").unwrap();
+    assert_eq!(public_key(&shop).await, old);
+    std::fs::write(&file, NEXT).unwrap();
+    until("the new key is told", async || {
+        public_key(&shop).await != old
+    })
+    .await;
+
+    let new = public_key(&shop).await;
+    let again = newest(&shop).await.unwrap().unwrap();
+    assert_eq!((again.blocks, &again.root), (before.blocks, &before.root));
+    assert!(signed_by(&again, &new) && !signed_by(&again, &old));
+    assert!(signed_by(&before, &old), "who kept the old key can check");
+    shop.earn("c1", 10, "after").await;
+    let success = success(&shop).await.head.unwrap();
+    assert!(signed_by(&success, &new));
 }
 
 #[rstest]
