@@ -1,10 +1,12 @@
-//! Forgetting what is old, and sampling the pool.
+//! Forgetting what is old, copying SQLite's log, and sampling the pool.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::db::Dialect;
 use crate::error::Error;
 use crate::mutation;
 use crate::platform::Platform;
@@ -16,10 +18,16 @@ const ANSWERS_KEPT: TimeDelta = TimeDelta::days(30);
 const FORGOTTEN_AT_ONCE: i64 = 2000;
 const FORGET_EVERY: Duration = Duration::from_mins(10);
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// At the fastest that two cores can write, some ten thousand pages.
+const COPY_LOG_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs until stopped.
 pub(crate) async fn run(platform: Platform, stop: CancellationToken) {
-    tokio::join!(sample_pool(&platform, &stop), forget_old(&platform, &stop));
+    tokio::join!(
+        sample_pool(&platform, &stop),
+        forget_old(&platform, &stop),
+        copy_log(&platform, &stop),
+    );
 }
 
 async fn sample_pool(platform: &Platform, stop: &CancellationToken) {
@@ -27,6 +35,19 @@ async fn sample_pool(platform: &Platform, stop: &CancellationToken) {
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let (in_use, idle) = platform.db.load();
         metrics::pool(platform.source, in_use, idle);
+    }
+}
+
+async fn copy_log(platform: &Platform, stop: &CancellationToken) {
+    if platform.db.dialect() == Dialect::Postgres {
+        return;
+    }
+    let mut ticks = tokio::time::interval(COPY_LOG_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = platform.db.copy_log().await {
+            tracing::warn!(%error, source = platform.source, "the log is not copied, trying again later");
+        }
     }
 }
 

@@ -6,9 +6,11 @@
 //!
 //! Invariant: a `Tx` that is dropped without `commit` leaves no trace.
 
+mod checkpoint;
 mod open;
 mod rows;
 mod tx;
+mod writing;
 
 pub use open::{Db, Dialect, Migrations, Reader, Snapshot, Sql};
 pub use rows::json_rows;

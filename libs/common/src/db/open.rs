@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Postgres, Sqlite, Transaction};
 
-use super::{Access, Conn};
+use super::{Access, Conn, checkpoint};
 use crate::config::DatabaseConfig;
 use crate::error::Error;
 use crate::on;
@@ -19,9 +19,9 @@ use crate::on;
 /// SQLite's cache of the connection that writes, in its own notation: 64 MiB. Keys begin with the customer, so a batch
 /// of changes touches pages all over the file.
 const WRITER_CACHE: &str = "-65536";
-/// Pages in SQLite's log, 64 MiB of them, from which on they are copied to the file. By its own default a batch of
-/// changes would have most of its pages copied at once, which the next one changes again.
-const CHECKPOINT_EVERY: &str = "16384";
+/// Pages in SQLite's log, 256 MiB of them, from which on whoever commits copies them to the file, and everybody else waits.
+/// It does not come to that where [`Db::copy_log`] is called now and then.
+const COPIED_IN_COMMIT_FROM: &str = "65536";
 /// What a statement would have to undo by itself is kept in memory: in a file, a copy of every page that a batch changes
 /// would be written a second time.
 const UNDONE_FROM: &str = "memory";
@@ -167,7 +167,7 @@ impl Db {
                 options
                     .clone()
                     .pragma("cache_size", WRITER_CACHE)
-                    .pragma("wal_autocheckpoint", CHECKPOINT_EVERY)
+                    .pragma("wal_autocheckpoint", COPIED_IN_COMMIT_FROM)
                     .pragma("temp_store", UNDONE_FROM),
             )
             .await?;
@@ -234,6 +234,14 @@ impl Db {
             Self::Postgres(pool) => Snapshot::Postgres(pool.begin_with(POSTGRES).await?),
             Self::Sqlite { readers, .. } => Snapshot::Sqlite(readers.begin().await?),
         })
+    }
+
+    /// Has SQLite's log copied to the file if there is much of it; PostgreSQL sees to that itself.
+    pub(crate) async fn copy_log(&self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite { writer, readers } => Ok(checkpoint::copy_log(writer, readers).await?),
+        }
     }
 
     /// How many connections are in use, and how many wait for work.

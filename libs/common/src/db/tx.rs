@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt as _, join_all};
 use prost::{Message, Name};
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Postgres, Transaction};
 
+use super::writing::Writing;
 use super::{Access, Conn, Db};
 use crate::error::Error;
 use crate::feed::signal::FeedSignal;
@@ -50,7 +51,7 @@ pub struct Gathered {
 
 enum Inner {
     Postgres(Transaction<'static, Postgres>),
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Writing),
 }
 
 /// A transaction that writes. Dropping it rolls it back.
@@ -66,8 +67,7 @@ impl Tx {
     pub(crate) async fn begin(db: &Db, world: World) -> Result<Self, Error> {
         let inner = match db {
             Db::Postgres(pool) => Inner::Postgres(pool.begin_with(BEGIN_ON_POSTGRES).await?),
-            // IMMEDIATE takes the write lock at once: upgrading a read lock later may fail.
-            Db::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Db::Sqlite { writer, .. } => Inner::Sqlite(Writing::begin(writer).await?),
         };
         Ok(Self {
             inner,
@@ -176,7 +176,7 @@ impl Access for Tx {
     fn conn(&mut self) -> Conn<'_> {
         match &mut self.inner {
             Inner::Postgres(tx) => Conn::Postgres(tx),
-            Inner::Sqlite(tx) => Conn::Sqlite(tx),
+            Inner::Sqlite(tx) => Conn::Sqlite(tx.conn()),
         }
     }
 }
