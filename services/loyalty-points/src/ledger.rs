@@ -194,6 +194,7 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
     let decision = (!applied.is_empty()).then(|| Decision::Limited {
         points: earn.points.get(),
         limits: applied.clone(),
+        lots: Vec::new(),
     });
     let earning = plan::Earn {
         lot_id,
@@ -208,7 +209,7 @@ pub async fn earn(state: &State, work: &mut Work<'_>, earn: EarnPoints) -> Resul
         source: Some(earn.source),
         rule,
         reason: earn.reason,
-        decision: decision.map(|decision| decision.to_json()),
+        decision,
         actor: earn.account.actor,
         usage: limits::counted(standing.key(), &applied, points.get()),
         ..Origin::default()
@@ -492,7 +493,7 @@ async fn plan_reversal<'a>(
         rule,
         reason,
         reverses: Some(posting_id),
-        decision: Some(decision.to_json()),
+        decision: Some(decision),
         actor,
         usage: limits::counted(standing.key(), &applied, -part.points),
         ..Origin::default()

@@ -158,7 +158,7 @@ pub async fn recorded(
                 source_ref: purchase.transaction_id.clone(),
             }),
             rule: BASE_RULE.to_owned(),
-            decision: Some(decided.to_json()),
+            decision: Some(decided),
             usage,
             ..Origin::default()
         };

@@ -12,6 +12,7 @@ pub mod histories;
 pub mod holds;
 pub mod imports;
 pub mod known;
+pub mod limit_sums;
 pub mod limit_usage;
 pub mod limits;
 pub mod lots;
