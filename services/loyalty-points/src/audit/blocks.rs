@@ -8,7 +8,8 @@ use crate::domain::merkle::{self, Hash, Node, bag, leaf_hash, peaks};
 use crate::domain::signing::Head;
 use crate::store::entries::EntryRow;
 use crate::store::postings::PostingRow;
-use crate::store::seals::{self, BlockRow, SealRow};
+use crate::store::seal_blocks::{self, BlockRow};
+use crate::store::seals::{self, SealRow};
 use crate::store::{replay, seal_nodes};
 
 impl Replay {
@@ -71,7 +72,7 @@ impl Replay {
         let first = before.map_or(1, |block| {
             seals::signed(block.first_sequence + block.postings)
         });
-        let Some(row) = seals::find_block(&mut db, number).await? else {
+        let Some(row) = seal_blocks::find(&mut db, number).await? else {
             let description = "the block is gone";
             return Err(diverged(
                 Kind::BlockBroken,

@@ -10,7 +10,7 @@ use crate::domain::merkle::Hash;
 use crate::domain::program::ProgramId;
 use crate::domain::signing::Head;
 use crate::store::replay::{self, StrayLine};
-use crate::store::seals;
+use crate::store::seal_blocks;
 
 /// A head from before.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,7 @@ pub(super) struct Replay {
 
 impl Replay {
     async fn run(&mut self, known: Option<KnownHead>) -> Result<Success, Stop> {
-        let last = seals::find_last_block(&mut self.platform.reader().await?).await?;
+        let last = seal_blocks::find_last(&mut self.platform.reader().await?).await?;
         let head = self.blocks(last.as_ref(), known).await?;
         let mut db = self.platform.reader().await?;
         if let Some(key) = replay::find_unsealed(&mut db).await? {
