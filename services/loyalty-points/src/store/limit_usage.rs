@@ -3,7 +3,9 @@
 //! Invariant: the rows of a member change only under the lock of the member's customer; those of all members are
 //! locked last, in the order of their keys, and only until the transaction ends.
 
-use common::db::{Access, Sql, Tx, json_list};
+use std::collections::HashMap;
+
+use common::db::{Access, Sql, Tx, json_list, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use serde::Serialize;
@@ -156,20 +158,63 @@ pub async fn add(tx: &mut Tx, changes: &[(&UsageKey, i64)]) -> Result<bool, comm
     Ok(written == rows.len() as u64)
 }
 
-/// A member who stands for itself and all that it stands for.
-pub async fn list_person(
+/// A member who stands for itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Root {
+    /// The program.
+    pub program_id: String,
+    /// The customer.
+    pub customer_id: String,
+}
+
+/// For each of some members who stand for themselves, each named once, it and all that it stands for, in order.
+pub async fn list_persons(
     db: &mut impl Access,
-    program_id: &str,
-    customer_id: &CustomerId,
-) -> Result<Vec<CustomerId>, common::Error> {
-    const SELECT: &str = "
-        SELECT customer_id
-        FROM members
-        WHERE program_id = $1 AND (customer_id = $2 OR survivor = $2)
-        ORDER BY customer_id";
-    Ok(on!(db, |conn| sqlx::query_scalar::<_, CustomerId>(SELECT)
-        .bind(program_id)
-        .bind(customer_id)
+    roots: &[Root],
+) -> Result<HashMap<Root, Vec<CustomerId>>, common::Error> {
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT wanted.program_id, wanted.customer_id, m.customer_id
+            FROM json_to_recordset(CAST($1 AS json)) AS wanted (program_id TEXT, customer_id TEXT)
+            CROSS JOIN LATERAL (
+                SELECT customer_id
+                FROM members
+                WHERE program_id = wanted.program_id AND customer_id = wanted.customer_id
+                UNION ALL
+                SELECT customer_id
+                FROM members
+                WHERE program_id = wanted.program_id AND survivor = wanted.customer_id
+                OFFSET 0
+            ) AS m
+            ORDER BY m.customer_id",
+        sqlite: "
+            SELECT wanted.value ->> 0, wanted.value ->> 1, m.customer_id
+            FROM jsonb_each($1) AS wanted
+            JOIN members m
+                ON m.program_id = wanted.value ->> 0
+                AND m.customer_id = wanted.value ->> 1
+            UNION ALL
+            SELECT wanted.value ->> 0, wanted.value ->> 1, m.customer_id
+            FROM jsonb_each($1) AS wanted
+            JOIN members m
+                ON m.program_id = wanted.value ->> 0
+                AND m.survivor = wanted.value ->> 1
+            ORDER BY 3",
+    };
+    type Row = (String, String, CustomerId);
+    let text = SELECT.text(db.dialect());
+    let wanted = json_rows(db.dialect(), roots);
+    let rows = on!(db, |conn| sqlx::query_as::<_, Row>(text)
+        .bind(wanted)
         .fetch_all(conn)
-        .await)?)
+        .await)?;
+    let mut persons: HashMap<_, Vec<_>> = HashMap::new();
+    for (program_id, customer_id, of) in rows {
+        let root = Root {
+            program_id,
+            customer_id,
+        };
+        persons.entry(root).or_default().push(of);
+    }
+    Ok(persons)
 }

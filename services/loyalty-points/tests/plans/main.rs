@@ -3,6 +3,7 @@
 
 mod audit;
 mod heard;
+mod limits;
 mod past;
 mod plan;
 #[path = "../api/shop.rs"]
