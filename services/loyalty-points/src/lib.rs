@@ -68,6 +68,8 @@
 //!   tells how every replica comes to know of one.
 //! - What is used of a limit is what the earnings counted in it come to, less what was taken back of them; it never
 //!   grows beyond what the limit has.
+//! - Where it does not follow from the program, a posting tells from when on and until when the lots that it makes can be
+//!   spent, and when the hold that it makes times out: that is sealed with it.
 //! - A merged member has nothing but what open holds pin, and a merge has its effect once, by its id.
 //! - A tier follows from what counts, the version of the policy that holds, and the instant: nothing else is kept to
 //!   decide or to check it.

@@ -17,7 +17,7 @@ use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
 use crate::members;
 use crate::programs::wallet_of;
-use crate::store::limit_usage::{self, UsageKey};
+use crate::store::limit_usage::{self, Root, UsageKey};
 use crate::store::{limits, policies};
 
 /// A request to set a limit.
@@ -190,8 +190,12 @@ pub async fn usage(state: &State, wanted: &Wanted) -> Result<(Vec<Room>, Arc<Pro
     let mut person = Vec::new();
     if let Some(customer_id) = &wanted.customer_id {
         let member = members::get(state, &mut db, &wanted.program_id, customer_id).await?;
-        let stands = member.survivor.unwrap_or(member.customer_id);
-        person = limit_usage::list_person(&mut db, program_id, &stands).await?;
+        let stands = Root {
+            program_id: program_id.to_owned(),
+            customer_id: member.survivor.unwrap_or(member.customer_id).to_string(),
+        };
+        let mut persons = limit_usage::list_persons(&mut db, std::slice::from_ref(&stands)).await?;
+        person = persons.remove(&stands).unwrap_or_default();
     }
     let at = wanted.as_of.unwrap_or_else(|| state.platform.now());
     let holding = program.limits.holding();

@@ -7,8 +7,9 @@ use crate::domain::consistency::{self, Tree};
 use crate::domain::merkle::{Hash, bag, peaks};
 use crate::domain::signing::Head;
 use crate::error::Error;
+use crate::store::seal_blocks::{self, BlockRow};
 use crate::store::seal_nodes;
-use crate::store::seals::{self, BlockRow, signed};
+use crate::store::seals::signed;
 
 /// That the later of two heads has grown out of the earlier one.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Consistency {
 /// The newest head; `None` while nothing is sealed.
 pub async fn find_newest(state: &State) -> Result<Option<Head>, Error> {
     let mut db = state.platform.snapshot().await?;
-    match seals::find_last_block(&mut db).await? {
+    match seal_blocks::find_last(&mut db).await? {
         Some(row) => checked(&mut db, &row).await.map(Some),
         None => Ok(None),
     }
@@ -54,7 +55,7 @@ pub async fn checked(db: &mut impl Access, row: &BlockRow) -> Result<Head, Error
 /// Proves that one head has grown out of another; `second` 0 means the newest.
 pub async fn prove(state: &State, first: u64, second: u64) -> Result<Consistency, Error> {
     let mut db = state.platform.snapshot().await?;
-    let last = seals::find_last_block(&mut db).await?;
+    let last = seal_blocks::find_last(&mut db).await?;
     let blocks = last.map_or(0, |last| u64::try_from(last.block).unwrap_or_default() + 1);
     let second = if second == 0 { blocks } else { second };
     if first.max(second) > blocks {
@@ -85,6 +86,6 @@ pub async fn prove(state: &State, first: u64, second: u64) -> Result<Consistency
 
 async fn head_of(db: &mut impl Access, blocks: u64) -> Result<Head, Error> {
     let diverged = Error::HeadDiverged(blocks);
-    let row = seals::find_block(db, signed(blocks) - 1).await?;
+    let row = seal_blocks::find(db, signed(blocks) - 1).await?;
     checked(db, &row.ok_or(diverged)?).await
 }

@@ -5,14 +5,20 @@
 //!
 //! Invariants: a customer's postings are sealed in the order of their revisions; what is sealed never changes.
 
+mod blocks;
+pub mod divergence;
 mod facts;
 pub mod heads;
 mod histories;
+mod holds;
 mod leaf;
 mod limits;
+mod lots;
+mod members;
 pub mod prove;
 mod refundable;
 pub mod seal;
 pub mod signer;
+mod tiers;
 pub mod trace;
 pub mod verify;

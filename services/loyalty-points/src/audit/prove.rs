@@ -10,8 +10,9 @@ use crate::error::Error;
 use crate::ledger::reads::Of;
 use crate::members;
 use crate::store::postings::{self, PostingRow};
+use crate::store::seal_blocks::{self, BlockRow};
 use crate::store::seal_nodes;
-use crate::store::seals::{self, BlockRow, SealRow};
+use crate::store::seals::{self, SealRow};
 
 /// Leads from a member's posting to the newest head, which is returned with it.
 pub async fn prove(state: &State, of: &Of, posting_id: &str) -> Result<(Proof, Head), Error> {
@@ -22,7 +23,7 @@ pub async fn prove(state: &State, of: &Of, posting_id: &str) -> Result<(Proof, H
     let posting = posting.ok_or_else(|| Error::TransactionNotFound(posting_id.to_owned()))?;
     let seal = seals::find(&mut db, customer_id, posting_id).await?;
     let seal = seal.ok_or_else(|| Error::NotSealed(posting_id.to_owned()))?;
-    let last = seals::find_last_block(&mut db).await?;
+    let last = seal_blocks::find_last(&mut db).await?;
     let diverged = || Error::LedgerDiverged(posting_id.to_owned());
     let last = last.ok_or_else(diverged)?;
     let proof = assemble(&mut db, &posting, &seal, &last).await?;
@@ -41,7 +42,7 @@ async fn assemble(
 ) -> Result<Option<Proof>, Error> {
     let entries = seals::list_entries(db, std::slice::from_ref(&seal.key)).await?;
     let lines = entries.get(&seal.key).map_or(&[][..], Vec::as_slice);
-    let block = seals::find_block(db, seal.block).await?;
+    let block = seal_blocks::find(db, seal.block).await?;
     let block = block.and_then(|row| row.parse().ok());
     let leaves = seals::list(db, seal.block).await?;
     let leaves: Result<Vec<_>, _> = leaves.iter().map(|row| Hash::parse(&row.leaf)).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use common::db::Snapshot;
 
-use super::verify::{Kind, Stop, Where, diverged};
+use super::divergence::{Kind, Stop, Where, diverged};
 use crate::domain::decision::{Asked, Decision};
 use crate::domain::multiplier::left;
 use crate::store::histories::Range;

@@ -10,8 +10,9 @@ use super::leaf;
 use crate::domain::chain::{Block, POSTINGS_PER_BLOCK_MAX};
 use crate::domain::merkle::{self, Hash, bag, leaf_hash, peaks};
 use crate::store::postings::PostingRow;
+use crate::store::seal_blocks::{self, BlockRow};
 use crate::store::seal_nodes;
-use crate::store::seals::{self, BlockRow, NewSeal};
+use crate::store::seals::{self, NewSeal};
 
 /// Between looks at the feed. Longer makes fewer, larger blocks.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
@@ -74,7 +75,7 @@ async fn step(tx: &mut Tx) -> Result<i64, common::Error> {
 async fn append(tx: &mut Tx, postings: &[PostingRow]) -> Result<(), common::Error> {
     let keys: Vec<_> = postings.iter().map(seals::key).collect();
     let entries = seals::list_entries(tx, &keys).await?;
-    let before = seals::find_last_block(tx).await?;
+    let before = seal_blocks::find_last(tx).await?;
     let first = before.as_ref().map_or(1, |row| row.last_sequence() + 1);
     let before = before.map(|row| row.parse()).transpose();
     let before = before.map_err(|violation| broken(&format!("the last block {violation}")))?;
@@ -95,7 +96,7 @@ async fn append(tx: &mut Tx, postings: &[PostingRow]) -> Result<(), common::Erro
     let block = Block::after(before.as_ref(), &leaves);
     let head = grow(tx, &block).await?;
     let row = BlockRow::new(&block, head, tx.now());
-    seals::insert_block(tx, &row).await?;
+    seal_blocks::insert(tx, &row).await?;
     seals::insert(tx, row.block, &rows).await
 }
 

@@ -9,7 +9,7 @@ use super::facts;
 use crate::State;
 use crate::domain::decision::Decision;
 use crate::domain::limits::{Applied, Window};
-use crate::domain::program::ProgramId;
+use crate::domain::program::{Program, ProgramId};
 use crate::domain::replay::{Ledger, Move, What};
 use crate::error::Error;
 use crate::ledger::limits::applied_to;
@@ -69,7 +69,7 @@ pub async fn trace(state: &State, of: &Of, posting_id: &str) -> Result<Trace, Er
     let (customer_id, program_id) = (&of.customer_id, of.program_id.as_str());
     let posting = postings::find(&mut db, customer_id, program_id, posting_id).await?;
     let posting = posting.ok_or_else(|| Error::TransactionNotFound(posting_id.to_owned()))?;
-    let (ledger, entries, moves) = replay(&mut db, &posting).await?;
+    let (ledger, entries, moves) = replay(&mut db, &program, &posting).await?;
     let basis = basis(&mut db, &posting, &ledger, &moves).await?;
 
     let named: Vec<_> = moves
@@ -127,6 +127,7 @@ async fn limits(
 /// Replays the member's postings up to one; returns what its lines did.
 async fn replay(
     db: &mut impl Access,
+    program: &Program,
     wanted: &PostingRow,
 ) -> Result<(Ledger, Vec<EntryRow>, Vec<Move>), Error> {
     let diverged = || Error::LedgerDiverged(wanted.posting_id.clone());
@@ -144,7 +145,8 @@ async fn replay(
         let mut entries = seals::list_entries(db, &keys).await?;
         for (posting, key) in page.into_iter().zip(&keys) {
             let lines = entries.remove(key).unwrap_or_default();
-            let moves = facts::apply(&mut ledger, posting, &lines).map_err(|_| diverged())?;
+            let moves =
+                facts::apply(&mut ledger, program, posting, &lines).map_err(|_| diverged())?;
             if posting.posting_id == wanted.posting_id {
                 return Ok((ledger, lines, moves));
             }
@@ -162,9 +164,10 @@ async fn basis(
         let wanted = moves.iter().filter(|told| wanted.contains(&told.what));
         wanted.map(|told| told.points).sum()
     };
-    if let Some(json) = &posting.decision {
+    let recorded = posting.decision.as_deref().map(Decision::from_json);
+    let counts = |told: &Option<Decision>| told.as_ref().is_none_or(Decision::counts_points);
+    if let Some(recorded) = recorded.filter(counts) {
         // Nobody is told a reason that does not lead to the points.
-        let recorded = Decision::from_json(json);
         let points = recorded.as_ref().and_then(Decision::points);
         let limited = recorded.as_ref().and_then(Decision::limited_points);
         let posted = match &recorded {

@@ -7,6 +7,7 @@ use super::import::Row;
 use super::limits::Applied;
 use super::refund::Late;
 use super::reversal::{Extent, Policy};
+use super::terms::Recorded;
 use super::tiers::ONE_IN_BASIS_POINTS;
 
 /// What a posting was decided on.
@@ -39,6 +40,19 @@ pub enum Decision {
         points: i64,
         /// What limits made of that; at least one.
         limits: Vec<Applied>,
+        /// The lot that it makes; absent from older ones.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lots: Vec<Recorded>,
+    },
+    /// A caller or another posting said how many points: only what is told of the lots that it makes.
+    Lots {
+        /// In the order of the lines.
+        lots: Vec<Recorded>,
+    },
+    /// A caller said how many points are held.
+    Hold {
+        /// When the hold times out, in microseconds since 1970.
+        expires_at: i64,
     },
     /// The ledger of another system says so.
     Import(Row),
@@ -68,6 +82,9 @@ pub enum Decision {
         spent: i64,
         /// Points that were refunded before.
         refunded: i64,
+        /// The lots that it makes; absent from older ones.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lots: Vec<Recorded>,
     },
 }
 
@@ -139,6 +156,38 @@ impl Decision {
         serde_json::from_str(json).ok()
     }
 
+    /// With what is told of the lots that its posting makes, where that does not follow from the rest.
+    pub fn with_lots(decision: Option<Self>, made: impl FnOnce() -> Vec<Recorded>) -> Option<Self> {
+        match decision {
+            None => Some(made())
+                .filter(|lots| !lots.is_empty())
+                .map(|lots| Self::Lots { lots }),
+            Some(mut told) => {
+                if let Self::Limited { lots, .. } | Self::Refund { lots, .. } = &mut told {
+                    *lots = made();
+                }
+                Some(told)
+            }
+        }
+    }
+
+    /// What is told of the lots that its posting makes; `None` where it is not.
+    pub fn lots(&self) -> Option<&[Recorded]> {
+        match self {
+            Self::Lots { lots } | Self::Limited { lots, .. } | Self::Refund { lots, .. } => {
+                Some(lots)
+                    .filter(|lots| !lots.is_empty())
+                    .map(Vec::as_slice)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it says how many points the posting comes to.
+    pub fn counts_points(&self) -> bool {
+        !matches!(self, Self::Lots { .. } | Self::Hold { .. })
+    }
+
     /// The points that it comes to; `None` if it comes to nothing sensible.
     pub fn points(&self) -> Option<i64> {
         match self {
@@ -147,6 +196,7 @@ impl Decision {
                 i64::try_from(points / i128::from(ONE_IN_BASIS_POINTS)).ok()
             }
             Self::Limited { points, .. } => Some(*points),
+            Self::Lots { .. } | Self::Hold { .. } => None,
             Self::Import(row) => Some(row.points.abs()),
             Self::Reversal {
                 asked,
@@ -170,7 +220,11 @@ impl Decision {
     pub fn limits(&self) -> &[Applied] {
         match self {
             Self::Purchase { limits, .. } | Self::Limited { limits, .. } => limits,
-            Self::Import(_) | Self::Reversal { .. } | Self::Refund { .. } => &[],
+            Self::Lots { .. }
+            | Self::Hold { .. }
+            | Self::Import(_)
+            | Self::Reversal { .. }
+            | Self::Refund { .. } => &[],
         }
     }
 
@@ -248,7 +302,11 @@ mod tests {
 
     #[test]
     fn limits_follow_on_each_other() {
-        let limited = |limits| Decision::Limited { points: 10, limits };
+        let limited = |limits| Decision::Limited {
+            points: 10,
+            limits,
+            lots: Vec::new(),
+        };
         let comes_to = |limits| limited(limits).limited_points();
         assert_eq!(comes_to(vec![cut("a", 10, 10), cut("b", 10, 4)]), Some(4));
         assert_eq!(comes_to(vec![cut("a", 10, 6), cut("b", 10, 4)]), None);
@@ -294,10 +352,20 @@ mod tests {
             grace_days: Some(3),
             spent: 10,
             refunded: 1,
+            lots: Vec::new(),
         };
         let stored = r#"{"by":"purchase","currency":"USD","total_micros":1,"unit_micros":2000000,"points_per_unit":3,"tier":"Gold","multiplier":15000,"policy_version":2}"#;
         assert_eq!(purchase(1).to_json(), stored);
-        for decision in [refund, purchase(1)] {
+        let hold = Decision::Hold { expires_at: 7 };
+        let lots = vec![Recorded::default()];
+        let made = Decision::with_lots(None, || lots.clone()).unwrap();
+        assert_eq!(made.to_json(), r#"{"by":"lots","lots":[{}]}"#);
+        let refund_into = Decision::with_lots(Some(refund.clone()), || lots.clone()).unwrap();
+        for told in [&made, &refund_into] {
+            assert_eq!(told.lots(), Some(lots.as_slice()));
+        }
+        assert_eq!(refund.lots(), None);
+        for decision in [refund, refund_into, made, hold, purchase(1)] {
             assert_eq!(Decision::from_json(&decision.to_json()), Some(decision));
         }
         assert_eq!(Decision::from_json("{}"), None);

@@ -28,6 +28,7 @@ pub mod replay;
 pub mod reversal;
 pub mod signing;
 pub mod statement;
+pub mod terms;
 pub mod tiers;
 pub mod transfer;
 

@@ -3,127 +3,21 @@
 //! Invariants: the entries of every posting add up to zero; every lot keeps its own equation; what a
 //! member owes and what a member can spend are never both above zero.
 
+#[cfg(test)]
+pub mod fixtures;
+mod posting;
+mod reverse;
+
 use std::collections::HashMap;
 
 use common::time::Timestamp;
 
 use super::currency::Wallet;
 use super::lots::{self, Allocation, Lot, State};
-use super::reversal::{self, Part, Policy};
 use super::{POINTS_PER_MEMBER_MAX, Points};
 
-/// What a posting is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Points earned.
-    Earn,
-    /// Points spent.
-    Redeem,
-    /// An earning taken back.
-    Reverse,
-    /// Expired points written off.
-    Expire,
-    /// Points held.
-    Hold,
-    /// Held points spent.
-    Capture,
-    /// Held points let go.
-    Release,
-    /// Points given or taken by hand.
-    Adjust,
-    /// Points given to another member, or received.
-    Transfer,
-    /// A redemption given back.
-    Refund,
-    /// Points that waited for an event become spendable.
-    Activate,
-    /// Points that waited for an event taken back, as it does not come.
-    Cancel,
-    /// All that a member has and owes, gone to the member it was merged into, or received.
-    Merge,
-    /// What is left of that given back, or taken back.
-    Unmerge,
-}
-
-/// An account that entries move points between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Account {
-    /// The member's points.
-    Member,
-    /// The member's points that are held.
-    Held,
-    /// What the member owes: zero or negative.
-    Debt,
-    /// Points brought into the world: zero or negative.
-    Issuance,
-    /// Points spent.
-    Redeemed,
-    /// Points that ran out.
-    Expired,
-    /// Points on the way between two members.
-    Clearing,
-}
-
-/// One line of a posting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The account it changes.
-    pub account: Account,
-    /// The lot whose points it moves.
-    pub lot_id: Option<String>,
-    /// The hold that they belong to.
-    pub hold_id: Option<String>,
-    /// Signed amount.
-    pub points: i64,
-}
-
-/// A posting to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Posting {
-    /// What it is.
-    pub kind: Kind,
-    /// Its lines; they add up to zero.
-    pub entries: Vec<Entry>,
-    /// When what it is for happened.
-    pub occurred_at: Timestamp,
-}
-
-impl Posting {
-    /// What it does to the member's points less the member's debt.
-    pub fn points(&self) -> i64 {
-        let own = |entry: &&Entry| {
-            matches!(
-                entry.account,
-                Account::Member | Account::Held | Account::Debt
-            )
-        };
-        self.entries
-            .iter()
-            .filter(own)
-            .map(|entry| entry.points)
-            .sum()
-    }
-
-    /// From when on one of its lines counts in a balance of the past: points from when they were earned or let
-    /// go, all else from when it was posted, since an earning may be older than the debt that it repays.
-    pub fn effective_at(&self, entry: &Entry, posted_at: Timestamp) -> Timestamp {
-        let earned = match entry.account {
-            Account::Issuance => true,
-            Account::Member => entry.points > 0,
-            Account::Held
-            | Account::Debt
-            | Account::Redeemed
-            | Account::Expired
-            | Account::Clearing => false,
-        };
-        // An activation earns nothing anew. A hold lets go when it times out, however late that is noticed.
-        if (earned && self.kind != Kind::Activate) || self.kind == Kind::Release {
-            self.occurred_at.min(posted_at)
-        } else {
-            posted_at
-        }
-    }
-}
+pub use posting::{Account, Entry, Kind, Posting};
+pub use reverse::reverse;
 
 /// What a member has in one currency: `points` are those left in lots, expired ones included until they are written off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -285,82 +179,6 @@ pub fn redeem(
     })
 }
 
-/// Takes part of an earning back: from what its lot has left, then from what of it has expired, then for what was
-/// spent or is held the points of other lots, and the rest becomes debt. `lots` are the lot in question and all
-/// lots with points left.
-///
-/// # Panics
-/// If the lot in question is not among the lots.
-pub fn reverse(
-    holding: Holding,
-    mut lots: Vec<Lot>,
-    part: &Part,
-    now: Timestamp,
-) -> Result<Plan, reversal::Refused> {
-    let before = lots.clone();
-    let expiry = write_off(&mut lots, now);
-    let lot = lots.iter_mut().find(|lot| lot.lot_id == part.lot_id);
-    let lot = lot.expect("the lot of the earning was read with the others");
-    let is_pending = lot.state(now) == State::Pending;
-    let left = part.points.min(lot.remaining);
-    let expired = (part.points - left).min(lot.expired);
-    let spent = part.points - left - expired;
-    let mut entries = Vec::new();
-    if part.points > 0 {
-        entries.push(entry(Account::Issuance, part.points));
-    }
-    if left > 0 {
-        entries.push(lot_entry(&lot.lot_id, -left));
-    }
-    if expired > 0 {
-        entries.push(entry(Account::Expired, -expired));
-    }
-    lot.reversed += left + expired;
-    lot.remaining -= left;
-    lot.expired -= expired;
-    lot.qualifying = if part.points == part.before.left_of(lot) {
-        0
-    } else {
-        (lot.qualifying - part.points).max(0)
-    };
-
-    let mut taken = lots::take(&mut lots, spent, State::Active, now);
-    let missing = spent - sum(&taken);
-    taken.extend(lots::take(&mut lots, missing, State::Pending, now));
-    let recovered = sum(&taken);
-    let owed = spent - recovered;
-    let refused = match part.policy {
-        Policy::PendingOnly if !is_pending => Some(0),
-        Policy::PendingOnly if expired + spent > 0 => Some(left),
-        Policy::WithinBalance if owed > 0 => Some(part.points - owed),
-        Policy::PendingOnly | Policy::WithinBalance | Policy::AllowDebt => None,
-    };
-    if let Some(reversible) = refused {
-        return Err(reversal::Refused::NotCovered { reversible });
-    }
-    entries.extend(taken.iter().map(|a| lot_entry(&a.lot_id, -a.points)));
-    if owed > 0 {
-        entries.push(entry(Account::Debt, -owed));
-    }
-    let written_off = expiry.as_ref().map_or(0, |(_, points)| *points);
-    Ok(Plan {
-        posting: Posting {
-            kind: Kind::Reverse,
-            entries,
-            occurred_at: now,
-        },
-        expiry: expiry.map(|(posting, _)| posting),
-        created: Vec::new(),
-        changed: changed(&before, lots),
-        taken,
-        after: Holding {
-            points: holding.points - left - recovered - written_off,
-            debt: holding.debt + owed,
-            ..holding
-        },
-    })
-}
-
 /// Repays debt from what a lot has left, which has not expired.
 pub(super) fn repay(lot: &mut Lot, debt: &mut i64) -> Vec<Entry> {
     let repaid = lot.remaining.min(*debt);
@@ -430,53 +248,6 @@ pub(super) fn lot_entry(lot_id: &str, points: i64) -> Entry {
         lot_id: Some(lot_id.to_owned()),
         hold_id: None,
         points,
-    }
-}
-
-/// Lots and instants for tests.
-#[cfg(test)]
-pub mod fixtures {
-    use chrono::TimeDelta;
-
-    use super::*;
-
-    /// A day after the epoch.
-    pub fn at(day: i64) -> Timestamp {
-        Timestamp::EPOCH + TimeDelta::days(day)
-    }
-
-    /// An untouched lot of day 0 that never expires.
-    pub fn lot(lot_id: &str, points: i64) -> Lot {
-        Lot {
-            lot_id: lot_id.to_owned(),
-            wallet: Wallet::first(),
-            original: points,
-            remaining: points,
-            held: 0,
-            consumed: 0,
-            expired: 0,
-            reversed: 0,
-            qualifying: points,
-            earned_at: at(0),
-            activates_at: Some(at(0)),
-            expires_at: None,
-            cancelled_at: None,
-        }
-    }
-
-    /// Takes all of an earning back that nothing was taken of before, on debt if need be.
-    pub fn reverse_whole(holding: Holding, lots: Vec<Lot>, lot_id: &str, now: Timestamp) -> Plan {
-        let lot = lots.iter().find(|lot| lot.lot_id == lot_id).unwrap();
-        let part = Part {
-            lot_id: lot_id.to_owned(),
-            points: lot.original - lot.reversed,
-            before: reversal::Before {
-                reversed: 0,
-                adjusted: lot.reversed,
-            },
-            policy: Policy::AllowDebt,
-        };
-        reverse(holding, lots, &part, now).unwrap()
     }
 }
 

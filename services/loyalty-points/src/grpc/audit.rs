@@ -11,8 +11,9 @@ use tonic::{Request, Response, Status};
 
 use super::{Answer, parse, raw_of, trace};
 use crate::State;
+use crate::audit::divergence::{Divergence, Kind};
 use crate::audit::signer::Signer;
-use crate::audit::verify::{self, Divergence, Item, Kind, KnownHead, Progress, Success};
+use crate::audit::verify::{self, Item, KnownHead, Progress, Success};
 use crate::audit::{heads, prove, seal};
 use crate::domain::chain::Block;
 use crate::domain::merkle::{Hash, Proof};

@@ -16,6 +16,21 @@ const HORIZON_DAYS_MAX: i32 = 36_500;
 const BUCKET_DAYS_DEFAULT: i32 = 30;
 const BUCKETS_MAX: i32 = 1000;
 
+pub async fn get(state: &State, request: pb::GetBalanceRequest) -> Answer<pb::GetBalanceResponse> {
+    let mut v = Violations::new();
+    let raw = raw_of(&request.program_id, &request.customer_id, &request.at_least);
+    let raw = raw.in_currency(&request.points_currency);
+    let of = parse::of(&mut v, &raw);
+    let (as_of, posted_by) = (request.as_of.as_ref(), request.posted_by.as_ref());
+    let at = parse::instants(&mut v, as_of, posted_by, state.platform.now());
+    let (of,) = v.all((of,))?;
+    state.platform.at_least(&of.at_least).await?;
+    let (balance, currency) = reads::balance(state, &of, at).await?;
+    Ok(Response::new(pb::GetBalanceResponse {
+        balance: Some(present::balance(balance, &currency)),
+    }))
+}
+
 pub async fn batch_get(
     state: &State,
     request: pb::BatchGetBalancesRequest,

@@ -1,9 +1,9 @@
 //! Results as the caller sees them.
 
 mod programs;
+mod tiers;
 
 use api::loyalty::v1 as pb;
-use common::cache::Versioned;
 use common::ids::CustomerId;
 use common::platform::Platform;
 use common::time::Timestamp;
@@ -14,7 +14,6 @@ use crate::domain::currency::Wallet;
 use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
-use crate::domain::tiers::Metric;
 use crate::ledger::limits::applied_to;
 use crate::ledger::merges::{Amounts, Moved};
 use crate::ledger::{Posted, Reversed};
@@ -24,18 +23,9 @@ use crate::store::holds::StoredHold;
 use crate::store::members::Member;
 use crate::store::merges::MergeRow;
 use crate::store::postings::PostingRow;
-use crate::store::tiers::TierChangeRow;
-use crate::tiers::{Given, TierStanding};
 
 pub use programs::{program, summary};
-
-pub fn metric(metric: Metric) -> pb::TierMetric {
-    match metric {
-        Metric::PointsEarned => pb::TierMetric::PointsEarned,
-        Metric::Spend => pb::TierMetric::Spend,
-        Metric::Frequency => pb::TierMetric::Frequency,
-    }
-}
+pub use tiers::{metric, tier, tier_change, tier_override};
 
 pub fn member(member: &Member) -> pb::Member {
     let state = if member.is_closed() {
@@ -188,26 +178,25 @@ pub fn lot(lot: &Lot, of: &LotOf<'_>) -> pb::Lot {
 }
 
 pub fn earned(platform: &Platform, posted: Posted) -> pb::EarnPointsResponse {
-    let token = token(platform, &posted);
-    let Posted {
-        written,
-        balance: after,
-        currency,
-    } = posted;
-    let posting = &written.posting;
+    pb::EarnPointsResponse {
+        consistency_token: token(platform, &posted),
+        transaction: Some(self::posted(&posted)),
+        lot: made(&posted),
+        balance: Some(balance(posted.balance, &posted.currency)),
+    }
+}
+
+/// The lot that a posting has made, if it has made one.
+fn made(posted: &Posted) -> Option<pb::Lot> {
+    let posting = &posted.written.posting;
     let of = LotOf {
         program_id: &posting.program_id,
         customer_id: &posting.customer_id,
-        currency: &currency,
+        currency: &posted.currency,
         posting_id: &posting.posting_id,
         as_of: posting.posted_at,
     };
-    pb::EarnPointsResponse {
-        transaction: Some(transaction(posting, &written.entries, &currency)),
-        lot: written.lots.first().map(|made| lot(made, &of)),
-        balance: Some(balance(after, &currency)),
-        consistency_token: token,
-    }
+    posted.written.lots.first().map(|made| lot(made, &of))
 }
 
 pub fn redeemed(platform: &Platform, posted: Posted) -> pb::RedeemPointsResponse {
@@ -288,26 +277,12 @@ pub fn extension(row: &ExtensionRow, currency: &str) -> pb::ExpiryExtension {
 }
 
 pub fn adjusted(platform: &Platform, posted: Posted) -> pb::AdjustPointsResponse {
-    let token = token(platform, &posted);
-    let Posted {
-        written,
-        balance: after,
-        currency,
-    } = posted;
-    let posting = &written.posting;
-    let of = LotOf {
-        program_id: &posting.program_id,
-        customer_id: &posting.customer_id,
-        currency: &currency,
-        posting_id: &posting.posting_id,
-        as_of: posting.posted_at,
-    };
     pb::AdjustPointsResponse {
-        transaction: Some(transaction(posting, &written.entries, &currency)),
-        lot: written.lots.first().map(|made| lot(made, &of)),
-        allocations: allocations(written.taken),
-        balance: Some(balance(after, &currency)),
-        consistency_token: token,
+        consistency_token: token(platform, &posted),
+        transaction: Some(self::posted(&posted)),
+        lot: made(&posted),
+        allocations: allocations(posted.written.taken),
+        balance: Some(balance(posted.balance, &posted.currency)),
     }
 }
 
@@ -349,74 +324,6 @@ pub fn balance(balance: Balance, currency: &str) -> pb::Balance {
         as_of: Some(balance.as_of.into()),
         held: balance.held,
         points_currency: currency.to_owned(),
-    }
-}
-
-pub fn tier(
-    program: &Program,
-    customer_id: &CustomerId,
-    standing: Versioned<TierStanding>,
-) -> pb::MemberTier {
-    let Versioned { version, value } = standing;
-    let policies = &program.policies;
-    let decided_by = policies.get(value.policy).unwrap_or(policies.latest());
-    let policy = &decided_by.policy;
-    let own = policy.find(&value.tier);
-    let next = policy.next_above(&value.earned);
-    let instant = |micros: i64| Timestamp::from_micros(micros).into();
-    pb::MemberTier {
-        program_id: program.program_id.to_string(),
-        customer_id: customer_id.to_string(),
-        rank: own.map_or(0, |tier| small(tier.rank)),
-        multiplier_basis_points: own.map_or(0, |tier| small(tier.multiplier)),
-        benefits: own.map(|tier| tier.benefits.clone()).unwrap_or_default(),
-        tier: value.tier,
-        qualifying_points: value.points,
-        since: value.since.map(instant),
-        valid_until: value.valid_until.map(instant),
-        next_tier: next.map(|next| next.name.clone()).unwrap_or_default(),
-        points_to_next_tier: next.map_or(0, |next| next.threshold.saturating_sub(value.points)),
-        revision: version,
-        tier_override: value.given.map(tier_override),
-        earned_tier: value.earned,
-        policy_version: value.policy,
-        metric: metric(policy.rules().metric).into(),
-    }
-}
-
-pub fn tier_override(given: Given) -> pb::TierOverride {
-    let instant = |micros: i64| Timestamp::from_micros(micros).into();
-    pb::TierOverride {
-        actor: given.actor,
-        reason: given.reason,
-        created_at: Some(instant(given.from)),
-        expires_at: given.until.map(instant),
-    }
-}
-
-pub fn tier_change(change: &TierChangeRow) -> pb::TierChange {
-    let reason = match change.reason.as_str() {
-        "enrolled" => pb::TierChangeReason::Enrolled,
-        "earned" => pb::TierChangeReason::Earned,
-        "reversed" => pb::TierChangeReason::Reversed,
-        "aged_out" => pb::TierChangeReason::AgedOut,
-        "overridden" => pb::TierChangeReason::Overridden,
-        "override_ended" => pb::TierChangeReason::OverrideEnded,
-        "policy_changed" => pb::TierChangeReason::PolicyChanged,
-        _ => pb::TierChangeReason::Unspecified,
-    };
-    pb::TierChange {
-        program_id: change.program_id.clone(),
-        customer_id: change.customer_id.to_string(),
-        from_tier: change.from_tier.clone(),
-        to_tier: change.to_tier.clone(),
-        reason: reason.into(),
-        qualifying_points: change.points,
-        changed_at: Some(change.changed_at.into()),
-        revision: change.revision,
-        actor: change.actor.clone(),
-        remark: change.remark.clone(),
-        policy_version: change.policy_version,
     }
 }
 

@@ -80,7 +80,9 @@ fn recorded(decision: Decision, points: i64) -> Told {
                 points_max: POINTS_PER_POSTING_MAX,
             })
         }
-        Decision::Limited { points, .. } => Told::Asked(pb::AskedBasis { points }),
+        Decision::Limited { .. } | Decision::Lots { .. } | Decision::Hold { .. } => {
+            Told::Asked(pb::AskedBasis { points })
+        }
         Decision::Import(row) => {
             let recorded_at = row.recorded_at.map(Timestamp::from_micros);
             Told::Import(pb::ImportBasis {
@@ -118,6 +120,7 @@ fn recorded(decision: Decision, points: i64) -> Told {
             grace_days,
             spent,
             refunded,
+            lots: _,
         } => Told::Refund(pb::RefundBasis {
             extent: Some(extent(asked)),
             grace_days: grace_days

@@ -59,9 +59,7 @@ pub(super) async fn open(
     work: &mut Work<'_>,
     account: &Account,
 ) -> Result<(Arc<Program>, Lock, Standing), Error> {
-    let program = state.programs.get(work.tx(), &account.program_id).await?;
-    let lock = work.lock(&account.customer_id).await?;
-    let mut lock = lock.ok_or_else(|| account.not_found())?;
+    let (program, mut lock) = lock(state, work, account).await?;
     let standing = standing(state, work, &mut lock, &program, account).await?;
     Ok((program, lock, standing))
 }
@@ -72,11 +70,19 @@ pub(super) async fn open_begun(
     work: &mut Work<'_>,
     account: &Account,
 ) -> Result<(Arc<Program>, Lock, Standing), Error> {
-    let program = state.programs.get(work.tx(), &account.program_id).await?;
-    let lock = work.lock(&account.customer_id).await?;
-    let mut lock = lock.ok_or_else(|| account.not_found())?;
+    let (program, mut lock) = lock(state, work, account).await?;
     let standing = begun(state, work, &mut lock, &program, account).await?;
     Ok((program, lock, standing))
+}
+
+async fn lock(
+    state: &State,
+    work: &mut Work<'_>,
+    account: &Account,
+) -> Result<(Arc<Program>, Lock), Error> {
+    let program = state.programs.get(work.tx(), &account.program_id).await?;
+    let lock = work.lock(&account.customer_id).await?;
+    Ok((program, lock.ok_or_else(|| account.not_found())?))
 }
 
 /// Reads what any decision about the member needs. The customer is locked.

@@ -7,6 +7,7 @@ use super::account::open_begun;
 use super::reads::{InCurrency, Of, Page};
 use super::{Account, Change, Origin, Posted, balance, commit, merges, open, turn_to, write};
 use crate::domain::Points;
+use crate::domain::decision::Decision;
 use crate::domain::holds::{self, Authorize, Ending, Hold, State as HoldState};
 use crate::domain::program::Program;
 use crate::error::Error;
@@ -89,9 +90,11 @@ pub async fn authorize(
         actor: actor.clone(),
         hold,
     };
+    let expires_at = hold.hold.expires_at.micros();
     let origin = Origin {
         reason: authorize.reason,
         actor,
+        decision: Some(Decision::Hold { expires_at }),
         ..Origin::default()
     };
     let change = Change {

@@ -280,7 +280,7 @@ impl<'a> Import<'a> {
             rule: decide::rule(&self.header.wallet),
             reason_code: row.row.reason_code.clone(),
             reason: row.row.reason.clone(),
-            decision: Some(Decision::Import(row.row.clone()).to_json()),
+            decision: Some(Decision::Import(row.row.clone())),
             actor: Some(self.header.actor.clone()),
             approver: row.row.approver.clone(),
             effective: Some(effective),

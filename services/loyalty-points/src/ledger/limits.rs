@@ -22,7 +22,7 @@ use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
 use crate::programs;
 use crate::store::accounts::AccountKey;
-use crate::store::limit_usage::{self, UsageKey};
+use crate::store::limit_usage::{Root, UsageKey};
 use crate::store::members::Standing;
 use crate::store::postings::PostingRow;
 use crate::work::Work;
@@ -46,18 +46,27 @@ pub async fn read_ahead(
     work: &mut Work<'_>,
     earnings: &[Expected],
 ) -> Result<(), Error> {
-    let mut wanted = Vec::new();
+    let (mut limited_ones, mut roots) = (Vec::new(), Vec::new());
     for earning in earnings {
-        let program_id = earning.program_id.as_str();
         if !work.has_read(&earning.customer_id) {
             continue;
         }
+        let program_id = earning.program_id.as_str();
         let standings = work.standings(&earning.customer_id, program_id).await?;
-        let own = |standing: &&Standing| standing.limits_version > 0 && is_alone(standing);
-        let Some(standing) = standings.iter().find(own) else {
-            continue;
-        };
-        let program = limited(state, work, standing).await?;
+        // Of one that was merged, who stands for it may not be locked yet.
+        let own =
+            |standing: &Standing| standing.limits_version > 0 && standing.member.survivor.is_none();
+        if let Some(standing) = standings.into_iter().find(own) {
+            roots.extend(standing.absorbs.then(|| root_of(&standing)));
+            limited_ones.push((earning, standing));
+        }
+    }
+    work.read_persons(&roots).await?;
+    let mut wanted = Vec::new();
+    for (earning, standing) in limited_ones {
+        let program_id = earning.program_id.as_str();
+        let person = person(work, &standing).await?;
+        let program = limited(state, work, &standing).await?;
         // Refused later.
         let Ok(wallet) = programs::wallet_of(&program, earning.currency.as_ref()) else {
             continue;
@@ -65,8 +74,7 @@ pub async fn read_ahead(
         let at = earning.earned_at.unwrap_or_else(|| work.now());
         for limit in program.limits.of(&wallet) {
             let start = limit.window.at(at).key();
-            let whose = (limit.scope, &earning.customer_id);
-            wanted.push(key(program_id, limit.limit_id.as_str(), whose, start));
+            wanted.extend(keys(program_id, limit, (&person, start)));
         }
     }
     if !wanted.is_empty() {
@@ -92,25 +100,18 @@ pub(super) async fn grant(
     }
     let program_id = program.program_id.as_str();
     let person = person(work, standing).await?;
-    let (mut keys, mut counted) = (Vec::new(), Vec::new());
+    let (mut all, mut counted) = (Vec::new(), Vec::new());
     for limit in limits {
         let window = limit.window.at(earned_at);
-        let of = |customer_id| {
-            let whose = (limit.scope, customer_id);
-            key(program_id, limit.limit_id.as_str(), whose, window.key())
-        };
-        let own = match limit.scope {
-            Scope::Member => person.iter().map(of).collect(),
-            Scope::Program => vec![of(&standing.member.customer_id)],
-        };
-        keys.extend_from_slice(&own);
+        let own = keys(program_id, limit, (&person, window.key()));
+        all.extend_from_slice(&own);
         counted.push((limit, window, own));
     }
-    if is_alone(standing) {
-        work.read_usage(&keys).await?;
+    if standing.member.survivor.is_none() {
+        work.read_usage(&all).await?;
     } else {
         // Whoever stands for the member may have been locked only now.
-        work.read_usage_anew(&keys).await?;
+        work.read_usage_anew(&all).await?;
     }
     let room = |(limit, window, own): (&Arc<EarningLimit>, Window, Vec<UsageKey>)| Room {
         limit: Arc::clone(limit),
@@ -171,17 +172,25 @@ async fn person(work: &mut Work<'_>, standing: &Standing) -> Result<Vec<Customer
     if is_alone(standing) {
         return Ok(vec![member.customer_id.clone()]);
     }
-    let mut root = member.customer_id.clone();
+    let mut root = root_of(standing);
     let mut next = member.survivor.clone();
     while let Some(survivor) = next {
         // It may have been taken in itself before it was locked.
         work.lock(&survivor).await?;
         let found = work.standings(&survivor, &member.program_id).await?;
         next = found.into_iter().next().and_then(|of| of.member.survivor);
-        root = survivor;
+        root.customer_id = survivor.to_string();
     }
-    work.flush().await?;
-    Ok(limit_usage::list_person(work.tx(), &member.program_id, &root).await?)
+    work.read_persons(std::slice::from_ref(&root)).await?;
+    Ok(work.person(&root))
+}
+
+/// The member as one that stands for itself.
+fn root_of(standing: &Standing) -> Root {
+    Root {
+        program_id: standing.member.program_id.clone(),
+        customer_id: standing.member.customer_id.to_string(),
+    }
 }
 
 /// The member's program, with the limits that the member was read with.
@@ -202,6 +211,23 @@ async fn limited(
 /// Whether the member neither stands for others nor others for it.
 fn is_alone(standing: &Standing) -> bool {
     !standing.absorbs && standing.member.survivor.is_none()
+}
+
+/// What counts in one window of a limit: of a cap, what each of the person has earned.
+fn keys(
+    program_id: &str,
+    limit: &EarningLimit,
+    (person, window_start): (&[CustomerId], i64),
+) -> Vec<UsageKey> {
+    let of = |customer_id| {
+        let whose = (limit.scope, customer_id);
+        key(program_id, limit.limit_id.as_str(), whose, window_start)
+    };
+    let counted = match limit.scope {
+        Scope::Member => person.iter(),
+        Scope::Program => person[..person.len().min(1)].iter(),
+    };
+    counted.map(of).collect()
 }
 
 fn key(

@@ -170,6 +170,7 @@ async fn absorb(
     work.forget(survivor).await?;
     merges::insert(work.direct(), &merge).await?;
     merges::join(work.direct(), &merge, &root).await?;
+    work.forget_persons();
     let moved = pass_on(state, work, program, absorbed, Cause::Usual).await?;
     for customer_id in [absorbed, survivor] {
         let mut lock = lock_of(work, customer_id).await?;

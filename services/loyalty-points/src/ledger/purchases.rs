@@ -1,5 +1,7 @@
 //! Purchases that the customer service recorded or voided.
 
+mod voided;
+
 use std::sync::Arc;
 
 use common::ids::CustomerId;
@@ -8,28 +10,27 @@ use common::time::Timestamp;
 
 use super::holds::let_go_timed_out;
 use super::limits::Expected;
-use super::{
-    Asked, Change, Origin, PURCHASE, Reversal, Source, limits, lines, merges, plan_reversal, write,
-};
+use super::{Change, Origin, PURCHASE, Source, limits, lines, merges, write};
 use crate::State;
 use crate::domain::Points;
 use crate::domain::currency::Wallet;
 use crate::domain::decision::Decision;
 use crate::domain::limits::Applied;
 use crate::domain::lines::Line;
-use crate::domain::multiplier::{left, multiplied};
+use crate::domain::multiplier::multiplied;
 use crate::domain::plan;
 use crate::domain::program::{Earning, EarningRule, Program, ProgramId};
-use crate::domain::reversal::{Extent, Policy};
 use crate::domain::tiers::{Metric, ONE_IN_BASIS_POINTS};
 use crate::error::Error;
-use crate::store::lots;
 use crate::store::members::{Lock, Standing};
-use crate::store::postings::{self, SourceKey};
-use crate::store::purchases::{self, NewPurchase, PurchaseKey};
+use crate::store::postings::SourceKey;
+use crate::store::purchases::NewPurchase;
 use crate::store::voided_purchases;
 use crate::tiers::{self, Cause, basis, reads};
 use crate::work::Work;
+
+pub(super) use voided::returned;
+pub use voided::voided;
 
 /// The rule of purchases.
 pub const BASE_RULE: &str = "base";
@@ -158,7 +159,7 @@ pub async fn recorded(
                 source_ref: purchase.transaction_id.clone(),
             }),
             rule: BASE_RULE.to_owned(),
-            decision: Some(decided.to_json()),
+            decision: Some(decided),
             usage,
             ..Origin::default()
         };
@@ -195,36 +196,6 @@ async fn pass_on(
         }
     }
     Ok(())
-}
-
-/// Gets what is left of an earning of a merged member back, so that it is taken from there; what a member who stands
-/// for itself has left is where it was.
-async fn recall(
-    state: &State,
-    work: &mut Work<'_>,
-    lock: &mut Lock,
-    (program, standing): (&Program, Standing),
-    posting_id: &str,
-) -> Result<Standing, Error> {
-    if standing.member.survivor.is_none() {
-        return Ok(standing);
-    }
-    let customer_id = &standing.member.customer_id;
-    let program_id = program.program_id.as_str();
-    work.settle(lock);
-    work.flush().await?;
-    let found = postings::find(work.tx(), customer_id, program_id, posting_id).await?;
-    if found.is_some() {
-        let lot_id = lots::find_id_of_posting(work.tx(), customer_id, posting_id).await?;
-        if let Some(lot_id) = lot_id {
-            merges::recall(state, work, program, customer_id, &lot_id).await?;
-        }
-    }
-    if let Some(latest) = work.lock(customer_id).await? {
-        *lock = latest;
-    }
-    let noted = work.standings(customer_id, program_id).await?;
-    Ok(noted.into_iter().next().unwrap_or(standing))
 }
 
 /// What a purchase earns, and in which tier.
@@ -305,85 +276,6 @@ async fn recount(
     let (_, version) = basis::version_of(state, work.tx(), &standing).await?;
     if version.policy.rules().metric != Metric::PointsEarned {
         tiers::renew(state, work, lock, &mut standing, cause).await?;
-    }
-    Ok(())
-}
-
-/// Takes back what a purchase earned, in every program. Nothing happens where it earned nothing or was
-/// taken back before.
-pub async fn voided(
-    state: &State,
-    work: &mut Work<'_>,
-    customer_id: &CustomerId,
-    transaction_id: &str,
-) -> Result<(), Error> {
-    let Some(mut lock) = work.lock(customer_id).await? else {
-        return Ok(());
-    };
-    // A recording that was parked is applied after the void, if ever.
-    voided_purchases::insert(work.direct(), customer_id, transaction_id).await?;
-    for mut standing in work.standings(customer_id, "").await? {
-        tiers::follow(state, work, &mut lock, &mut standing).await?;
-        if standing.member.is_closed() {
-            continue;
-        }
-        let program = program_of(state, work, &standing).await?;
-        let program_id = program.program_id.as_str();
-        let key = PurchaseKey {
-            customer_id,
-            program_id,
-            transaction_id,
-        };
-        returned(work, key, Extent::Whole, (1, 1)).await?;
-        let source = source_key(program_id, transaction_id);
-        let Some(posting_id) = work.find_source(&source).await? else {
-            recount(state, work, &mut lock, standing, Cause::Reversal).await?;
-            continue;
-        };
-        let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
-        let of = (program.as_ref(), standing);
-        let standing = recall(state, work, &mut lock, of, &posting_id).await?;
-        let reversal = Reversal {
-            posting_id,
-            asked: Asked::Extent(Extent::Whole),
-            policy: Policy::AllowDebt,
-            reason: "purchase voided".to_owned(),
-            actor: None,
-        };
-        match plan_reversal(work, &program, standing.clone(), reversal).await {
-            // Limits left nothing of it; what was paid no longer counts.
-            Err(Error::NothingToReverse) => {
-                recount(state, work, &mut lock, standing, Cause::Reversal).await?;
-            }
-            Ok(change) => drop(write::write(state, work, &mut lock, change).await?),
-            Err(Error::AlreadyReversed(_) | Error::TransactionNotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    work.settle(&lock);
-    pass_on(state, work, customer_id, Cause::Reversal).await
-}
-
-/// Takes back as much of a purchase's money as a reversal of its earning does. `part` of `whole` points were taken
-/// back, this time included.
-pub(super) async fn returned(
-    work: &mut Work<'_>,
-    key: PurchaseKey<'_>,
-    extent: Extent,
-    (part, whole): (i64, i64),
-) -> Result<(), common::Error> {
-    work.flush().await?;
-    let Some((spend, before)) = purchases::find(work.tx(), key).await? else {
-        return Ok(());
-    };
-    let (part, whole) = match extent {
-        Extent::Returned { original, returned } => (returned, original),
-        Extent::Whole => (1, 1),
-        Extent::Points(_) => (part, whole),
-    };
-    let remaining = left(spend, part, whole).min(before);
-    if remaining < before {
-        purchases::update(work.direct(), key, remaining).await?;
     }
     Ok(())
 }

@@ -49,6 +49,7 @@ pub(super) async fn plan<'a>(
         grace_days: grace_days(request.late),
         spent: total,
         refunded: total - left,
+        lots: Vec::new(),
     };
     let parts = refund::parts(spent, points);
     let ids = || state.platform.ids.uuid();
@@ -58,7 +59,7 @@ pub(super) async fn plan<'a>(
         reason: request.reason,
         reverses: Some(posting_id),
         actor: request.account.actor,
-        decision: Some(decision.to_json()),
+        decision: Some(decision),
         ..Origin::default()
     };
     let change = Change {

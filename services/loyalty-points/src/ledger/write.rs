@@ -6,9 +6,11 @@ use common::time::Timestamp;
 use super::Change;
 use crate::State;
 use crate::domain::currency::Wallet;
+use crate::domain::decision::Decision;
 use crate::domain::lots::{Allocation, Lot};
 use crate::domain::plan::{Account, Entry, Holding, Kind, Posting};
 use crate::domain::program::Program;
+use crate::domain::terms::Recorded;
 use crate::error::Error;
 use crate::events;
 use crate::store::entries::{EntryRow, NewEntry};
@@ -42,8 +44,8 @@ pub struct Origin {
     pub reverses: Option<String>,
     /// The other member of a transfer.
     pub counterparty: Option<CustomerId>,
-    /// What it is decided on, where its lines do not tell: the JSON of a `Decision`.
-    pub decision: Option<String>,
+    /// What it is decided on, where its lines do not tell; what it tells of its lots is added.
+    pub decision: Option<Decision>,
     /// Who asks for it; absent: the service itself.
     pub actor: Option<String>,
     /// Who else approves of it.
@@ -106,6 +108,7 @@ pub(super) async fn write(
         Kind::Adjust => plan.created.is_empty(),
         Kind::Earn | Kind::Release | Kind::Refund | Kind::Unmerge => false,
     };
+    let asked = (&plan.posting, plan.created.as_slice());
     let (posting, posted_entries) = match (&plan.expiry, expires_first) {
         (Some(expiry), true) => {
             let after = Holding {
@@ -113,28 +116,22 @@ pub(super) async fn write(
                 ..before
             };
             ledger
-                .append(work, expiry, Origin::default(), after)
+                .append(work, (expiry, &[]), Origin::default(), after)
                 .await?;
-            ledger
-                .append(work, &plan.posting, origin, plan.after)
-                .await?
+            ledger.append(work, asked, origin, plan.after).await?
         }
         (Some(expiry), false) => {
             let after = Holding {
                 points: plan.after.points - expiry.points(),
                 ..plan.after
             };
-            let posted = ledger.append(work, &plan.posting, origin, after).await?;
+            let posted = ledger.append(work, asked, origin, after).await?;
             ledger
-                .append(work, expiry, Origin::default(), plan.after)
+                .append(work, (expiry, &[]), Origin::default(), plan.after)
                 .await?;
             posted
         }
-        (None, _) => {
-            ledger
-                .append(work, &plan.posting, origin, plan.after)
-                .await?
-        }
+        (None, _) => ledger.append(work, asked, origin, plan.after).await?,
     };
 
     for lot in &plan.created {
@@ -175,15 +172,16 @@ struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// Appends a posting with its entries and announces it.
+    /// Appends a posting with its entries and announces it. It tells of the lots that it makes.
     async fn append(
         &mut self,
         work: &mut Work<'_>,
-        posting: &Posting,
+        (posting, made): (&Posting, &[Lot]),
         origin: Origin,
         after: Holding,
     ) -> Result<(PostingRow, Vec<EntryRow>), Error> {
         let posted_at = work.now();
+        let decision = Decision::with_lots(origin.decision, || Recorded::of(posting, made));
         let (source_type, source_ref) = origin
             .source
             .map(|source| (source.source_type, source.source_ref))
@@ -204,7 +202,7 @@ impl Ledger<'_> {
             counterparty: origin.counterparty,
             occurred_at: posting.occurred_at,
             posted_at,
-            decision: origin.decision,
+            decision: decision.map(|decision| decision.to_json()),
             actor: origin.actor,
             approver: origin.approver,
             wallet: self.wallet.clone(),

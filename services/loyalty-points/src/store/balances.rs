@@ -6,7 +6,7 @@ use common::db::{Access, Sql};
 use common::ids::CustomerId;
 use common::on;
 
-use super::lots::LotRow;
+use super::lots::{LotRow, lot_columns};
 use crate::domain::currency::Wallet;
 use crate::domain::lots::Lot;
 
@@ -18,24 +18,30 @@ pub async fn list_open_lots(
     customer_ids: &[&str],
 ) -> Result<HashMap<CustomerId, Vec<Lot>>, common::Error> {
     const SELECT: Sql = Sql {
-        postgres: "
-            SELECT customer_id, lot_id, original, remaining, held, consumed, expired, reversed,
-                   qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
+        postgres: concat!(
+            "
+            SELECT customer_id, ",
+            lot_columns!(),
+            "
             FROM lots
             WHERE program_id = $1
                 AND currency = $2
                 AND customer_id IN (SELECT json_array_elements_text(CAST($3 AS json)))
                 AND (remaining > 0 OR held > 0)
-            ORDER BY customer_id, lot_id",
-        sqlite: "
-            SELECT customer_id, lot_id, original, remaining, held, consumed, expired, reversed,
-                   qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
+            ORDER BY customer_id, lot_id"
+        ),
+        sqlite: concat!(
+            "
+            SELECT customer_id, ",
+            lot_columns!(),
+            "
             FROM lots
             WHERE program_id = $1
                 AND currency = $2
                 AND customer_id IN (SELECT value FROM json_each($3))
                 AND (remaining > 0 OR held > 0)
-            ORDER BY customer_id, lot_id",
+            ORDER BY customer_id, lot_id"
+        ),
     };
     #[derive(sqlx::FromRow)]
     struct Row {

@@ -118,8 +118,6 @@ pub struct LotRow {
     pub activated_by: Option<Timestamp>,
     /// When a posting cancelled it.
     pub cancelled_by: Option<Timestamp>,
-    /// Until when it was extended last.
-    pub extended_to: Option<Timestamp>,
 }
 
 /// When a lot that waited was settled by a posting of this kind.
@@ -159,18 +157,39 @@ pub async fn list_lots(
         " AS activated_by,
                ",
         settled_by!("cancel"),
-        " AS cancelled_by,
-               (
-                   SELECT x.to_expires_at
-                   FROM expiry_extensions x
-                   WHERE x.customer_id = l.customer_id AND x.lot_id = l.lot_id
-                   ORDER BY x.revision DESC
-                   LIMIT 1
-               ) AS extended_to
+        " AS cancelled_by
         FROM lots l
         WHERE l.customer_id > $1 AND l.customer_id <= $2
         ORDER BY l.customer_id, l.lot_id"
     );
+    list(db, SELECT, range).await
+}
+
+/// An extension of a lot's expiry.
+#[derive(Debug, sqlx::FromRow)]
+pub struct ExtensionRow {
+    /// The customer.
+    pub customer_id: String,
+    /// The program.
+    pub program_id: String,
+    /// The lot.
+    pub lot_id: String,
+    /// When it would have expired.
+    pub from_expires_at: Timestamp,
+    /// When it expires since.
+    pub to_expires_at: Timestamp,
+}
+
+/// Every extension of lots of the customers, who are few, those of each lot in order.
+pub async fn list_extensions(
+    db: &mut impl Access,
+    range: Range<'_>,
+) -> Result<Vec<ExtensionRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT customer_id, program_id, lot_id, from_expires_at, to_expires_at
+        FROM expiry_extensions
+        WHERE customer_id > $1 AND customer_id <= $2
+        ORDER BY customer_id, revision";
     list(db, SELECT, range).await
 }
 
@@ -192,10 +211,16 @@ pub struct HoldRow {
     pub state: String,
     /// Points held at first.
     pub points: i64,
+    /// Points still held.
+    pub held: i64,
     /// Points captured.
     pub captured: i64,
     /// Points let go.
     pub released: i64,
+    /// Why.
+    pub reason: String,
+    /// Who asked for it.
+    pub actor: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it times out.
@@ -210,8 +235,8 @@ pub async fn list_holds(
     range: Range<'_>,
 ) -> Result<Vec<HoldRow>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, program_id, currency, hold_id, revision, state, points, captured, released,
-               created_at, expires_at, closed_at
+        SELECT customer_id, program_id, currency, hold_id, revision, state, points, held, captured, released,
+               reason, actor, created_at, expires_at, closed_at
         FROM holds
         WHERE customer_id > $1 AND customer_id <= $2
         ORDER BY customer_id, hold_id";
@@ -229,6 +254,8 @@ pub struct PinRow {
     pub lot_id: String,
     /// Points held at first.
     pub points: i64,
+    /// Points still held.
+    pub held: i64,
     /// Points captured.
     pub captured: i64,
     /// Points let go.
@@ -241,7 +268,7 @@ pub async fn list_pins(
     range: Range<'_>,
 ) -> Result<Vec<PinRow>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, hold_id, lot_id, points, captured, released
+        SELECT customer_id, hold_id, lot_id, points, held, captured, released
         FROM hold_lots
         WHERE customer_id > $1 AND customer_id <= $2
         ORDER BY customer_id, hold_id, lot_id";

@@ -3,7 +3,9 @@
 //! Invariant: the rows of a member change only under the lock of the member's customer; those of all members are
 //! locked last, in the order of their keys, and only until the transaction ends.
 
-use common::db::{Access, Sql, Tx, json_list};
+use std::collections::HashMap;
+
+use common::db::{Access, Sql, Tx, json_list, json_rows};
 use common::ids::CustomerId;
 use common::on;
 use serde::Serialize;
@@ -156,101 +158,63 @@ pub async fn add(tx: &mut Tx, changes: &[(&UsageKey, i64)]) -> Result<bool, comm
     Ok(written == rows.len() as u64)
 }
 
-/// A member who stands for itself and all that it stands for.
-pub async fn list_person(
+/// A member who stands for itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Root {
+    /// The program.
+    pub program_id: String,
+    /// The customer.
+    pub customer_id: String,
+}
+
+/// For each of some members who stand for themselves, each named once, it and all that it stands for, in order.
+pub async fn list_persons(
     db: &mut impl Access,
-    program_id: &str,
-    customer_id: &CustomerId,
-) -> Result<Vec<CustomerId>, common::Error> {
-    const SELECT: &str = "
-        SELECT customer_id
-        FROM members
-        WHERE program_id = $1 AND (customer_id = $2 OR survivor = $2)
-        ORDER BY customer_id";
-    Ok(on!(db, |conn| sqlx::query_scalar::<_, CustomerId>(SELECT)
-        .bind(program_id)
-        .bind(customer_id)
-        .fetch_all(conn)
-        .await)?)
-}
-
-/// A window whose usage is not what was counted in it.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Astray {
-    /// Which.
-    #[sqlx(flatten)]
-    pub key: UsageKey,
-    /// What is stored as used.
-    pub stored: i64,
-    /// What the earnings that are counted in it come to, less what was taken back of them.
-    pub counted: i64,
-}
-
-/// The limits that earnings say they are counted in, which the databases take apart each in its way.
-macro_rules! select_astray {
-    ($limits:literal, $limit_id:literal, $scope:literal, $window_start:literal) => {
-        concat!(
-            "
-            WITH limited AS (
-                SELECT p.customer_id, p.posting_id, p.program_id, ",
-            $limit_id,
-            " AS limit_id,
-                       CASE ",
-            $scope,
-            " WHEN 'program' THEN '' ELSE p.customer_id END AS counted_for,
-                       CAST(",
-            $window_start,
-            " AS BIGINT) AS window_start
-                FROM postings p
-                CROSS JOIN ",
-            $limits,
-            "
-                WHERE p.kind = 'earn' AND p.decision LIKE '%\"limits\":[{%'
-            ), sums AS (
-                SELECT program_id, limit_id, customer_id, window_start, used AS stored, 0 AS counted
-                FROM limit_usage
-                UNION ALL
-                SELECT l.program_id, l.limit_id, l.counted_for, l.window_start, 0, -e.points
-                FROM limited l
-                JOIN entries e ON e.customer_id = l.customer_id AND e.posting_id = l.posting_id
-                WHERE e.account = 'issuance'
-                UNION ALL
-                SELECT l.program_id, l.limit_id, l.counted_for, l.window_start, 0, -e.points
-                FROM limited l
-                JOIN postings r ON r.customer_id = l.customer_id AND r.reverses = l.posting_id
-                JOIN entries e ON e.customer_id = r.customer_id AND e.posting_id = r.posting_id
-                WHERE e.account = 'issuance'
-            )
-            SELECT program_id, limit_id, customer_id, window_start,
-                   CAST(SUM(stored) AS BIGINT) AS stored,
-                   CAST(SUM(counted) AS BIGINT) AS counted
-            FROM sums
-            GROUP BY program_id, limit_id, customer_id, window_start
-            HAVING SUM(stored) <> SUM(counted)
-            ORDER BY program_id, limit_id, customer_id, window_start
-            LIMIT 1"
-        )
-    };
-}
-
-/// The first window whose usage is not what was counted in it, all of one instant.
-pub async fn find_astray(db: &mut impl Access) -> Result<Option<Astray>, common::Error> {
+    roots: &[Root],
+) -> Result<HashMap<Root, Vec<CustomerId>>, common::Error> {
     const SELECT: Sql = Sql {
-        postgres: select_astray!(
-            "LATERAL json_array_elements(CAST(p.decision AS json) -> 'limits') AS applied (of_limit)",
-            "(of_limit ->> 'limit_id') COLLATE \"C\"",
-            "of_limit ->> 'scope'",
-            "(of_limit ->> 'window_start')"
-        ),
-        sqlite: select_astray!(
-            "json_each(p.decision, '$.limits') AS applied",
-            "applied.value ->> 'limit_id'",
-            "applied.value ->> 'scope'",
-            "(applied.value ->> 'window_start')"
-        ),
+        postgres: "
+            SELECT wanted.program_id, wanted.customer_id, m.customer_id
+            FROM json_to_recordset(CAST($1 AS json)) AS wanted (program_id TEXT, customer_id TEXT)
+            CROSS JOIN LATERAL (
+                SELECT customer_id
+                FROM members
+                WHERE program_id = wanted.program_id AND customer_id = wanted.customer_id
+                UNION ALL
+                SELECT customer_id
+                FROM members
+                WHERE program_id = wanted.program_id AND survivor = wanted.customer_id
+                OFFSET 0
+            ) AS m
+            ORDER BY m.customer_id",
+        sqlite: "
+            SELECT wanted.value ->> 0, wanted.value ->> 1, m.customer_id
+            FROM jsonb_each($1) AS wanted
+            JOIN members m
+                ON m.program_id = wanted.value ->> 0
+                AND m.customer_id = wanted.value ->> 1
+            UNION ALL
+            SELECT wanted.value ->> 0, wanted.value ->> 1, m.customer_id
+            FROM jsonb_each($1) AS wanted
+            JOIN members m
+                ON m.program_id = wanted.value ->> 0
+                AND m.survivor = wanted.value ->> 1
+            ORDER BY 3",
     };
+    type Row = (String, String, CustomerId);
     let text = SELECT.text(db.dialect());
-    Ok(on!(db, |conn| sqlx::query_as::<_, Astray>(text)
-        .fetch_optional(conn)
-        .await)?)
+    let wanted = json_rows(db.dialect(), roots);
+    let rows = on!(db, |conn| sqlx::query_as::<_, Row>(text)
+        .bind(wanted)
+        .fetch_all(conn)
+        .await)?;
+    let mut persons: HashMap<_, Vec<_>> = HashMap::new();
+    for (program_id, customer_id, of) in rows {
+        let root = Root {
+            program_id,
+            customer_id,
+        };
+        persons.entry(root).or_default().push(of);
+    }
+    Ok(persons)
 }

@@ -1,16 +1,58 @@
 //! Lots.
 
+mod write;
+
 use std::collections::HashMap;
 
-use common::db::{Access, Dialect, Sql, Tx, json_list, json_rows, parse_json_list};
+use common::db::{Access, Dialect, json_list, parse_json_list};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::accounts::MemberKey;
 use crate::domain::currency::Wallet;
 use crate::domain::lots::Lot;
+
+pub use write::{NewLot, insert, update};
+
+/// The columns of a lot, in the order of the rows below; of a table under a name, which ends in a dot.
+macro_rules! lot_columns {
+    () => {
+        lot_columns!("")
+    };
+    ($of:literal) => {
+        concat!(
+            $of,
+            "lot_id, ",
+            $of,
+            "original, ",
+            $of,
+            "remaining, ",
+            $of,
+            "held, ",
+            $of,
+            "consumed, ",
+            $of,
+            "expired, ",
+            $of,
+            "reversed, ",
+            $of,
+            "qualifying, ",
+            $of,
+            "earned_at, ",
+            $of,
+            "activates_at, ",
+            $of,
+            "expires_at, ",
+            $of,
+            "cancelled_at, ",
+            $of,
+            "currency"
+        )
+    };
+}
+pub(super) use lot_columns;
 
 #[derive(sqlx::FromRow)]
 pub(super) struct LotRow {
@@ -65,15 +107,18 @@ pub async fn list_open(
     of: MemberKey<'_>,
     and_of_posting: &str,
 ) -> Result<Vec<Lot>, common::Error> {
-    const SELECT: &str = "
-        SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-               earned_at, activates_at, expires_at, cancelled_at, currency
+    const SELECT: &str = concat!(
+        "
+        SELECT ",
+        lot_columns!(),
+        "
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
             AND ($3 IS NULL OR currency = $3)
             AND (remaining > 0 OR held > 0 OR posting_id = $4)
-        ORDER BY lot_id";
+        ORDER BY lot_id"
+    );
     let rows = on!(db, |conn| sqlx::query_as::<_, LotRow>(SELECT)
         .bind(of.customer_id)
         .bind(of.program_id)
@@ -99,17 +144,21 @@ pub async fn list_open_of(
     db: &mut impl Access,
     customer_ids: &[&CustomerId],
 ) -> Result<Vec<(CustomerId, String, Lot)>, common::Error> {
-    const SELECT: &str = "
-        SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-               reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
+    const SELECT: &str = concat!(
+        "
+        SELECT customer_id, program_id, ",
+        lot_columns!(),
+        "
         FROM json_array_elements_text(CAST($1 AS json)) AS wanted (id)
         CROSS JOIN LATERAL (
-            SELECT customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency
+            SELECT customer_id, program_id, ",
+        lot_columns!(),
+        "
             FROM lots
             WHERE customer_id = wanted.id AND (remaining > 0 OR held > 0)
             OFFSET 0
-        ) AS l";
+        ) AS l"
+    );
     if db.dialect() == Dialect::Sqlite {
         return list_open_as_text(db, customer_ids).await;
     }
@@ -128,13 +177,15 @@ async fn list_open_as_text(
     db: &mut impl Access,
     customer_ids: &[&CustomerId],
 ) -> Result<Vec<(CustomerId, String, Lot)>, common::Error> {
-    const SELECT: &str = "
-        SELECT json_group_array(json_array(
-                   customer_id, program_id, lot_id, original, remaining, held, consumed, expired,
-                   reversed, qualifying, earned_at, activates_at, expires_at, cancelled_at, currency))
+    const SELECT: &str = concat!(
+        "
+        SELECT json_group_array(json_array(customer_id, program_id, ",
+        lot_columns!(),
+        "))
         FROM lots
         WHERE customer_id IN (SELECT value FROM json_each($1))
-            AND (remaining > 0 OR held > 0)";
+            AND (remaining > 0 OR held > 0)"
+    );
     #[derive(Deserialize)]
     struct Row {
         customer_id: String,
@@ -244,16 +295,19 @@ pub async fn list(
     after: &SpendingKey,
     limit: i64,
 ) -> Result<Vec<(Lot, String)>, common::Error> {
-    const SELECT: &str = "
-        SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-               earned_at, activates_at, expires_at, cancelled_at, currency, posting_id
+    const SELECT: &str = concat!(
+        "
+        SELECT ",
+        lot_columns!(),
+        ", posting_id
         FROM lots
         WHERE customer_id = $1
             AND program_id = $2
             AND ($3 IS NULL OR currency = $3)
             AND (COALESCE(expires_at, $8), earned_at, lot_id) > ($4, $5, $6)
         ORDER BY COALESCE(expires_at, $8), earned_at, lot_id
-        LIMIT $7";
+        LIMIT $7"
+    );
     let (expires_at, earned_at, lot_id) = after;
     let rows = on!(db, |conn| sqlx::query_as::<_, ListedRow>(SELECT)
         .bind(of.customer_id)
@@ -270,145 +324,4 @@ pub async fn list(
         .into_iter()
         .map(|row| (row.lot.into(), row.posting_id))
         .collect())
-}
-
-/// What a lot belongs to.
-pub struct NewLot<'a> {
-    /// The member's customer.
-    pub customer_id: &'a CustomerId,
-    /// The program.
-    pub program_id: &'a str,
-    /// The posting that makes it.
-    pub posting_id: &'a str,
-    /// The lot.
-    pub lot: &'a Lot,
-}
-
-/// Writes new lots.
-pub async fn insert(tx: &mut Tx, new: &[NewLot<'_>]) -> Result<(), common::Error> {
-    const INSERT: Sql = Sql {
-        postgres: "
-            INSERT INTO lots
-                (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
-                 expired, reversed, qualifying, earned_at, activates_at, expires_at, currency)
-            SELECT customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
-                   expired, reversed, qualifying, earned_at, activates_at, expires_at, currency
-            FROM json_to_recordset(CAST($1 AS json))
-                AS lot (customer_id TEXT, lot_id TEXT, program_id TEXT, posting_id TEXT,
-                        original BIGINT, remaining BIGINT, held BIGINT, consumed BIGINT,
-                        expired BIGINT, reversed BIGINT, qualifying BIGINT, earned_at BIGINT,
-                        activates_at BIGINT, expires_at BIGINT, currency TEXT)",
-        sqlite: "
-            INSERT INTO lots
-                (customer_id, lot_id, program_id, posting_id, original, remaining, held, consumed,
-                 expired, reversed, qualifying, earned_at, activates_at, expires_at, currency)
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-                   value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
-                   value ->> 12, value ->> 13, value ->> 14
-            FROM jsonb_each($1)",
-    };
-    #[derive(Serialize)]
-    struct Row<'a> {
-        customer_id: &'a str,
-        lot_id: &'a str,
-        program_id: &'a str,
-        posting_id: &'a str,
-        original: i64,
-        remaining: i64,
-        held: i64,
-        consumed: i64,
-        expired: i64,
-        reversed: i64,
-        qualifying: i64,
-        earned_at: i64,
-        activates_at: Option<i64>,
-        expires_at: Option<i64>,
-        currency: &'a str,
-    }
-    let rows: Vec<_> = new
-        .iter()
-        .map(|new| Row {
-            customer_id: new.customer_id.as_str(),
-            lot_id: &new.lot.lot_id,
-            program_id: new.program_id,
-            posting_id: new.posting_id,
-            original: new.lot.original,
-            remaining: new.lot.remaining,
-            held: new.lot.held,
-            consumed: new.lot.consumed,
-            expired: new.lot.expired,
-            reversed: new.lot.reversed,
-            qualifying: new.lot.qualifying,
-            earned_at: new.lot.earned_at.micros(),
-            activates_at: new.lot.activates_at.map(Timestamp::micros),
-            expires_at: new.lot.expires_at.map(Timestamp::micros),
-            currency: new.lot.wallet.as_stored(),
-        })
-        .collect();
-    let text = INSERT.text(tx.dialect());
-    let rows = json_rows(tx.dialect(), &rows);
-    Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(rows)
-        .execute(conn)
-        .await
-        .map(drop))?)
-}
-
-/// Writes the amounts of lots.
-pub async fn update(tx: &mut Tx, changed: &[(&CustomerId, &Lot)]) -> Result<(), common::Error> {
-    const UPDATE: Sql = Sql {
-        postgres: "
-            UPDATE lots AS l
-            SET remaining = new.remaining,
-                held = new.held,
-                consumed = new.consumed,
-                expired = new.expired,
-                reversed = new.reversed,
-                qualifying = new.qualifying
-            FROM json_to_recordset(CAST($1 AS json))
-                AS new (customer_id TEXT, lot_id TEXT, remaining BIGINT, held BIGINT, consumed BIGINT,
-                        expired BIGINT, reversed BIGINT, qualifying BIGINT)
-            WHERE l.customer_id = new.customer_id AND l.lot_id = new.lot_id",
-        sqlite: "
-            UPDATE lots AS l
-            SET remaining = new.value ->> 2,
-                held = new.value ->> 3,
-                consumed = new.value ->> 4,
-                expired = new.value ->> 5,
-                reversed = new.value ->> 6,
-                qualifying = new.value ->> 7
-            FROM jsonb_each($1) AS new
-            WHERE l.customer_id = new.value ->> 0 AND l.lot_id = new.value ->> 1",
-    };
-    #[derive(Serialize)]
-    struct Row<'a> {
-        customer_id: &'a str,
-        lot_id: &'a str,
-        remaining: i64,
-        held: i64,
-        consumed: i64,
-        expired: i64,
-        reversed: i64,
-        qualifying: i64,
-    }
-    let rows: Vec<_> = changed
-        .iter()
-        .map(|(customer_id, lot)| Row {
-            customer_id: customer_id.as_str(),
-            lot_id: &lot.lot_id,
-            remaining: lot.remaining,
-            held: lot.held,
-            consumed: lot.consumed,
-            expired: lot.expired,
-            reversed: lot.reversed,
-            qualifying: lot.qualifying,
-        })
-        .collect();
-    let text = UPDATE.text(tx.dialect());
-    let rows = json_rows(tx.dialect(), &rows);
-    Ok(on!(tx, |conn| sqlx::query(text)
-        .bind(rows)
-        .execute(conn)
-        .await
-        .map(drop))?)
 }

@@ -5,7 +5,7 @@ use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
 
-use super::lots::LotRow;
+use super::lots::{LotRow, lot_columns};
 use crate::domain::lots::Lot;
 
 /// Earnings of one member by what they are for.
@@ -36,10 +36,11 @@ pub struct Earning {
 
 /// The earnings of a source, the first posted first. Unlimited: there is one for each rule.
 pub async fn list(db: &mut impl Access, of: OfSource<'_>) -> Result<Vec<Earning>, common::Error> {
-    const SELECT: &str = "
-        SELECT p.posting_id, p.rule, l.lot_id, l.original, l.remaining, l.held, l.consumed, l.expired,
-               l.reversed, l.qualifying, l.earned_at, l.activates_at, l.expires_at, l.cancelled_at,
-               l.currency
+    const SELECT: &str = concat!(
+        "
+        SELECT p.posting_id, p.rule, ",
+        lot_columns!("l."),
+        "
         FROM postings p
         JOIN lots l ON l.customer_id = p.customer_id AND l.posting_id = p.posting_id
         WHERE p.program_id = $1
@@ -48,7 +49,8 @@ pub async fn list(db: &mut impl Access, of: OfSource<'_>) -> Result<Vec<Earning>
             AND p.customer_id = $4
             AND p.kind = 'earn'
             AND ($5 = '' OR p.posting_id = $5)
-        ORDER BY p.revision";
+        ORDER BY p.revision"
+    );
     #[derive(sqlx::FromRow)]
     struct Row {
         posting_id: String,

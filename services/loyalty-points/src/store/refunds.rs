@@ -4,7 +4,7 @@ use common::db::{Access, Sql};
 use common::ids::CustomerId;
 use common::on;
 
-use super::lots::LotRow;
+use super::lots::{LotRow, lot_columns};
 use crate::domain::lots::Lot;
 use crate::domain::refund::Spent;
 
@@ -51,23 +51,29 @@ pub async fn list_lots(
     lot_ids: &[&str],
 ) -> Result<Vec<Lot>, common::Error> {
     const SELECT: Sql = Sql {
-        postgres: "
-            SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-                   earned_at, activates_at, expires_at, cancelled_at, currency
+        postgres: concat!(
+            "
+            SELECT ",
+            lot_columns!(),
+            "
             FROM lots
             WHERE customer_id = $1
                 AND program_id = $2
                 AND (remaining > 0 OR held > 0
                      OR lot_id IN (SELECT json_array_elements_text(CAST($3 AS json))))
-            ORDER BY lot_id",
-        sqlite: "
-            SELECT lot_id, original, remaining, held, consumed, expired, reversed, qualifying,
-                   earned_at, activates_at, expires_at, cancelled_at, currency
+            ORDER BY lot_id"
+        ),
+        sqlite: concat!(
+            "
+            SELECT ",
+            lot_columns!(),
+            "
             FROM lots
             WHERE customer_id = $1
                 AND program_id = $2
                 AND (remaining > 0 OR held > 0 OR lot_id IN (SELECT value FROM json_each($3)))
-            ORDER BY lot_id",
+            ORDER BY lot_id"
+        ),
     };
     let text = SELECT.text(db.dialect());
     let rows = on!(db, |conn| sqlx::query_as::<_, LotRow>(text)

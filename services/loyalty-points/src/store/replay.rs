@@ -233,6 +233,27 @@ pub async fn find_stray_line(db: &mut impl Access) -> Result<Option<StrayLine>, 
         .await)?)
 }
 
+/// The first posting of a block that is of a member that there is not.
+pub async fn find_memberless(
+    db: &mut impl Access,
+    block: i64,
+) -> Result<Option<PostingKey>, common::Error> {
+    const SELECT: &str = "
+        SELECT p.customer_id, p.posting_id
+        FROM seals s
+        JOIN postings p ON p.customer_id = s.customer_id AND p.posting_id = s.posting_id
+        WHERE s.block = $1
+            AND NOT EXISTS (
+                SELECT 1 FROM members m
+                WHERE m.customer_id = p.customer_id AND m.program_id = p.program_id)
+        ORDER BY s.sequence
+        LIMIT 1";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(block)
+        .fetch_optional(conn)
+        .await)?)
+}
+
 /// The first posting that is not sealed although a later one of its customer is.
 pub async fn find_unsealed(db: &mut impl Access) -> Result<Option<PostingKey>, common::Error> {
     const SELECT: &str = "

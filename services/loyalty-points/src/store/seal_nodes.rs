@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use common::db::{Access, Tx};
+use common::db::{Access, Sql, Tx, json_rows};
 use common::on;
+use serde::Serialize;
 
 use super::seals::signed;
 use crate::domain::merkle::{Hash, Node};
@@ -28,19 +29,48 @@ pub async fn list(
     db: &mut impl Access,
     nodes: &[Node],
 ) -> Result<BTreeMap<Node, Hash>, common::Error> {
-    const SELECT: &str = "SELECT hash FROM seal_nodes WHERE level = $1 AND place = $2";
-    let mut found = BTreeMap::new();
-    for node in nodes {
-        let bytes = on!(db, |conn| sqlx::query_scalar::<_, Vec<u8>>(SELECT)
-            .bind(i64::from(node.level))
-            .bind(signed(node.place))
-            .fetch_optional(conn)
-            .await)?;
-        if let Some(hash) = bytes.and_then(|bytes| Hash::parse(&bytes).ok()) {
-            found.insert(*node, hash);
-        }
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT n.level, n.place, n.hash
+            FROM json_to_recordset(CAST($1 AS json)) AS wanted (level BIGINT, place BIGINT)
+            CROSS JOIN LATERAL (
+                SELECT level, place, hash
+                FROM seal_nodes
+                WHERE level = wanted.level AND place = wanted.place
+                OFFSET 0
+            ) AS n",
+        sqlite: "
+            SELECT n.level, n.place, n.hash
+            FROM jsonb_each($1) AS wanted
+            JOIN seal_nodes n
+                ON n.level = wanted.value ->> 0
+                AND n.place = wanted.value ->> 1",
+    };
+    #[derive(Serialize)]
+    struct Wanted {
+        level: i64,
+        place: i64,
     }
-    Ok(found)
+    let known: BTreeMap<_, _> = nodes
+        .iter()
+        .map(|node| ((i64::from(node.level), signed(node.place)), *node))
+        .collect();
+    let wanted = known.keys().map(|(level, place)| Wanted {
+        level: *level,
+        place: *place,
+    });
+    let wanted: Vec<_> = wanted.collect();
+    let text = SELECT.text(db.dialect());
+    let wanted = json_rows(db.dialect(), &wanted);
+    let rows = on!(db, |conn| sqlx::query_as::<_, (i64, i64, Vec<u8>)>(text)
+        .bind(wanted)
+        .fetch_all(conn)
+        .await)?;
+    let found = rows.into_iter().filter_map(|(level, place, hash)| {
+        let node = known.get(&(level, place))?;
+        Some((*node, Hash::parse(&hash).ok()?))
+    });
+    Ok(found.collect())
 }
 
 /// The hash of a block as it was appended.

@@ -4,12 +4,12 @@
 //! from then until the commit, and whoever holds it waits for nobody's customers. That it still fits is made sure of
 //! when it is written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::ids::CustomerId;
 
 use super::Work;
-use crate::store::limit_usage::{self, UsageKey};
+use crate::store::limit_usage::{self, Root, UsageKey};
 
 /// What a transaction knows of the usage of limits.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct Usage {
     noted: Vec<(UsageKey, i64)>,
     /// The same added up.
     sums: BTreeMap<UsageKey, i64>,
+    /// Whom members stand for who stand for themselves.
+    persons: HashMap<Root, Vec<CustomerId>>,
 }
 
 impl Usage {
@@ -47,6 +49,31 @@ impl Work<'_> {
         let kept = self.customers.values();
         let mut standings = kept.flat_map(|kept| kept.standings.iter().flatten());
         standings.any(|row| row.value.limits_version > 0)
+    }
+
+    /// Reads whom members stand for, as far as it was not read before. They are locked: nobody else can change it.
+    pub async fn read_persons(&mut self, roots: &[Root]) -> Result<(), common::Error> {
+        let unknown = roots
+            .iter()
+            .filter(|root| !self.usage.persons.contains_key(root));
+        // Each once: whoever is named twice would be told twice.
+        let unknown: BTreeSet<_> = unknown.cloned().collect();
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        if !unknown.is_empty() {
+            let read = limit_usage::list_persons(self.tx, &unknown).await?;
+            self.usage.persons.extend(read);
+        }
+        Ok(())
+    }
+
+    /// A member and all that it stands for, which was read before.
+    pub fn person(&self, root: &Root) -> Vec<CustomerId> {
+        self.usage.persons.get(root).cloned().unwrap_or_default()
+    }
+
+    /// Has whom members stand for read anew, after a merge or its end.
+    pub fn forget_persons(&mut self) {
+        self.usage.persons.clear();
     }
 
     /// Reads what is used, as far as it was not read before.

@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod batch_post;
 mod batches;
+mod columns;
 mod complaints;
 mod complaints_at_once;
 mod derived;

@@ -191,6 +191,13 @@ impl Shop {
         answer.unwrap().into_inner().transactions
     }
 
+    /// What the member's transactions are and come to, the latest first.
+    pub async fn moves(&self, customer_id: &str) -> Vec<(pb::TransactionKind, i64)> {
+        let transactions = self.transactions(customer_id).await;
+        let moves = transactions.iter();
+        moves.map(|told| (told.kind(), told.points)).collect()
+    }
+
     pub async fn lots(&mut self, customer_id: &str) -> Vec<pb::Lot> {
         let request = pb::ListLotsRequest {
             customer_id: customer_id.to_owned(),

@@ -1,5 +1,7 @@
 use super::*;
+use crate::domain::currency::Wallet;
 use crate::domain::plan::fixtures::at;
+use crate::domain::terms::Terms;
 
 static FIRST: Wallet = Wallet::first();
 
@@ -32,6 +34,9 @@ fn other(account: Account, points: i64) -> Line<'static> {
 fn fact<'a>(kind: Kind, posting_id: &'a str, lines: &'a [Line<'a>]) -> Fact<'a> {
     Fact {
         imported: None,
+        terms: None,
+        times_out_at: None,
+        actor: None,
         kind,
         posting_id,
         revision: 1,
@@ -135,4 +140,40 @@ fn what_cannot_follow_is_refused() {
         let refused = earned().apply(&fact(kind, "p2", lines));
         assert!(refused.is_err(), "{kind:?} {lines:?}: {refused:?}");
     }
+}
+
+#[test]
+fn a_lot_is_what_the_posting_tells_of_it_where_it_tells() {
+    assert_eq!(earned().lots["a"].terms, None);
+    let terms = |day| Terms {
+        earned_at: at(day),
+        activates_at: None,
+        expires_at: Some(at(day + 9)),
+    };
+    let lines = [
+        other(Account::Clearing, -3),
+        lot("x", 1),
+        lot("y", 2),
+        lot("x", -1),
+        other(Account::Debt, 1),
+    ];
+    let told = [terms(1), terms(2)];
+    let received = Fact {
+        terms: Some(&told),
+        ..fact(Kind::Transfer, "p1", &lines)
+    };
+    let mut ledger = Ledger::default();
+    ledger.apply(&received).unwrap();
+    for (lot_id, terms) in ["x", "y"].into_iter().zip(told) {
+        let lot = &ledger.lots[lot_id];
+        assert_eq!(
+            (lot.terms, lot.earned_at),
+            (Some(terms), Some(terms.earned_at))
+        );
+    }
+    let too_few = Fact {
+        terms: Some(&told[..1]),
+        ..received
+    };
+    Ledger::default().apply(&too_few).unwrap_err();
 }

@@ -58,6 +58,74 @@ async fn usage_that_is_not_what_was_earned_is_named(
     assert!(found.description.contains(counted), "{}", found.description);
 }
 
+/// Members are compared in pages: what they have earned together is added up over all of them.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_is_compared_over_more_members_than_one_page(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::open(backend).await;
+    let members: Vec<_> = (100..330).map(|number| format!("m{number}")).collect();
+    for customer_id in &members {
+        shop.created(customer_id).await;
+    }
+    shop.caught_up().await;
+    set(&shop, cap("month", 100, Clamp)).await;
+    set(&shop, budget("all", 1000, Clamp)).await;
+    for (index, points) in [(0, 10), (99, 20), (100, 30), (229, 40)] {
+        shop.earn(&members[index], points, &members[index]).await;
+    }
+    verify(&shop).await;
+    for (statement, (limit_id, customer_id)) in [
+        (
+            "used = used + 1 WHERE customer_id = 'm200'",
+            ("month", "m200"),
+        ),
+        (
+            "used = used - 1 WHERE customer_id = 'm329'",
+            ("month", "m329"),
+        ),
+        ("used = used - 1 WHERE customer_id = ''", ("all", "")),
+        ("used = used + 1 WHERE customer_id = ''", ("all", "")),
+    ] {
+        crate::columns::execute(&shop, format!("UPDATE limit_usage SET {statement}")).await;
+        let found = divergence(&shop).await;
+        assert_eq!(found.kind(), DivergenceKind::Limit, "{found:?}");
+        let named = (found.limit_id.as_str(), found.customer_id.as_str());
+        assert_eq!(named, (limit_id, customer_id));
+        let back = if statement.contains('+') {
+            statement.replace('+', "-")
+        } else {
+            statement.replace('-', "+")
+        };
+        crate::columns::execute(&shop, format!("UPDATE limit_usage SET {back}")).await;
+    }
+    verify(&shop).await;
+}
+
+/// Usage that is stored of nobody, in no order of the members, is found too.
+#[rstest]
+#[case("", "zzz")]
+#[case("another", "")]
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_of_nobody_and_of_no_limit_is_named(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[case] limit_id: &str,
+    #[case] customer_id: &str,
+) {
+    let shop = eventful(backend).await;
+    crate::columns::disarm(&shop, "limit_usage").await;
+    let insert = format!(
+        "INSERT INTO limit_usage (program_id, limit_id, customer_id, window_start, used)
+        VALUES ('default', '{limit_id}', '{customer_id}', 7, 5)"
+    );
+    crate::columns::execute(&shop, insert).await;
+    let found = divergence(&shop).await;
+    assert_eq!(found.kind(), DivergenceKind::Limit, "{found:?}");
+    let named = (found.limit_id.as_str(), found.customer_id.as_str());
+    assert_eq!(named, (limit_id, customer_id));
+}
+
 /// What limits made of an earning is sealed with it.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
