@@ -13,6 +13,7 @@ use common::mutation::REPLAYED;
 use futures::future::join_all;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
+use tokio::sync::RwLock;
 
 use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
@@ -41,6 +42,8 @@ pub struct Drive<'a> {
     seen: Mutex<Seen>,
     sent: Mutex<Vec<(Request, Answer)>>,
     wrong: Mutex<Vec<String>>,
+    /// Held by all calls; by one that comes alone for itself.
+    going_on: RwLock<()>,
 }
 
 impl<'a> Drive<'a> {
@@ -53,6 +56,7 @@ impl<'a> Drive<'a> {
             seen: Mutex::default(),
             sent: Mutex::default(),
             wrong: Mutex::default(),
+            going_on: RwLock::default(),
         }
     }
 
@@ -75,12 +79,17 @@ impl<'a> Drive<'a> {
                 self.service.kill_and_restart().await;
             }
             match caller.rng.random_range(0..100) {
-                0..5 => self.jump(&mut caller),
+                0..5 => {
+                    let _others = self.going_on.read().await;
+                    self.jump(&mut caller);
+                }
                 5..10 => {
+                    let _others = self.going_on.read().await;
                     let earlier = self.earlier(&mut caller);
                     join_all(earlier.iter().map(|sent| self.again(sent))).await;
                 }
                 10..13 => {
+                    let _others = self.going_on.read().await;
                     let earlier = self.earlier(&mut caller);
                     join_all(earlier.iter().map(|(request, _)| self.conflict(request))).await;
                 }
@@ -109,6 +118,11 @@ impl<'a> Drive<'a> {
         let now = self.history.time.now();
         let seen = || self.seen.lock().expect("nobody panics here");
         let mut request = caller.request(&seen(), now);
+        if request.is_alone() {
+            let _alone = self.going_on.write().await;
+            return self.deliver(caller, &request).await;
+        }
+        let _others = self.going_on.read().await;
         self.deliver(caller, &request).await;
         if let Some(dry_run) = request.dry_run()
             && std::mem::take(dry_run)
@@ -158,7 +172,7 @@ impl<'a> Drive<'a> {
             }
             Some(_) if way < 30 => {
                 // Whatever became of it, asking again tells.
-                drop(tokio::time::timeout(cut, request.call(self.service.channel())).await);
+                drop(tokio::time::timeout(cut, request.call(self.service)).await);
                 answers.push((request.clone(), answer(self.service, request).await.0));
             }
             _ => answers.push((request.clone(), answer(self.service, request).await.0)),
@@ -171,6 +185,9 @@ impl<'a> Drive<'a> {
             if let Ok(response) = &answer {
                 let mut seen = self.seen.lock().expect("nobody panics here");
                 seen.remember(&request, response);
+                if let Request::Announce(announce) = &request {
+                    caller.remember(announce, response);
+                }
             }
             if request.has_effect() && request.has_id() && is_stored(&answer) {
                 self.sent
@@ -219,7 +236,7 @@ async fn answer(service: &Service, request: &Request) -> (Answer, bool) {
     let answered = async {
         loop {
             service.is_up().await;
-            let status = match request.call(service.channel()).await {
+            let status = match request.call(service).await {
                 Ok(reply) => {
                     let replayed = reply.metadata().contains_key(REPLAYED);
                     return (Ok(reply.into_inner()), replayed);

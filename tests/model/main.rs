@@ -210,6 +210,8 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
             rng: StdRng::seed_from_u64(seed),
             customers: customers.clone(),
             unit: run.unit,
+            is_here: matches!(history.time, Time::Fake(..)),
+            bought: Vec::new(),
         };
         let callers = (0..CALLERS).map(|_| generator(seeds.next_u64())).collect();
         let wrong = Drive::new(&service, &history, run.load).run(callers).await;
@@ -254,7 +256,7 @@ async fn world(service: &Service, round: usize) -> World {
         let customer = (customer_id.as_str(), micros(&since));
         let accounts = World::enrolled(&programs, "default", customer);
         let members = BTreeMap::from([("default".to_owned(), accounts)]);
-        customers.insert(customer_id, Customer { members });
+        customers.insert(customer_id, Customer { members, ..Customer::default() });
     }
     World {
         programs,

@@ -14,6 +14,7 @@ mod lot;
 mod member;
 mod pending;
 mod points;
+mod purchases;
 mod reads;
 mod returns;
 mod statements;
@@ -40,6 +41,8 @@ pub const DAY: Micros = 24 * 3600 * 1_000_000;
 #[derive(Debug, Clone, Default)]
 pub struct Customer {
     pub members: BTreeMap<String, Vec<Member>>,
+    /// Purchases that are void.
+    pub voided: BTreeSet<String>,
 }
 
 /// A point currency of a program.
@@ -102,6 +105,7 @@ pub fn apply(
             step.clear_override(request).map(Response::ClearOverride)
         }
         Request::Import(request) => step.import(request).map(Response::Import),
+        Request::Announce(request) => step.announce(request).map(Response::Announce),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
         Request::Usage(request) => step.usage(request).map(Response::Usage),

@@ -2,18 +2,20 @@
 
 pub mod batches;
 mod imports;
+pub mod purchases;
 mod sweeps;
 mod told;
 
 use api::loyalty::v1 as pb;
 use pb::limit_service_client::LimitServiceClient;
 use pb::loyalty_service_client::LoyaltyServiceClient;
-use tonic::transport::Channel;
 use tonic::{Response as Reply, Status};
 
 use crate::answers::micros;
 use crate::model::{history_of, program};
+use crate::service::Service;
 pub use imports::{Import, Imported, placed};
+pub use purchases::{Announce, Announced};
 pub use sweeps::{Sweep, at_least};
 pub use told::Told;
 
@@ -41,6 +43,7 @@ pub enum Request {
     SetLimit(pb::SetEarningLimitRequest),
     Import(Import),
     Sweep(Sweep),
+    Announce(Announce),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
@@ -73,6 +76,7 @@ pub enum Response {
     SetLimit(pb::SetEarningLimitResponse),
     Import(Imported),
     Sweep(pb::SweepExpiryResponse),
+    Announce(Announced),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
@@ -86,7 +90,8 @@ pub enum Response {
 
 impl Request {
     /// Calls the service.
-    pub async fn call(&self, channel: &Channel) -> Result<Reply<Response>, Status> {
+    pub async fn call(&self, service: &Service) -> Result<Reply<Response>, Status> {
+        let channel = service.channel();
         let mut to = LoyaltyServiceClient::new(channel.clone());
         let mut limits = LimitServiceClient::new(channel.clone());
         match self.clone() {
@@ -147,6 +152,7 @@ impl Request {
             }
             Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
             Self::Sweep(it) => it.call(channel).await.map(|it| it.map(Response::Sweep)),
+            Self::Announce(it) => it.call(service).await.map(|it| it.map(Response::Announce)),
             Self::Usage(it) => {
                 let reply = limits.get_limit_usage(it).await;
                 reply.map(|it| it.map(Response::Usage))
@@ -192,6 +198,7 @@ impl Request {
             Self::SetLimit(_) => Vec::new(),
             Self::Import(it) => it.customers(),
             Self::Sweep(it) => it.customers.iter().map(String::as_str).collect(),
+            Self::Announce(it) => vec![&it.purchase.customer_id],
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
@@ -222,6 +229,8 @@ impl Request {
             Self::SetLimit(it) => vec![program(&it.program_id)],
             Self::Usage(it) => vec![program(&it.program_id)],
             Self::Batch(it) => batches::earns_in(it),
+            // Those of the club are of a currency that no purchase earns.
+            Self::Announce(_) => vec![program("")],
             _ => Vec::new(),
         };
         programs.sort_unstable();
@@ -239,7 +248,7 @@ impl Request {
 
     /// Whether anything may be earned by it.
     pub fn is_earning(&self) -> bool {
-        matches!(self, Self::Earn(_) | Self::Batch(_))
+        matches!(self, Self::Earn(_) | Self::Batch(_) | Self::Announce(_))
     }
 
     /// Where it says whether it is dry, if it can be.
@@ -263,6 +272,7 @@ impl Request {
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Enroll(_)
             | Self::Sweep(_)
+            | Self::Announce(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -294,12 +304,22 @@ impl Request {
 
     /// Whether it has an id of its own, by which the service knows it again and answers the same.
     pub fn has_id(&self) -> bool {
-        !matches!(self, Self::Import(_) | Self::Sweep(_))
+        !matches!(self, Self::Import(_) | Self::Sweep(_) | Self::Announce(_))
     }
 
     /// Whether it is to change anything.
     pub fn has_effect(&self) -> bool {
         !self.is_read() && !self.clone().dry_run().is_some_and(|dry_run| *dry_run)
+    }
+
+    /// Whether it comes when nothing else goes on, and the clock stands still: it may leave nothing by which to find
+    /// its place among others.
+    pub fn is_alone(&self) -> bool {
+        match self {
+            Self::Sweep(_) => true,
+            Self::Announce(it) => it.is_alone,
+            _ => false,
+        }
     }
 
     /// Another request: the same, but for its reason. None where there is no reason to give.
@@ -337,6 +357,7 @@ impl Request {
             Self::Enroll(_)
             | Self::Import(_)
             | Self::Sweep(_)
+            | Self::Announce(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -356,6 +377,7 @@ impl Request {
             Self::Adjust(it) => vec![&it.expires_at],
             Self::Override(it) => vec![&it.expires_at],
             Self::Import(it) => return it.instants().iter().map(micros).collect(),
+            Self::Announce(it) => vec![&it.purchase.occurred_at],
             Self::Batch(it) => {
                 let items = batches::requests(it);
                 return items.iter().flat_map(Self::instants).collect();

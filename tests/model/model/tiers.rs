@@ -11,7 +11,8 @@ use crate::service::{CLUB, CLUB_TIERS};
 
 /// The tiers of the program that there is from the start, with what each is earned by. Runs are far shorter than the
 /// year that counts.
-const DEFAULT_TIERS: [(&str, i64); 3] = [("Bronze", 0), ("Silver", 100), ("Gold", 250)];
+const DEFAULT_TIERS: [(&str, i64, i32); 3] =
+    [("Bronze", 0, 10_000), ("Silver", 100, 10_000), ("Gold", 250, 10_000)];
 
 /// A tier given by hand.
 #[derive(Debug, Clone)]
@@ -33,7 +34,14 @@ impl Given {
     }
 }
 
-fn ladder(program_id: &str) -> &'static [(&'static str, i64)] {
+/// What purchases earn in a tier, in basis points.
+pub fn multiplier(program_id: &str, tier: &str) -> i64 {
+    let mut tiers = ladder(program_id).iter();
+    let found = tiers.find(|(name, ..)| *name == tier);
+    i64::from(found.expect("a tier of the program").2)
+}
+
+fn ladder(program_id: &str) -> &'static [(&'static str, i64, i32)] {
     if program_id == CLUB {
         &CLUB_TIERS
     } else {
@@ -62,7 +70,7 @@ impl Step<'_> {
             return Err(Refusal::invalid("expires_at"));
         }
         let mut tiers = ladder(program(&request.program_id)).iter();
-        if !tiers.any(|(name, _)| *name == request.tier) {
+        if !tiers.any(|(name, ..)| *name == request.tier) {
             let refusal = Refusal::new(Code::NotFound, "TIER_NOT_FOUND");
             return Err(refusal.with("tier", &request.tier));
         }
@@ -152,6 +160,11 @@ impl Member {
         self.tier_given(now, open)
     }
 
+    /// Its name at an instant.
+    pub fn tier_at(&self, at: Micros) -> String {
+        self.tier(at).tier
+    }
+
     /// As it was at an instant by the times that are written.
     fn tier(&self, at: Micros) -> pb::MemberTier {
         let won = self.given.iter().rev().find(|given| given.wins_at(at));
@@ -164,11 +177,11 @@ impl Member {
         let tiers = ladder(&self.program_id);
         let earned = tiers
             .iter()
-            .rposition(|(_, threshold)| *threshold <= amount);
+            .rposition(|(_, threshold, _)| *threshold <= amount);
         let earned = earned.expect("the lowest tier costs nothing");
         let next = tiers.get(earned + 1);
         let tier = given.map_or(tiers[earned].0, |given| &given.tier);
-        let place = tiers.iter().position(|(name, _)| *name == tier);
+        let place = tiers.iter().position(|(name, ..)| *name == tier);
         let place = place.expect("only tiers of the program are given");
         pb::MemberTier {
             program_id: self.program_id.clone(),
@@ -176,8 +189,8 @@ impl Member {
             tier: tier.to_owned(),
             rank: i32::try_from(place + 1).expect("few"),
             qualifying_points: amount,
-            next_tier: next.map(|(name, _)| (*name).to_owned()).unwrap_or_default(),
-            points_to_next_tier: next.map_or(0, |(_, threshold)| threshold - amount),
+            next_tier: next.map(|(name, ..)| (*name).to_owned()).unwrap_or_default(),
+            points_to_next_tier: next.map_or(0, |(_, threshold, _)| threshold - amount),
             tier_override: given.map(|given| pb::TierOverride {
                 actor: CALLER.to_owned(),
                 reason: given.reason.clone(),
@@ -187,7 +200,7 @@ impl Member {
             earned_tier: tiers[earned].0.to_owned(),
             policy_version: 1,
             metric: pb::TierMetric::PointsEarned.into(),
-            multiplier_basis_points: 10_000,
+            multiplier_basis_points: tiers[place].2,
             ..Default::default()
         }
     }
