@@ -18,6 +18,7 @@ use tokio::sync::RwLock;
 use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
 use crate::history::History;
+use crate::model::{DAY, GRACE, start_of, year_of};
 use crate::operations::{Request, placed};
 use crate::service::Service;
 
@@ -79,7 +80,11 @@ impl<'a> Drive<'a> {
                 self.service.kill_and_restart().await;
             }
             match caller.rng.random_range(0..100) {
-                0..5 => {
+                0 => {
+                    let _alone = self.going_on.write().await;
+                    self.leap(&mut caller);
+                }
+                1..5 => {
                     let _others = self.going_on.read().await;
                     self.jump(&mut caller);
                 }
@@ -108,6 +113,21 @@ impl<'a> Drive<'a> {
         self.history.time.jump(TimeDelta::microseconds(by));
     }
 
+    /// Far on: mostly to a little before a year ends, or the grace after it, so that jumps go over that. Answers from
+    /// before are not asked for again: they are kept for a month.
+    fn leap(&self, caller: &mut Generator) {
+        let now = self.history.time.now();
+        let year = year_of(now);
+        let before = caller.rng.random_range(0..caller.unit * 3);
+        let to = match caller.rng.random_range(0..5) {
+            0..2 => start_of(year + 1) - before,
+            2..4 => start_of(year + 1) + GRACE - before,
+            _ => now + caller.rng.random_range(0..400) * DAY,
+        };
+        self.history.time.jump(TimeDelta::microseconds(to - now));
+        self.sent.lock().expect("nobody panics here").clear();
+    }
+
     fn earlier(&self, caller: &mut Generator) -> Option<(Request, Answer)> {
         let sent = self.sent.lock().expect("nobody panics here");
         sent.choose(&mut caller.rng).cloned()
@@ -115,14 +135,15 @@ impl<'a> Drive<'a> {
 
     /// A request that was not made before. A dry one may be followed by the real one, with the same id.
     async fn fresh(&self, caller: &mut Generator) {
+        let others = self.going_on.read().await;
         let now = self.history.time.now();
         let seen = || self.seen.lock().expect("nobody panics here");
         let mut request = caller.request(&seen(), now);
         if request.is_alone() {
+            drop(others);
             let _alone = self.going_on.write().await;
             return self.deliver(caller, &request).await;
         }
-        let _others = self.going_on.read().await;
         self.deliver(caller, &request).await;
         if let Some(dry_run) = request.dry_run()
             && std::mem::take(dry_run)

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngCore as _};
 
-use crate::operations::{Request, Sweep};
+use crate::operations::{Recalculate, Request, Sweep};
 use crate::service::{CLUB, CLUB_CURRENCIES};
 pub use purchases::Bought;
 use seen::Place;
@@ -29,7 +29,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 28] = [
+const WEIGHTS: [(Operation, u32); 29] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -55,6 +55,7 @@ const WEIGHTS: [(Operation, u32); 28] = [
     (Operation::Import, 8),
     (Operation::Announce, 14),
     (Operation::Sweep, 2),
+    (Operation::Recalculate, 3),
     (Operation::Usage, 4),
     (Operation::Hold, 3),
     (Operation::Holds, 2),
@@ -87,6 +88,7 @@ enum Operation {
     Import,
     Announce,
     Sweep,
+    Recalculate,
     Usage,
     Hold,
     Holds,
@@ -145,6 +147,10 @@ impl Generator {
             Operation::Sweep => Request::Sweep(Sweep {
                 customers: self.customers.clone(),
             }),
+            Operation::Recalculate => Request::Recalculate(Recalculate {
+                program_id: whose.program_id.replace("nowhere", ""),
+                customers: self.customers.clone(),
+            }),
             Operation::Usage => Request::Usage(self.usage(whose, now)),
             Operation::Hold => Request::Hold(self.hold(seen)),
             Operation::Holds => Request::Holds(reads::holds(whose)),
@@ -153,10 +159,11 @@ impl Generator {
 
     fn operation(&mut self) -> Operation {
         let is_here = self.is_here;
-        let chosen = WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
-            Operation::Announce | Operation::Sweep if !is_here => 0,
-            _ => *weight,
-        });
+        let chosen =
+            WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
+                Operation::Announce | Operation::Sweep | Operation::Recalculate if !is_here => 0,
+                _ => *weight,
+            });
         chosen.expect("there are operations").0
     }
 

@@ -124,6 +124,21 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
             "no {reason}: {compared:#?}"
         );
     }
+    for what in [
+        "purchase",
+        "purchase cut",
+        "purchase multiplied",
+        "purchase of which nothing is left",
+        "purchase told again",
+        "purchase voided",
+        "points swept",
+        "tier lost",
+        "limit a-day",
+        "limit a-month",
+        "limit a-year",
+    ] {
+        assert!(compared.met.contains_key(what), "no {what}: {compared:#?}");
+    }
     assert!(compared.cuts > 0, "{compared:#?}");
 }
 
@@ -256,7 +271,13 @@ async fn world(service: &Service, round: usize) -> World {
         let customer = (customer_id.as_str(), micros(&since));
         let accounts = World::enrolled(&programs, "default", customer);
         let members = BTreeMap::from([("default".to_owned(), accounts)]);
-        customers.insert(customer_id, Customer { members, ..Customer::default() });
+        customers.insert(
+            customer_id,
+            Customer {
+                members,
+                ..Customer::default()
+            },
+        );
     }
     World {
         programs,

@@ -13,6 +13,7 @@ mod lines;
 mod lot;
 mod member;
 mod pending;
+mod periods;
 mod points;
 mod purchases;
 mod reads;
@@ -31,6 +32,7 @@ use crate::answers::Refusal;
 use crate::operations::{Request, Response, Told};
 pub use limits::{Around, Counter, Limits, Usage, history_of};
 pub use member::Member;
+pub use periods::{GRACE, Period, start_of, year_of};
 
 /// Microseconds since 1970.
 pub type Micros = i64;
@@ -106,6 +108,7 @@ pub fn apply(
         }
         Request::Import(request) => step.import(request).map(Response::Import),
         Request::Announce(request) => step.announce(request).map(Response::Announce),
+        Request::Recalculate(request) => step.recalculate(request).map(Response::Recalculate),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
         Request::Usage(request) => step.usage(request).map(Response::Usage),

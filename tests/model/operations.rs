@@ -3,6 +3,7 @@
 pub mod batches;
 mod imports;
 pub mod purchases;
+mod recalculation;
 mod sweeps;
 mod told;
 
@@ -16,6 +17,7 @@ use crate::model::{history_of, program};
 use crate::service::Service;
 pub use imports::{Import, Imported, placed};
 pub use purchases::{Announce, Announced};
+pub use recalculation::{Recalculate, Recalculated};
 pub use sweeps::{Sweep, at_least};
 pub use told::Told;
 
@@ -44,6 +46,7 @@ pub enum Request {
     Import(Import),
     Sweep(Sweep),
     Announce(Announce),
+    Recalculate(Recalculate),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
@@ -77,6 +80,7 @@ pub enum Response {
     Import(Imported),
     Sweep(pb::SweepExpiryResponse),
     Announce(Announced),
+    Recalculate(Recalculated),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
@@ -153,6 +157,10 @@ impl Request {
             Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
             Self::Sweep(it) => it.call(channel).await.map(|it| it.map(Response::Sweep)),
             Self::Announce(it) => it.call(service).await.map(|it| it.map(Response::Announce)),
+            Self::Recalculate(it) => {
+                let reply = it.call(channel).await;
+                reply.map(|it| it.map(Response::Recalculate))
+            }
             Self::Usage(it) => {
                 let reply = limits.get_limit_usage(it).await;
                 reply.map(|it| it.map(Response::Usage))
@@ -199,6 +207,7 @@ impl Request {
             Self::Import(it) => it.customers(),
             Self::Sweep(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Announce(it) => vec![&it.purchase.customer_id],
+            Self::Recalculate(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
@@ -273,6 +282,7 @@ impl Request {
             Self::Enroll(_)
             | Self::Sweep(_)
             | Self::Announce(_)
+            | Self::Recalculate(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -304,7 +314,10 @@ impl Request {
 
     /// Whether it has an id of its own, by which the service knows it again and answers the same.
     pub fn has_id(&self) -> bool {
-        !matches!(self, Self::Import(_) | Self::Sweep(_) | Self::Announce(_))
+        !matches!(
+            self,
+            Self::Import(_) | Self::Sweep(_) | Self::Announce(_) | Self::Recalculate(_)
+        )
     }
 
     /// Whether it is to change anything.
@@ -316,7 +329,7 @@ impl Request {
     /// its place among others.
     pub fn is_alone(&self) -> bool {
         match self {
-            Self::Sweep(_) => true,
+            Self::Sweep(_) | Self::Recalculate(_) => true,
             Self::Announce(it) => it.is_alone,
             _ => false,
         }
@@ -358,6 +371,7 @@ impl Request {
             | Self::Import(_)
             | Self::Sweep(_)
             | Self::Announce(_)
+            | Self::Recalculate(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use api::customer::v1::{
-    CustomerCreated, CustomerFacts, TransactionRecorded, TransactionVoided,
-};
+use api::customer::v1::{CustomerCreated, CustomerFacts, TransactionRecorded, TransactionVoided};
 use api::loyalty::v1 as pb;
 use common::consumer;
 use common::service::Service as _;
@@ -19,6 +17,7 @@ use tokio::sync::{Mutex, RwLock};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::history::Time;
+use crate::model::{DAY, GRACE};
 use crate::operations::Announce;
 use crate::operations::purchases::Happened;
 
@@ -39,11 +38,21 @@ pub const CLUB_TIERS: [(&str, i64, i32); 3] = [
 const LEASE: Duration = Duration::from_millis(300);
 
 /// What members may earn: the limit, program, currency, points, whose, when, and what becomes of more.
-pub const LIMITS: [Limit; 4] = [
+pub const LIMITS: [Limit; 6] = [
     (
         ("a-day", "default", "PTS", 300),
         (pb::LimitScope::Member, pb::LimitWindow::Day),
         pb::LimitExcess::Clamp,
+    ),
+    (
+        ("a-month", "default", "PTS", 600),
+        (pb::LimitScope::Member, pb::LimitWindow::Month),
+        pb::LimitExcess::Clamp,
+    ),
+    (
+        ("a-year", "default", "PTS", 1_200),
+        (pb::LimitScope::Member, pb::LimitWindow::Year),
+        pb::LimitExcess::Refuse,
     ),
     (
         ("together", "default", "PTS", 3_000),
@@ -282,7 +291,9 @@ impl Service {
             }),
             validity_days: 0,
             tier_policy: Some(pb::TierPolicy {
-                window_days: 0,
+                period: pb::TierPeriod::CalendarYear.into(),
+                downgrade: pb::TierDowngrade::OneDown.into(),
+                grace_days: i32::try_from(GRACE / DAY).expect("few"),
                 tiers: (1..).zip(CLUB_TIERS).map(tier).collect(),
                 ..Default::default()
             }),

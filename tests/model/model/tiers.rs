@@ -4,15 +4,18 @@ use api::loyalty::v1 as pb;
 use tonic::Code;
 
 use super::member::Member;
-use super::{Micros, Step, of, program};
+use super::periods::{GRACE, Period};
+use super::{DAY, Micros, Step, of, program};
 use crate::answers::{Refusal, micros, stamp};
-use crate::operations::CALLER;
+use crate::operations::{CALLER, Recalculate, Recalculated};
 use crate::service::{CLUB, CLUB_TIERS};
 
-/// The tiers of the program that there is from the start, with what each is earned by. Runs are far shorter than the
-/// year that counts.
-const DEFAULT_TIERS: [(&str, i64, i32); 3] =
-    [("Bronze", 0, 10_000), ("Silver", 100, 10_000), ("Gold", 250, 10_000)];
+/// The tiers of the program that there is from the start, with what each is earned by.
+const DEFAULT_TIERS: [(&str, i64, i32); 3] = [
+    ("Bronze", 0, 10_000),
+    ("Silver", 100, 10_000),
+    ("Gold", 250, 10_000),
+];
 
 /// A tier given by hand.
 #[derive(Debug, Clone)]
@@ -41,6 +44,15 @@ pub fn multiplier(program_id: &str, tier: &str) -> i64 {
     i64::from(found.expect("a tier of the program").2)
 }
 
+/// Until when tiers are held.
+fn period(program_id: &str) -> Period {
+    if program_id == CLUB {
+        Period::CalendarYear { grace: GRACE }
+    } else {
+        Period::Rolling(365 * DAY)
+    }
+}
+
 fn ladder(program_id: &str) -> &'static [(&'static str, i64, i32)] {
     if program_id == CLUB {
         &CLUB_TIERS
@@ -56,6 +68,20 @@ impl Step<'_> {
         Ok(pb::GetTierResponse {
             tier: Some(member.tier(at)),
         })
+    }
+
+    pub fn recalculate(&mut self, request: &Recalculate) -> Result<Recalculated, Refusal> {
+        let now = self.now;
+        let mut answer = Recalculated::default();
+        for customer_id in &request.customers {
+            let Ok(member) = self.find(of(&request.program_id, customer_id), "") else {
+                continue;
+            };
+            member.end_given(now);
+            let tier = member.latest_tier(now).tier;
+            answer.tiers.insert(customer_id.clone(), tier);
+        }
+        Ok(answer)
     }
 
     pub fn override_tier(
@@ -172,13 +198,16 @@ impl Member {
     }
 
     fn tier_given(&self, at: Micros, given: Option<&Given>) -> pb::MemberTier {
-        let counts = self.lots.iter().filter(|lot| lot.earned_at <= at);
-        let amount = counts.map(|lot| lot.qualifying).sum();
         let tiers = ladder(&self.program_id);
-        let earned = tiers
-            .iter()
-            .rposition(|(_, threshold, _)| *threshold <= amount);
-        let earned = earned.expect("the lowest tier costs nothing");
+        let enough = |amount: i64| {
+            let mut tiers = tiers.iter();
+            let place = tiers.rposition(|(_, threshold, _)| *threshold <= amount);
+            place.expect("the lowest tier costs nothing")
+        };
+        let points = self.lots.iter().map(|lot| (lot.earned_at, lot.qualifying));
+        let points: Vec<_> = points.collect();
+        let earned = period(&self.program_id).earned(&points, at, enough);
+        let (amount, earned) = (earned.amount, earned.place);
         let next = tiers.get(earned + 1);
         let tier = given.map_or(tiers[earned].0, |given| &given.tier);
         let place = tiers.iter().position(|(name, ..)| *name == tier);
@@ -189,7 +218,9 @@ impl Member {
             tier: tier.to_owned(),
             rank: i32::try_from(place + 1).expect("few"),
             qualifying_points: amount,
-            next_tier: next.map(|(name, ..)| (*name).to_owned()).unwrap_or_default(),
+            next_tier: next
+                .map(|(name, ..)| (*name).to_owned())
+                .unwrap_or_default(),
             points_to_next_tier: next.map_or(0, |(_, threshold, _)| threshold - amount),
             tier_override: given.map(|given| pb::TierOverride {
                 actor: CALLER.to_owned(),

@@ -87,6 +87,7 @@ impl Response {
             Self::Announce(it) => told = it.told(),
             Self::Enroll(_)
             | Self::Sweep(_)
+            | Self::Recalculate(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Override(_)
@@ -133,6 +134,7 @@ impl Response {
             // A tier is asked about an instant, whatever it is; the others tell none.
             Self::Tier(_)
             | Self::Sweep(_)
+            | Self::Recalculate(_)
             | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
@@ -171,6 +173,7 @@ impl Response {
             }
             Self::Sweep(_)
             | Self::Announce(_)
+            | Self::Recalculate(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -222,6 +225,7 @@ impl Response {
             Self::Statement(it) => it.movements.iter_mut().collect(),
             Self::Enroll(_)
             | Self::Sweep(_)
+            | Self::Recalculate(_)
             | Self::Extend(_)
             | Self::Balance(_)
             | Self::Balances(_)
