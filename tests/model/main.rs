@@ -46,6 +46,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use api::loyalty::v1 as pb;
+use chrono::TimeDelta;
+use futures::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngCore as _, SeedableRng as _};
 use rstest::rstest;
@@ -56,8 +58,8 @@ use crate::check::{Compared, check};
 use crate::driver::{Drive, Load};
 use crate::generate::Generator;
 use crate::history::{History, Time};
-use crate::model::{Around, Currency, Customer, DAY, World};
-use crate::operations::{Request, Sweep};
+use crate::model::{Around, Currency, Customer, DAY, GRACE, World, start_of, year_of};
+use crate::operations::{Merge, Recalculate, Request, Sweep};
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
 /// Operations on the same customers; then come others, so that histories stay short enough to be looked into.
@@ -132,7 +134,11 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "purchase told again",
         "purchase voided",
         "points swept",
-        "tier lost",
+        "tier lost in default",
+        "tier lost in club",
+        "merge",
+        "merge with spending",
+        "merge with debt",
         "limit a-day",
         "limit a-month",
         "limit a-year",
@@ -236,6 +242,9 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
             driver::read(&service, &history, &Request::Sweep(Sweep { customers })).await;
         }
         read_all(&service, &history, &customers).await;
+        if matches!(history.time, Time::Fake(..)) {
+            close(&service, &history, &customers, run.unit).await;
+        }
         let events = history.take();
         match check(world, &events) {
             Ok(more) => compared.add(more),
@@ -286,8 +295,57 @@ async fn world(service: &Service, round: usize) -> World {
     }
 }
 
+/// Merges members, while the service is killed, and undoes it; then years pass, and tiers are lost.
+async fn close(service: &Service, history: &History, customers: &[String], unit: i64) {
+    let time = &history.time;
+    // Behind whatever a clock that went back has shown: then what comes later has the later id.
+    time.jump(TimeDelta::microseconds(unit));
+    let at = time.now();
+    let merge = |pair: &[String]| {
+        Request::Merge(Merge {
+            id: format!("merge-{}", pair[1]),
+            survivor: pair[0].clone(),
+            absorbed: pair[1].clone(),
+            points: 30,
+            at,
+        })
+    };
+    let merges: Vec<_> = customers.chunks_exact(2).map(merge).collect();
+    let merges = merges.iter().map(|it| driver::read(service, history, it));
+    tokio::join!(join_all(merges), service.kill_and_restart());
+    for _ in 0..3 {
+        let next = start_of(year_of(time.now()) + 1) + GRACE;
+        time.jump(TimeDelta::microseconds(next - time.now()));
+        for program_id in ["default", CLUB] {
+            let customers = customers.to_vec();
+            let program_id = program_id.to_owned();
+            let request = Request::Recalculate(Recalculate {
+                program_id,
+                customers,
+            });
+            driver::read(service, history, &request).await;
+        }
+        read_tiers(service, history, customers).await;
+    }
+}
+
+async fn read_tiers(service: &Service, history: &History, customers: &[String]) {
+    for customer_id in customers {
+        for program_id in ["default", CLUB] {
+            let tier = pb::GetTierRequest {
+                program_id: program_id.to_owned(),
+                customer_id: customer_id.clone(),
+                as_of: Some(stamp(history.time.now())),
+                ..Default::default()
+            };
+            driver::read(service, history, &Request::Tier(tier)).await;
+        }
+    }
+}
+
 /// Reads all there is about the customers, once nothing moves any more.
 async fn read_all(service: &Service, history: &History, customers: &[String]) {
+    read_tiers(service, history, customers).await;
     for customer_id in customers {
         for program_id in ["default", CLUB] {
             let balances = pb::ListBalancesRequest {
@@ -296,13 +354,6 @@ async fn read_all(service: &Service, history: &History, customers: &[String]) {
                 ..Default::default()
             };
             driver::read(service, history, &Request::Balances(balances)).await;
-            let tier = pb::GetTierRequest {
-                program_id: program_id.to_owned(),
-                customer_id: customer_id.clone(),
-                as_of: Some(stamp(history.time.now())),
-                ..Default::default()
-            };
-            driver::read(service, history, &Request::Tier(tier)).await;
             let usage = pb::GetLimitUsageRequest {
                 program_id: program_id.to_owned(),
                 customer_id: customer_id.clone(),

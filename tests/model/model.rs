@@ -12,6 +12,7 @@ mod limits;
 mod lines;
 mod lot;
 mod member;
+mod merges;
 mod pending;
 mod periods;
 mod points;
@@ -108,6 +109,7 @@ pub fn apply(
         }
         Request::Import(request) => step.import(request).map(Response::Import),
         Request::Announce(request) => step.announce(request).map(Response::Announce),
+        Request::Merge(request) => step.merge(request).map(Response::Merge),
         Request::Recalculate(request) => step.recalculate(request).map(Response::Recalculate),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),

@@ -2,6 +2,7 @@
 
 pub mod batches;
 mod imports;
+mod merges;
 pub mod purchases;
 mod recalculation;
 mod sweeps;
@@ -16,6 +17,7 @@ use crate::answers::micros;
 use crate::model::{history_of, program};
 use crate::service::Service;
 pub use imports::{Import, Imported, placed};
+pub use merges::{Merge, Merged, Standing};
 pub use purchases::{Announce, Announced};
 pub use recalculation::{Recalculate, Recalculated};
 pub use sweeps::{Sweep, at_least};
@@ -47,6 +49,7 @@ pub enum Request {
     Sweep(Sweep),
     Announce(Announce),
     Recalculate(Recalculate),
+    Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
@@ -81,6 +84,7 @@ pub enum Response {
     Sweep(pb::SweepExpiryResponse),
     Announce(Announced),
     Recalculate(Recalculated),
+    Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
@@ -157,6 +161,7 @@ impl Request {
             Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
             Self::Sweep(it) => it.call(channel).await.map(|it| it.map(Response::Sweep)),
             Self::Announce(it) => it.call(service).await.map(|it| it.map(Response::Announce)),
+            Self::Merge(it) => it.call(service).await.map(|it| it.map(Response::Merge)),
             Self::Recalculate(it) => {
                 let reply = it.call(channel).await;
                 reply.map(|it| it.map(Response::Recalculate))
@@ -207,6 +212,7 @@ impl Request {
             Self::Import(it) => it.customers(),
             Self::Sweep(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Announce(it) => vec![&it.purchase.customer_id],
+            Self::Merge(it) => vec![&it.survivor, &it.absorbed],
             Self::Recalculate(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
@@ -283,6 +289,7 @@ impl Request {
             | Self::Sweep(_)
             | Self::Announce(_)
             | Self::Recalculate(_)
+            | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -316,7 +323,11 @@ impl Request {
     pub fn has_id(&self) -> bool {
         !matches!(
             self,
-            Self::Import(_) | Self::Sweep(_) | Self::Announce(_) | Self::Recalculate(_)
+            Self::Import(_)
+                | Self::Sweep(_)
+                | Self::Announce(_)
+                | Self::Recalculate(_)
+                | Self::Merge(_)
         )
     }
 
@@ -329,7 +340,7 @@ impl Request {
     /// its place among others.
     pub fn is_alone(&self) -> bool {
         match self {
-            Self::Sweep(_) | Self::Recalculate(_) => true,
+            Self::Sweep(_) | Self::Recalculate(_) | Self::Merge(_) => true,
             Self::Announce(it) => it.is_alone,
             _ => false,
         }
@@ -372,6 +383,7 @@ impl Request {
             | Self::Sweep(_)
             | Self::Announce(_)
             | Self::Recalculate(_)
+            | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)

@@ -1,10 +1,12 @@
 //! The service under test, which may be killed and started again while callers go on.
 
+mod feed;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use api::customer::v1::{CustomerCreated, CustomerFacts, TransactionRecorded, TransactionVoided};
+use api::customer::v1::{CustomerCreated, CustomerFacts};
 use api::loyalty::v1 as pb;
 use common::consumer;
 use common::service::Service as _;
@@ -18,8 +20,6 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::history::Time;
 use crate::model::{DAY, GRACE};
-use crate::operations::Announce;
-use crate::operations::purchases::Happened;
 
 /// The program with several currencies, in the first of which points never expire by themselves. Nobody is a member of
 /// it from the start.
@@ -45,12 +45,12 @@ pub const LIMITS: [Limit; 6] = [
         pb::LimitExcess::Clamp,
     ),
     (
-        ("a-month", "default", "PTS", 600),
+        ("a-month", "default", "PTS", 400),
         (pb::LimitScope::Member, pb::LimitWindow::Month),
         pb::LimitExcess::Clamp,
     ),
     (
-        ("a-year", "default", "PTS", 1_200),
+        ("a-year", "default", "PTS", 600),
         (pb::LimitScope::Member, pb::LimitWindow::Year),
         pb::LimitExcess::Refuse,
     ),
@@ -227,40 +227,6 @@ impl Service {
         member
             .enrolled_at
             .expect("members were enrolled at some time")
-    }
-
-    /// Says what happened to a purchase, once however often it is asked to; returns the token by which the ledger can
-    /// be asked to have heard of it.
-    pub async fn announce(&self, announce: &Announce) -> String {
-        let purchase = &announce.purchase;
-        let customer_id = purchase.customer_id.as_str();
-        let mut announced = self.announced.lock().await;
-        let (known, last) = &mut *announced;
-        if !known.contains_key(&announce.id) {
-            for happened in &announce.happened {
-                *last += 1;
-                let transaction = Some(purchase.clone());
-                match happened {
-                    Happened::Recorded => {
-                        let event = TransactionRecorded {
-                            customer_id: customer_id.to_owned(),
-                            transaction,
-                        };
-                        self.customers.emit(customer_id, *last, &event).await;
-                    }
-                    Happened::Voided => {
-                        let event = TransactionVoided {
-                            customer_id: customer_id.to_owned(),
-                            transaction,
-                            reason: "returned".to_owned(),
-                        };
-                        self.customers.emit(customer_id, *last, &event).await;
-                    }
-                }
-            }
-            known.insert(announce.id.clone(), *last);
-        }
-        self.customers.token(customer_id, known[&announce.id])
     }
 
     /// Makes the program of which customers become members by call.

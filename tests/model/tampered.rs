@@ -4,6 +4,7 @@ mod batches;
 mod imports;
 mod limits;
 mod lines;
+mod merges;
 mod pending;
 mod periods;
 mod purchases;

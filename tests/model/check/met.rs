@@ -4,8 +4,9 @@ use api::loyalty::v1 as pb;
 
 use crate::answers::Answer;
 use crate::history::Event;
+use crate::model::program;
 use crate::operations::purchases::Happened;
-use crate::operations::{Announce, Announced, Request, Response, batches};
+use crate::operations::{Announce, Announced, Merged, Request, Response, Standing, batches};
 
 /// Each thing once for each time that it was met.
 pub fn met(event: &Event) -> Vec<String> {
@@ -17,9 +18,10 @@ pub fn met(event: &Event) -> Vec<String> {
         (Request::Sweep(_), Ok(Response::Sweep(told))) if told.points_expired > 0 => {
             met.push("points swept".to_owned());
         }
-        (Request::Recalculate(_), Ok(Response::Recalculate(told))) if told.aged_out > 0 => {
-            met.push("tier lost".to_owned());
+        (Request::Recalculate(asked), Ok(Response::Recalculate(told))) if told.aged_out > 0 => {
+            met.push(format!("tier lost in {}", program(&asked.program_id)));
         }
+        (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
         _ => {}
     }
     met
@@ -48,6 +50,17 @@ fn purchases(announce: &Announce, announced: &Announced) -> Vec<String> {
         }
     }
     met.into_iter().map(str::to_owned).collect()
+}
+
+fn merges(told: &Merged) -> Vec<String> {
+    let owes = |standing: &Standing| standing.balances.iter().any(|it| it.debt > 0);
+    let all = [
+        ("merge", true),
+        ("merge with spending", told.spent.is_some()),
+        ("merge with debt", told.apart.values().any(owes)),
+    ];
+    let met = all.into_iter().filter(|(_, is_met)| *is_met);
+    met.map(|(what, _)| what.to_owned()).collect()
 }
 
 /// The limits that cut or refuse.

@@ -186,6 +186,12 @@ impl Member {
         self.tier_given(now, open)
     }
 
+    /// Its name at an instant, and what counts for it.
+    pub fn tier_and_amount(&self, at: Micros) -> (String, i64) {
+        let tier = self.tier(at);
+        (tier.tier, tier.qualifying_points)
+    }
+
     /// Its name at an instant.
     pub fn tier_at(&self, at: Micros) -> String {
         self.tier(at).tier
