@@ -124,7 +124,9 @@ impl<'a> Drive<'a> {
             2..4 => start_of(year + 1) + GRACE - before,
             _ => now + caller.rng.random_range(0..400) * DAY,
         };
-        self.history.time.jump(TimeDelta::microseconds(to - now));
+        self.history
+            .time
+            .jump(TimeDelta::microseconds((to - now).max(0)));
         self.sent.lock().expect("nobody panics here").clear();
     }
 

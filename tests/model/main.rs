@@ -59,7 +59,7 @@ use crate::driver::{Drive, Load};
 use crate::generate::Generator;
 use crate::history::{History, Time};
 use crate::model::{Around, Currency, Customer, DAY, GRACE, World, start_of, year_of};
-use crate::operations::{Merge, Recalculate, Request, Sweep};
+use crate::operations::{Import, Merge, Recalculate, Request, Sweep};
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
 /// Operations on the same customers; then come others, so that histories stay short enough to be looked into.
@@ -300,6 +300,9 @@ async fn close(service: &Service, history: &History, customers: &[String], unit:
     let time = &history.time;
     // Behind whatever a clock that went back has shown: then what comes later has the later id.
     time.jump(TimeDelta::microseconds(unit));
+    // Whoever is merged into the first one owes something.
+    let debt = Request::Import(Import::of_debt(&customers[1], time.now()));
+    driver::read(service, history, &debt).await;
     let at = time.now();
     let merge = |pair: &[String]| {
         Request::Merge(Merge {

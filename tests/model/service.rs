@@ -45,7 +45,7 @@ pub const LIMITS: [Limit; 6] = [
         pb::LimitExcess::Clamp,
     ),
     (
-        ("a-month", "default", "PTS", 400),
+        ("a-month", "default", "PTS", 250),
         (pb::LimitScope::Member, pb::LimitWindow::Month),
         pb::LimitExcess::Clamp,
     ),
