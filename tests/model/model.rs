@@ -109,8 +109,8 @@ pub fn apply(
         }
         Request::Import(request) => step.import(request).map(Response::Import),
         Request::Announce(request) => step.announce(request).map(Response::Announce),
-        Request::Merge(request) => step.merge(request).map(Response::Merge),
-        Request::Recalculate(request) => step.recalculate(request).map(Response::Recalculate),
+        Request::Merge(request) => Ok(Response::Merge(step.merge(request))),
+        Request::Recalculate(request) => Ok(Response::Recalculate(step.recalculate(request))),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
         Request::Usage(request) => step.usage(request).map(Response::Usage),

@@ -80,5 +80,9 @@ fn limits(answer: &Answer) -> Vec<String> {
         let cuts = response.postings().into_iter().flat_map(cuts);
         named.extend(cuts.map(|cut| cut.limit_id));
     }
-    named.iter().map(|it| format!("limit {it}")).collect()
+    let is_long = |it: &String| it == "a-month" || it == "a-year";
+    let of_long = named.iter().filter(|it| is_long(it));
+    let of_long = of_long.map(|_| "limit of a month or year".to_owned());
+    let all = named.iter().map(|it| format!("limit {it}"));
+    all.chain(of_long).collect()
 }

@@ -59,7 +59,7 @@ impl Generator {
         let currency = *currency.expect("there are some");
         let mut line = |_| customer::TransactionLine {
             quantity: self.rng.random_range(1..=4),
-            amount: money(currency, self.rng.random_range(0..4_000)),
+            amount: Some(money(currency, self.rng.random_range(0..4_000))),
             ..Default::default()
         };
         let lines = (0..3).map(&mut line).collect();
@@ -68,7 +68,7 @@ impl Generator {
                 transaction_id: self.id(),
                 customer_id: whose.customer_id.clone(),
                 occurred_at: Some(stamp(occurred_at)),
-                total: money(currency, cents),
+                total: Some(money(currency, cents)),
                 lines,
                 ..Default::default()
             },
@@ -106,9 +106,9 @@ impl Generator {
     }
 }
 
-fn money(currency: &str, cents: i64) -> Option<Money> {
-    Some(Money {
+fn money(currency: &str, cents: i64) -> Money {
+    Money {
         currency_code: currency.to_owned(),
         micros: cents * 10_000,
-    })
+    }
 }

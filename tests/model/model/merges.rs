@@ -12,7 +12,7 @@ use crate::operations::{Merge, Merged, Standing};
 
 impl Step<'_> {
     /// Nothing of it lasts that is looked at afterwards but that the survivor is a member wherever the other one is.
-    pub fn merge(&mut self, merge: &Merge) -> Result<Merged, Refusal> {
+    pub fn merge(&mut self, merge: &Merge) -> Merged {
         let now = self.now;
         let mut merged = Merged::default();
         for program_id in PROGRAMS {
@@ -75,7 +75,7 @@ impl Step<'_> {
                 merged.apart.insert(key(customer_id), standing);
             }
         }
-        Ok(merged)
+        merged
     }
 
     /// All accounts of a member, with what time has done.

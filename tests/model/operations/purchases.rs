@@ -64,7 +64,9 @@ impl Announce {
             let mut to = LoyaltyServiceClient::new(service.channel().clone());
             let page = match to.list_transactions(request).await {
                 Ok(reply) => reply.into_inner(),
-                Err(status) if status.code() == Code::NotFound => Default::default(),
+                Err(status) if status.code() == Code::NotFound => {
+                    pb::ListTransactionsResponse::default()
+                }
                 Err(status) => return Err(status),
             };
             let mut new = page.transactions.into_iter().filter(|it| self.is_new(it));
@@ -93,7 +95,7 @@ impl Announce {
 
 impl Announced {
     pub(super) fn told(&self) -> Told {
-        let items: Vec<_> = self.postings.iter().map(told).collect();
+        let items: Vec<_> = self.postings.iter().map(|it| told(it.as_ref())).collect();
         Told {
             lot_ids: items.iter().flat_map(|it| it.lot_ids.clone()).collect(),
             items,
@@ -117,7 +119,7 @@ impl Announced {
 }
 
 /// What only the service knows of a posting.
-fn told(posting: &Option<pb::LedgerTransaction>) -> Told {
+fn told(posting: Option<&pb::LedgerTransaction>) -> Told {
     let Some(posting) = posting else {
         return Told::default();
     };
