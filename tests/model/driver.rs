@@ -13,10 +13,12 @@ use common::mutation::REPLAYED;
 use futures::future::join_all;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
+use tokio::sync::RwLock;
 
 use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
 use crate::history::History;
+use crate::model::{DAY, GRACE, start_of, year_of};
 use crate::operations::{Request, placed};
 use crate::service::Service;
 
@@ -41,6 +43,8 @@ pub struct Drive<'a> {
     seen: Mutex<Seen>,
     sent: Mutex<Vec<(Request, Answer)>>,
     wrong: Mutex<Vec<String>>,
+    /// Held by all calls; by one that comes alone for itself.
+    going_on: RwLock<()>,
 }
 
 impl<'a> Drive<'a> {
@@ -53,6 +57,7 @@ impl<'a> Drive<'a> {
             seen: Mutex::default(),
             sent: Mutex::default(),
             wrong: Mutex::default(),
+            going_on: RwLock::default(),
         }
     }
 
@@ -75,12 +80,21 @@ impl<'a> Drive<'a> {
                 self.service.kill_and_restart().await;
             }
             match caller.rng.random_range(0..100) {
-                0..5 => self.jump(&mut caller),
+                0 => {
+                    let _alone = self.going_on.write().await;
+                    self.leap(&mut caller);
+                }
+                1..5 => {
+                    let _others = self.going_on.read().await;
+                    self.jump(&mut caller);
+                }
                 5..10 => {
+                    let _others = self.going_on.read().await;
                     let earlier = self.earlier(&mut caller);
                     join_all(earlier.iter().map(|sent| self.again(sent))).await;
                 }
                 10..13 => {
+                    let _others = self.going_on.read().await;
                     let earlier = self.earlier(&mut caller);
                     join_all(earlier.iter().map(|(request, _)| self.conflict(request))).await;
                 }
@@ -99,6 +113,23 @@ impl<'a> Drive<'a> {
         self.history.time.jump(TimeDelta::microseconds(by));
     }
 
+    /// Far on: mostly to a little before a year ends, or the grace after it, so that jumps go over that. Answers from
+    /// before are not asked for again: they are kept for a month.
+    fn leap(&self, caller: &mut Generator) {
+        let now = self.history.time.now();
+        let year = year_of(now);
+        let before = caller.rng.random_range(0..caller.unit * 3);
+        let to = match caller.rng.random_range(0..5) {
+            0..2 => start_of(year + 1) - before,
+            2..4 => start_of(year + 1) + GRACE - before,
+            _ => now + caller.rng.random_range(0..400) * DAY,
+        };
+        self.history
+            .time
+            .jump(TimeDelta::microseconds((to - now).max(0)));
+        self.sent.lock().expect("nobody panics here").clear();
+    }
+
     fn earlier(&self, caller: &mut Generator) -> Option<(Request, Answer)> {
         let sent = self.sent.lock().expect("nobody panics here");
         sent.choose(&mut caller.rng).cloned()
@@ -106,9 +137,15 @@ impl<'a> Drive<'a> {
 
     /// A request that was not made before. A dry one may be followed by the real one, with the same id.
     async fn fresh(&self, caller: &mut Generator) {
+        let others = self.going_on.read().await;
         let now = self.history.time.now();
         let seen = || self.seen.lock().expect("nobody panics here");
         let mut request = caller.request(&seen(), now);
+        if request.is_alone() {
+            drop(others);
+            let _alone = self.going_on.write().await;
+            return self.deliver(caller, &request).await;
+        }
         self.deliver(caller, &request).await;
         if let Some(dry_run) = request.dry_run()
             && std::mem::take(dry_run)
@@ -158,7 +195,7 @@ impl<'a> Drive<'a> {
             }
             Some(_) if way < 30 => {
                 // Whatever became of it, asking again tells.
-                drop(tokio::time::timeout(cut, request.call(self.service.channel())).await);
+                drop(tokio::time::timeout(cut, request.call(self.service)).await);
                 answers.push((request.clone(), answer(self.service, request).await.0));
             }
             _ => answers.push((request.clone(), answer(self.service, request).await.0)),
@@ -171,6 +208,9 @@ impl<'a> Drive<'a> {
             if let Ok(response) = &answer {
                 let mut seen = self.seen.lock().expect("nobody panics here");
                 seen.remember(&request, response);
+                if let Request::Announce(announce) = &request {
+                    caller.remember(announce, response);
+                }
             }
             if request.has_effect() && request.has_id() && is_stored(&answer) {
                 self.sent
@@ -219,7 +259,7 @@ async fn answer(service: &Service, request: &Request) -> (Answer, bool) {
     let answered = async {
         loop {
             service.is_up().await;
-            let status = match request.call(service.channel()).await {
+            let status = match request.call(service).await {
                 Ok(reply) => {
                     let replayed = reply.metadata().contains_key(REPLAYED);
                     return (Ok(reply.into_inner()), replayed);
