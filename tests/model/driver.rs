@@ -18,7 +18,6 @@ use tokio::sync::RwLock;
 use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
 use crate::history::History;
-use crate::model::{DAY, GRACE, start_of, year_of};
 use crate::operations::{Request, placed};
 use crate::service::Service;
 
@@ -80,11 +79,7 @@ impl<'a> Drive<'a> {
                 self.service.kill_and_restart().await;
             }
             match caller.rng.random_range(0..100) {
-                0 => {
-                    let _alone = self.going_on.write().await;
-                    self.leap(&mut caller);
-                }
-                1..5 => {
+                0..5 => {
                     let _others = self.going_on.read().await;
                     self.jump(&mut caller);
                 }
@@ -111,23 +106,6 @@ impl<'a> Drive<'a> {
             _ => caller.rng.random_range(0..unit * 3),
         };
         self.history.time.jump(TimeDelta::microseconds(by));
-    }
-
-    /// Far on: mostly to a little before a year ends, or the grace after it, so that jumps go over that. Answers from
-    /// before are not asked for again: they are kept for a month.
-    fn leap(&self, caller: &mut Generator) {
-        let now = self.history.time.now();
-        let year = year_of(now);
-        let before = caller.rng.random_range(0..caller.unit * 3);
-        let to = match caller.rng.random_range(0..5) {
-            0..2 => start_of(year + 1) - before,
-            2..4 => start_of(year + 1) + GRACE - before,
-            _ => now + caller.rng.random_range(0..400) * DAY,
-        };
-        self.history
-            .time
-            .jump(TimeDelta::microseconds((to - now).max(0)));
-        self.sent.lock().expect("nobody panics here").clear();
     }
 
     fn earlier(&self, caller: &mut Generator) -> Option<(Request, Answer)> {

@@ -221,9 +221,10 @@ async fn each_is_named(
     kind: DivergenceKind,
     changes: impl IntoIterator<Item = String>,
 ) {
-    execute(shop, format!("CREATE TABLE kept AS SELECT * FROM {table}")).await;
     let listed: Vec<_> = columns(shop, table).await.into_iter().collect();
     let listed = listed.join(", ");
+    let keep = format!("CREATE TABLE kept AS SELECT {listed} FROM {table}");
+    execute(shop, keep).await;
     let mut missed = Vec::new();
     for change in changes {
         let statement = format!("UPDATE {table} SET {change}");
