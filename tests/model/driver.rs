@@ -13,7 +13,6 @@ use common::mutation::REPLAYED;
 use futures::future::join_all;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
-use tokio::sync::RwLock;
 
 use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
@@ -42,8 +41,6 @@ pub struct Drive<'a> {
     seen: Mutex<Seen>,
     sent: Mutex<Vec<(Request, Answer)>>,
     wrong: Mutex<Vec<String>>,
-    /// Held by all calls; by one that comes alone for itself.
-    going_on: RwLock<()>,
 }
 
 impl<'a> Drive<'a> {
@@ -56,7 +53,6 @@ impl<'a> Drive<'a> {
             seen: Mutex::default(),
             sent: Mutex::default(),
             wrong: Mutex::default(),
-            going_on: RwLock::default(),
         }
     }
 
@@ -79,17 +75,12 @@ impl<'a> Drive<'a> {
                 self.service.kill_and_restart().await;
             }
             match caller.rng.random_range(0..100) {
-                0..5 => {
-                    let _others = self.going_on.read().await;
-                    self.jump(&mut caller);
-                }
+                0..5 => self.jump(&mut caller),
                 5..10 => {
-                    let _others = self.going_on.read().await;
                     let earlier = self.earlier(&mut caller);
                     join_all(earlier.iter().map(|sent| self.again(sent))).await;
                 }
                 10..13 => {
-                    let _others = self.going_on.read().await;
                     let earlier = self.earlier(&mut caller);
                     join_all(earlier.iter().map(|(request, _)| self.conflict(request))).await;
                 }
@@ -115,15 +106,9 @@ impl<'a> Drive<'a> {
 
     /// A request that was not made before. A dry one may be followed by the real one, with the same id.
     async fn fresh(&self, caller: &mut Generator) {
-        let others = self.going_on.read().await;
         let now = self.history.time.now();
         let seen = || self.seen.lock().expect("nobody panics here");
         let mut request = caller.request(&seen(), now);
-        if request.is_alone() {
-            drop(others);
-            let _alone = self.going_on.write().await;
-            return self.deliver(caller, &request).await;
-        }
         self.deliver(caller, &request).await;
         if let Some(dry_run) = request.dry_run()
             && std::mem::take(dry_run)
@@ -173,7 +158,7 @@ impl<'a> Drive<'a> {
             }
             Some(_) if way < 30 => {
                 // Whatever became of it, asking again tells.
-                drop(tokio::time::timeout(cut, request.call(self.service)).await);
+                drop(tokio::time::timeout(cut, request.call(self.service.channel())).await);
                 answers.push((request.clone(), answer(self.service, request).await.0));
             }
             _ => answers.push((request.clone(), answer(self.service, request).await.0)),
@@ -186,9 +171,6 @@ impl<'a> Drive<'a> {
             if let Ok(response) = &answer {
                 let mut seen = self.seen.lock().expect("nobody panics here");
                 seen.remember(&request, response);
-                if let Request::Announce(announce) = &request {
-                    caller.remember(announce, response);
-                }
             }
             if request.has_effect() && request.has_id() && is_stored(&answer) {
                 self.sent
@@ -237,7 +219,7 @@ async fn answer(service: &Service, request: &Request) -> (Answer, bool) {
     let answered = async {
         loop {
             service.is_up().await;
-            let status = match request.call(service).await {
+            let status = match request.call(service.channel()).await {
                 Ok(reply) => {
                     let replayed = reply.metadata().contains_key(REPLAYED);
                     return (Ok(reply.into_inner()), replayed);

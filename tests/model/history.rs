@@ -27,9 +27,6 @@ impl Event {
         let has_posted = match &self.answer {
             Ok(Response::Batch(it)) => it.posted > 0,
             Ok(Response::Import(it)) => it.postings.iter().any(Option::is_some),
-            Ok(Response::Announce(it)) => {
-                self.request.is_alone() || it.postings.iter().any(Option::is_some)
-            }
             answer => answer.is_ok(),
         };
         has_posted && self.request.has_effect()
@@ -38,7 +35,7 @@ impl Event {
     /// In whose histories: of those whose items are refused in a batch there is none.
     pub fn changed(&self) -> Vec<String> {
         match &self.answer {
-            Ok(_) if self.request.is_alone() => self.request.histories(),
+            Ok(Response::Sweep(_)) => self.request.histories(),
             Ok(response) if self.is_change() => response.revisions().into_keys().collect(),
             _ => Vec::new(),
         }

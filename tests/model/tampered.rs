@@ -4,10 +4,7 @@ mod batches;
 mod imports;
 mod limits;
 mod lines;
-mod merges;
 mod pending;
-mod periods;
-mod purchases;
 mod statements;
 mod sweeps;
 mod tiers;
@@ -38,13 +35,7 @@ fn nobody() -> World {
     let customer = |customer_id: &str| {
         let accounts = World::enrolled(&programs, "default", (customer_id, 0));
         let members = BTreeMap::from([("default".to_owned(), accounts)]);
-        (
-            customer_id.to_owned(),
-            Customer {
-                members,
-                ..Customer::default()
-            },
-        )
+        (customer_id.to_owned(), Customer { members })
     };
     let customers = [ALICE, BOB].map(customer);
     World {
