@@ -46,7 +46,8 @@ impl Generator {
             });
         }
         if before.is_some() && self.rng.random_bool(0.5) {
-            rows[0].points += 1;
+            // Away from zero, which no row may have.
+            rows[0].points += rows[0].points.signum();
         }
         let numbered = (1..).zip(rows).map(|(row, it)| pb::ImportRow { row, ..it });
         Import {
