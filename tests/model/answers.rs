@@ -146,6 +146,9 @@ pub fn comparable(expected: &Response, told: &Response) -> Response {
     if let (Response::Sweep(expected), Response::Sweep(told)) = (expected, &mut told) {
         at_least(expected, told);
     }
+    if let (Response::Recalculate(expected), Response::Recalculate(told)) = (expected, &mut told) {
+        told.as_if_all_moved(expected);
+    }
     if let (Response::Import(expected), Response::Import(told)) = (expected, &mut told) {
         told.as_if_told_at_first(expected);
     }

@@ -6,6 +6,7 @@
 
 mod budgets;
 mod limits;
+mod met;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub struct Compared {
     /// Earnings that limits cut.
     pub cuts: usize,
     pub reasons: BTreeMap<String, usize>,
+    /// What else was met.
+    pub met: BTreeMap<String, usize>,
     /// What is left around the customers for those who come next.
     pub left: Around,
 }
@@ -43,6 +46,9 @@ impl Compared {
         self.left = other.left;
         for (reason, times) in other.reasons {
             *self.reasons.entry(reason).or_default() += times;
+        }
+        for (met, times) in other.met {
+            *self.met.entry(met).or_default() += times;
         }
     }
 }
@@ -133,6 +139,9 @@ impl Replay<'_> {
         compared.left = limits::left(&self.world);
         for reason in self.events.iter().flat_map(reasons_of_items) {
             *compared.reasons.entry(reason).or_default() += 1;
+        }
+        for met in self.events.iter().flat_map(met::met) {
+            *compared.met.entry(met).or_default() += 1;
         }
         // By customer: when an answer was given, and at least which version it came from.
         let mut answered: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();

@@ -3,6 +3,9 @@
 //! Requests are sent once, twice at the same time, against another request with the same id, or cut off in the
 //! middle; whatever has no answer is sent again with the same id until it has one. Earlier requests come back later.
 //! Meanwhile the clock jumps and the service is killed.
+//!
+//! An answer that is not kept for ever ("no such member") says nothing of an attempt before it, which may still be under
+//! way and find the member enrolled meanwhile. So whoever was cut and is told so asks once more when all is quiet.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,11 +16,12 @@ use common::mutation::REPLAYED;
 use futures::future::join_all;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
+use tokio::sync::RwLock;
 
 use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
-use crate::history::History;
-use crate::operations::{Request, placed};
+use crate::history::{History, Start};
+use crate::operations::{Request, Response, placed};
 use crate::service::Service;
 
 /// A call that is cut is given up after at most this many microseconds.
@@ -40,7 +44,11 @@ pub struct Drive<'a> {
     next: AtomicUsize,
     seen: Mutex<Seen>,
     sent: Mutex<Vec<(Request, Answer)>>,
+    /// Calls of which an attempt may still be under way, and when they began.
+    doubtful: Mutex<Vec<(Start, Request)>>,
     wrong: Mutex<Vec<String>>,
+    /// Held by all calls; by one that comes alone for itself.
+    going_on: RwLock<()>,
 }
 
 impl<'a> Drive<'a> {
@@ -52,13 +60,16 @@ impl<'a> Drive<'a> {
             next: AtomicUsize::new(0),
             seen: Mutex::default(),
             sent: Mutex::default(),
+            doubtful: Mutex::default(),
             wrong: Mutex::default(),
+            going_on: RwLock::default(),
         }
     }
 
     /// Lets callers loose, one for each generator; returns what of exactly-once was broken.
     pub async fn run(self, callers: Vec<Generator>) -> Vec<String> {
         join_all(callers.into_iter().map(|caller| self.calls(caller))).await;
+        self.settle_all().await;
         // Whatever has happened since: who asks again is told the same.
         let sent = self.sent.lock().expect("nobody panics here").clone();
         join_all(sent.iter().step_by(4).map(|sent| self.again(sent))).await;
@@ -75,12 +86,17 @@ impl<'a> Drive<'a> {
                 self.service.kill_and_restart().await;
             }
             match caller.rng.random_range(0..100) {
-                0..5 => self.jump(&mut caller),
+                0..5 => {
+                    let _others = self.going_on.read().await;
+                    self.jump(&mut caller);
+                }
                 5..10 => {
+                    let _others = self.going_on.read().await;
                     let earlier = self.earlier(&mut caller);
                     join_all(earlier.iter().map(|sent| self.again(sent))).await;
                 }
                 10..13 => {
+                    let _others = self.going_on.read().await;
                     let earlier = self.earlier(&mut caller);
                     join_all(earlier.iter().map(|(request, _)| self.conflict(request))).await;
                 }
@@ -106,9 +122,16 @@ impl<'a> Drive<'a> {
 
     /// A request that was not made before. A dry one may be followed by the real one, with the same id.
     async fn fresh(&self, caller: &mut Generator) {
+        let others = self.going_on.read().await;
         let now = self.history.time.now();
         let seen = || self.seen.lock().expect("nobody panics here");
         let mut request = caller.request(&seen(), now);
+        if request.is_alone() {
+            drop(others);
+            let _alone = self.going_on.write().await;
+            self.settle_all().await;
+            return self.deliver(caller, &request).await;
+        }
         self.deliver(caller, &request).await;
         if let Some(dry_run) = request.dry_run()
             && std::mem::take(dry_run)
@@ -123,25 +146,29 @@ impl<'a> Drive<'a> {
         let cut = Duration::from_micros(caller.rng.random_range(0..CUT_MICROS_MAX));
         let start = self.history.begin();
         let mut answers = Vec::new();
+        let is_cut;
         match request.altered().filter(|_| request.has_effect()) {
             Some(_) if way < 12 => {
                 let (one, two) =
                     tokio::join!(answer(self.service, request), answer(self.service, request));
-                let (one, two) = (one.0, two.0);
-                if one != two && is_stored(&one) && is_stored(&two) {
+                if one.answer != two.answer && is_stored(&one.answer) && is_stored(&two.answer) {
                     self.report(format!(
-                        "sent twice at once: {request:#?}\n{one:#?}\n{two:#?}"
+                        "sent twice at once: {request:#?}\n{:#?}\n{:#?}",
+                        one.answer, two.answer
                     ));
                 }
-                answers.push((request.clone(), one.clone()));
-                if two != one {
-                    answers.push((request.clone(), two));
+                is_cut = one.is_cut || two.is_cut;
+                let is_same = one.answer == two.answer;
+                answers.push((request.clone(), one.answer));
+                if !is_same {
+                    answers.push((request.clone(), two.answer));
                 }
             }
             Some(other) if way < 18 => {
                 let (one, two) =
                     tokio::join!(answer(self.service, request), answer(self.service, &other));
-                let both = [(request.clone(), one.0), (other, two.0)];
+                is_cut = one.is_cut || two.is_cut;
+                let both = [(request.clone(), one.answer), (other, two.answer)];
                 answers.extend(
                     both.into_iter()
                         .filter(|(_, answer)| !is_conflict(request, answer)),
@@ -157,16 +184,49 @@ impl<'a> Drive<'a> {
                 }
             }
             Some(_) if way < 30 => {
-                // Whatever became of it, asking again tells.
-                drop(tokio::time::timeout(cut, request.call(self.service.channel())).await);
-                answers.push((request.clone(), answer(self.service, request).await.0));
+                drop(tokio::time::timeout(cut, request.call(self.service)).await);
+                is_cut = true;
+                answers.push((request.clone(), answer(self.service, request).await.answer));
             }
-            _ => answers.push((request.clone(), answer(self.service, request).await.0)),
+            _ => {
+                let told = answer(self.service, request).await;
+                is_cut = told.is_cut;
+                answers.push((request.clone(), told.answer));
+            }
         }
-        let placed = answers
-            .into_iter()
-            .flat_map(|(request, answer)| placed(request, answer));
-        for (request, answer) in placed {
+        let is_decided = answers.iter().any(|(_, answer)| is_stored(answer));
+        if is_cut && !is_decided && request.has_effect() && request.has_id() {
+            let calls = answers.iter().map(|(request, _)| (start, request.clone()));
+            let mut doubtful = self.doubtful.lock().expect("nobody panics here");
+            doubtful.extend(calls);
+        }
+        for (request, answer) in answers {
+            if let Some(response) = self.note(start, request.clone(), answer)
+                && let Request::Announce(announce) = &request
+            {
+                caller.remember(announce, &response);
+            }
+        }
+    }
+
+    /// Leaves nothing in doubt, where no other call goes on.
+    async fn settle_all(&self) {
+        let doubtful = std::mem::take(&mut *self.doubtful.lock().expect("nobody panics here"));
+        join_all(doubtful.iter().map(|call| self.settle(call))).await;
+    }
+
+    /// Asks again for what may have been done after it was refused. Of two with one id one is done.
+    async fn settle(&self, (start, request): &(Start, Request)) {
+        let answer = answer(self.service, request).await.answer;
+        if !is_conflict(request, &answer) {
+            self.note(*start, request.clone(), answer);
+        }
+    }
+
+    /// Remembers an answer; returns the response, if there is one.
+    fn note(&self, start: Start, request: Request, answer: Answer) -> Option<Response> {
+        let response = answer.clone().ok();
+        for (request, answer) in placed(request, answer) {
             self.history.end(start, &request, &answer);
             if let Ok(response) = &answer {
                 let mut seen = self.seen.lock().expect("nobody panics here");
@@ -179,11 +239,14 @@ impl<'a> Drive<'a> {
                     .push((request, answer));
             }
         }
+        response
     }
 
     /// K1, K3 and K4: the same request is answered the same, for ever.
     async fn again(&self, (request, before): &(Request, Answer)) {
-        let (answer, replayed) = answer(self.service, request).await;
+        let Said {
+            answer, replayed, ..
+        } = answer(self.service, request).await;
         if answer != *before || !replayed {
             let told = format!("{request:#?}\nat first: {before:#?}\nlater: {answer:#?}");
             self.report(format!("asked again (replayed: {replayed}): {told}"));
@@ -195,7 +258,7 @@ impl<'a> Drive<'a> {
         let Some(other) = request.altered() else {
             return;
         };
-        let (answer, _) = answer(self.service, &other).await;
+        let answer = answer(self.service, &other).await.answer;
         if !is_conflict(request, &answer) {
             self.report(format!("an id used twice: {other:#?}\n{answer:#?}"));
         }
@@ -209,29 +272,45 @@ impl<'a> Drive<'a> {
 /// Calls once nobody else does, and remembers it.
 pub async fn read(service: &Service, history: &History, request: &Request) {
     let start = history.begin();
-    let (answer, _) = answer(service, request).await;
+    let answer = answer(service, request).await.answer;
     history.end(start, request, &answer);
 }
 
-/// Sends a request until something was decided, and tells whether that was before.
-async fn answer(service: &Service, request: &Request) -> (Answer, bool) {
+/// What a caller was told in the end.
+struct Said {
+    answer: Answer,
+    /// Whether that was decided before.
+    replayed: bool,
+    /// Whether an attempt before had no answer.
+    is_cut: bool,
+}
+
+/// Sends a request until something was decided.
+async fn answer(service: &Service, request: &Request) -> Said {
     let mut latest = None;
     let answered = async {
         loop {
             service.is_up().await;
-            let status = match request.call(service.channel()).await {
+            let (answer, metadata) = match request.call(service).await {
                 Ok(reply) => {
-                    let replayed = reply.metadata().contains_key(REPLAYED);
-                    return (Ok(reply.into_inner()), replayed);
+                    let (metadata, response, _) = reply.into_parts();
+                    (Ok(response), metadata)
                 }
-                Err(status) => status,
+                // Who did not get through, and who was told to try again, tries again.
+                Err(status) => match Refusal::of(&status).filter(|it| !it.is_passing()) {
+                    Some(refusal) => (Err(refusal), status.metadata().clone()),
+                    None => {
+                        latest = Some(status);
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                },
             };
-            // Who did not get through, and who was told to try again, tries again.
-            if let Some(refusal) = Refusal::of(&status).filter(|it| !it.is_passing()) {
-                return (Err(refusal), status.metadata().contains_key(REPLAYED));
-            }
-            latest = Some(status);
-            tokio::task::yield_now().await;
+            return Said {
+                answer,
+                replayed: metadata.contains_key(REPLAYED),
+                is_cut: latest.is_some(),
+            };
         }
     };
     let answered = tokio::time::timeout(testkit::PATIENCE, answered).await;

@@ -7,6 +7,7 @@ mod limits;
 mod members;
 mod pending;
 mod points;
+mod purchases;
 mod reads;
 mod seen;
 mod tiers;
@@ -15,8 +16,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngCore as _};
 
-use crate::operations::Request;
+use crate::operations::{Recalculate, Request, Sweep};
 use crate::service::{CLUB, CLUB_CURRENCIES};
+pub use purchases::Bought;
 use seen::Place;
 pub use seen::Seen;
 
@@ -27,7 +29,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 26] = [
+const WEIGHTS: [(Operation, u32); 29] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -51,6 +53,9 @@ const WEIGHTS: [(Operation, u32); 26] = [
     (Operation::ClearOverride, 3),
     (Operation::SetLimit, 6),
     (Operation::Import, 8),
+    (Operation::Announce, 14),
+    (Operation::Sweep, 2),
+    (Operation::Recalculate, 3),
     (Operation::Usage, 4),
     (Operation::Hold, 3),
     (Operation::Holds, 2),
@@ -81,6 +86,9 @@ enum Operation {
     ClearOverride,
     SetLimit,
     Import,
+    Announce,
+    Sweep,
+    Recalculate,
     Usage,
     Hold,
     Holds,
@@ -92,6 +100,11 @@ pub struct Generator {
     pub customers: Vec<String>,
     /// The length of time that matters, in microseconds: what expires does so after some of these.
     pub unit: i64,
+    /// Whether the clock obeys, and who was killed is back at once: only then is there anything that comes alone, and a
+    /// feed that is heard of soon.
+    pub is_here: bool,
+    /// Purchases of this caller.
+    pub bought: Vec<Bought>,
 }
 
 /// Whose account, and in which currency.
@@ -130,6 +143,14 @@ impl Generator {
             Operation::ClearOverride => Request::ClearOverride(self.clear_override(whose)),
             Operation::SetLimit => Request::SetLimit(self.set_limit(seen)),
             Operation::Import => Request::Import(self.import(&whose, seen, now)),
+            Operation::Announce => Request::Announce(self.announce(&whose, now)),
+            Operation::Sweep => Request::Sweep(Sweep {
+                customers: self.customers.clone(),
+            }),
+            Operation::Recalculate => Request::Recalculate(Recalculate {
+                program_id: whose.program_id.replace("nowhere", ""),
+                customers: self.customers.clone(),
+            }),
             Operation::Usage => Request::Usage(self.usage(whose, now)),
             Operation::Hold => Request::Hold(self.hold(seen)),
             Operation::Holds => Request::Holds(reads::holds(whose)),
@@ -137,7 +158,12 @@ impl Generator {
     }
 
     fn operation(&mut self) -> Operation {
-        let chosen = WEIGHTS.choose_weighted(&mut self.rng, |(_, weight)| *weight);
+        let is_here = self.is_here;
+        let chosen =
+            WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
+                Operation::Announce | Operation::Sweep | Operation::Recalculate if !is_here => 0,
+                _ => *weight,
+            });
         chosen.expect("there are operations").0
     }
 

@@ -1,5 +1,6 @@
 //! What happened: calls with their answers, when each began and ended, and what the clock showed meanwhile.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,9 @@ impl Event {
         let has_posted = match &self.answer {
             Ok(Response::Batch(it)) => it.posted > 0,
             Ok(Response::Import(it)) => it.postings.iter().any(Option::is_some),
+            Ok(Response::Announce(it)) => {
+                self.request.is_alone() || it.postings.iter().any(Option::is_some)
+            }
             answer => answer.is_ok(),
         };
         has_posted && self.request.has_effect()
@@ -35,7 +39,7 @@ impl Event {
     /// In whose histories: of those whose items are refused in a batch there is none.
     pub fn changed(&self) -> Vec<String> {
         match &self.answer {
-            Ok(Response::Sweep(_)) => self.request.histories(),
+            Ok(_) if self.request.is_alone() => self.request.histories(),
             Ok(response) if self.is_change() => response.revisions().into_keys().collect(),
             _ => Vec::new(),
         }
@@ -194,4 +198,11 @@ impl History {
     pub fn take(&self) -> Vec<Event> {
         std::mem::take(&mut self.events.lock().expect("nobody panics here"))
     }
+}
+
+/// Writes calls to a file, for whoever looks into a difference.
+pub fn write_down(events: &[Event], seed: u64) -> PathBuf {
+    let file = std::env::temp_dir().join(format!("model-{seed}-{}.txt", std::process::id()));
+    std::fs::write(&file, format!("{events:#?}")).expect("the folder for temporary files is there");
+    file
 }

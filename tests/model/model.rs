@@ -12,8 +12,11 @@ mod limits;
 mod lines;
 mod lot;
 mod member;
+mod merges;
 mod pending;
+mod periods;
 mod points;
+mod purchases;
 mod reads;
 mod returns;
 mod statements;
@@ -30,6 +33,7 @@ use crate::answers::Refusal;
 use crate::operations::{Request, Response, Told};
 pub use limits::{Around, Counter, Limits, Usage, history_of};
 pub use member::Member;
+pub use periods::{GRACE, Period, start_of, year_of};
 
 /// Microseconds since 1970.
 pub type Micros = i64;
@@ -40,6 +44,8 @@ pub const DAY: Micros = 24 * 3600 * 1_000_000;
 #[derive(Debug, Clone, Default)]
 pub struct Customer {
     pub members: BTreeMap<String, Vec<Member>>,
+    /// Purchases that are void.
+    pub voided: BTreeSet<String>,
 }
 
 /// A point currency of a program.
@@ -102,6 +108,9 @@ pub fn apply(
             step.clear_override(request).map(Response::ClearOverride)
         }
         Request::Import(request) => step.import(request).map(Response::Import),
+        Request::Announce(request) => step.announce(request).map(Response::Announce),
+        Request::Merge(request) => Ok(Response::Merge(step.merge(request))),
+        Request::Recalculate(request) => Ok(Response::Recalculate(step.recalculate(request))),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
         Request::Usage(request) => step.usage(request).map(Response::Usage),

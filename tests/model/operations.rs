@@ -1,19 +1,22 @@
 //! The operations of the ledger: how each is called, and whose histories it touches.
 
 pub mod batches;
+mod call;
 mod imports;
+mod merges;
+pub mod purchases;
+mod recalculation;
 mod sweeps;
 mod told;
 
 use api::loyalty::v1 as pb;
-use pb::limit_service_client::LimitServiceClient;
-use pb::loyalty_service_client::LoyaltyServiceClient;
-use tonic::transport::Channel;
-use tonic::{Response as Reply, Status};
 
 use crate::answers::micros;
 use crate::model::{history_of, program};
 pub use imports::{Import, Imported, placed};
+pub use merges::{Merge, Merged, Standing};
+pub use purchases::{Announce, Announced};
+pub use recalculation::{Recalculate, Recalculated};
 pub use sweeps::{Sweep, at_least};
 pub use told::Told;
 
@@ -41,6 +44,9 @@ pub enum Request {
     SetLimit(pb::SetEarningLimitRequest),
     Import(Import),
     Sweep(Sweep),
+    Announce(Announce),
+    Recalculate(Recalculate),
+    Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
     Balance(pb::GetBalanceRequest),
@@ -73,6 +79,9 @@ pub enum Response {
     SetLimit(pb::SetEarningLimitResponse),
     Import(Imported),
     Sweep(pb::SweepExpiryResponse),
+    Announce(Announced),
+    Recalculate(Recalculated),
+    Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
     Balance(pb::GetBalanceResponse),
@@ -85,92 +94,6 @@ pub enum Response {
 }
 
 impl Request {
-    /// Calls the service.
-    pub async fn call(&self, channel: &Channel) -> Result<Reply<Response>, Status> {
-        let mut to = LoyaltyServiceClient::new(channel.clone());
-        let mut limits = LimitServiceClient::new(channel.clone());
-        match self.clone() {
-            Self::Enroll(it) => to
-                .enroll_member(it)
-                .await
-                .map(|it| it.map(Response::Enroll)),
-            Self::Earn(it) => to.earn_points(it).await.map(|it| it.map(Response::Earn)),
-            Self::Redeem(it) => to
-                .redeem_points(it)
-                .await
-                .map(|it| it.map(Response::Redeem)),
-            Self::Adjust(it) => to
-                .adjust_points(it)
-                .await
-                .map(|it| it.map(Response::Adjust)),
-            Self::Transfer(it) => {
-                let reply = to.transfer_points(it).await;
-                reply.map(|it| it.map(Response::Transfer))
-            }
-            Self::Extend(it) => to
-                .extend_expiry(it)
-                .await
-                .map(|it| it.map(Response::Extend)),
-            Self::Reverse(it) => {
-                let reply = to.reverse_transaction(it).await;
-                reply.map(|it| it.map(Response::Reverse))
-            }
-            Self::Authorize(it) => {
-                let reply = to.authorize_hold(it).await;
-                reply.map(|it| it.map(Response::Authorize))
-            }
-            Self::Capture(it) => to
-                .capture_hold(it)
-                .await
-                .map(|it| it.map(Response::Capture)),
-            Self::Void(it) => to.void_hold(it).await.map(|it| it.map(Response::Void)),
-            Self::Activate(it) => {
-                let reply = to.activate_pending(it).await;
-                reply.map(|it| it.map(Response::Activate))
-            }
-            Self::Cancel(it) => {
-                let reply = to.cancel_pending(it).await;
-                reply.map(|it| it.map(Response::Cancel))
-            }
-            Self::Batch(it) => to.batch_post(it).await.map(|it| it.map(Response::Batch)),
-            Self::Override(it) => {
-                let reply = to.override_tier(it).await;
-                reply.map(|it| it.map(Response::Override))
-            }
-            Self::ClearOverride(it) => {
-                let reply = to.clear_override(it).await;
-                reply.map(|it| it.map(Response::ClearOverride))
-            }
-            Self::SetLimit(it) => {
-                let reply = limits.set_earning_limit(it).await;
-                reply.map(|it| it.map(Response::SetLimit))
-            }
-            Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
-            Self::Sweep(it) => it.call(channel).await.map(|it| it.map(Response::Sweep)),
-            Self::Usage(it) => {
-                let reply = limits.get_limit_usage(it).await;
-                reply.map(|it| it.map(Response::Usage))
-            }
-            Self::Tier(it) => to.get_tier(it).await.map(|it| it.map(Response::Tier)),
-            Self::Balance(it) => to.get_balance(it).await.map(|it| it.map(Response::Balance)),
-            Self::Balances(it) => {
-                let reply = to.list_balances(it).await;
-                reply.map(|it| it.map(Response::Balances))
-            }
-            Self::Lots(it) => to.list_lots(it).await.map(|it| it.map(Response::Lots)),
-            Self::Transactions(it) => {
-                let reply = to.list_transactions(it).await;
-                reply.map(|it| it.map(Response::Transactions))
-            }
-            Self::Statement(it) => {
-                let reply = to.get_statement(it).await;
-                reply.map(|it| it.map(Response::Statement))
-            }
-            Self::Hold(it) => to.get_hold(it).await.map(|it| it.map(Response::Hold)),
-            Self::Holds(it) => to.list_holds(it).await.map(|it| it.map(Response::Holds)),
-        }
-    }
-
     /// The customers whose histories the answer depends on.
     pub fn customers(&self) -> Vec<&str> {
         match self {
@@ -192,6 +115,9 @@ impl Request {
             Self::SetLimit(_) => Vec::new(),
             Self::Import(it) => it.customers(),
             Self::Sweep(it) => it.customers.iter().map(String::as_str).collect(),
+            Self::Announce(it) => vec![&it.purchase.customer_id],
+            Self::Merge(it) => vec![&it.survivor, &it.absorbed],
+            Self::Recalculate(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
@@ -222,6 +148,8 @@ impl Request {
             Self::SetLimit(it) => vec![program(&it.program_id)],
             Self::Usage(it) => vec![program(&it.program_id)],
             Self::Batch(it) => batches::earns_in(it),
+            // Those of the club are of a currency that no purchase earns.
+            Self::Announce(_) => vec![program("")],
             _ => Vec::new(),
         };
         programs.sort_unstable();
@@ -239,7 +167,7 @@ impl Request {
 
     /// Whether anything may be earned by it.
     pub fn is_earning(&self) -> bool {
-        matches!(self, Self::Earn(_) | Self::Batch(_))
+        matches!(self, Self::Earn(_) | Self::Batch(_) | Self::Announce(_))
     }
 
     /// Where it says whether it is dry, if it can be.
@@ -263,6 +191,9 @@ impl Request {
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Enroll(_)
             | Self::Sweep(_)
+            | Self::Announce(_)
+            | Self::Recalculate(_)
+            | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -294,12 +225,29 @@ impl Request {
 
     /// Whether it has an id of its own, by which the service knows it again and answers the same.
     pub fn has_id(&self) -> bool {
-        !matches!(self, Self::Import(_) | Self::Sweep(_))
+        !matches!(
+            self,
+            Self::Import(_)
+                | Self::Sweep(_)
+                | Self::Announce(_)
+                | Self::Recalculate(_)
+                | Self::Merge(_)
+        )
     }
 
     /// Whether it is to change anything.
     pub fn has_effect(&self) -> bool {
         !self.is_read() && !self.clone().dry_run().is_some_and(|dry_run| *dry_run)
+    }
+
+    /// Whether it comes when nothing else goes on, and the clock stands still: it may leave nothing by which to find
+    /// its place among others.
+    pub fn is_alone(&self) -> bool {
+        match self {
+            Self::Sweep(_) | Self::Recalculate(_) | Self::Merge(_) => true,
+            Self::Announce(it) => it.is_alone,
+            _ => false,
+        }
     }
 
     /// Another request: the same, but for its reason. None where there is no reason to give.
@@ -337,6 +285,9 @@ impl Request {
             Self::Enroll(_)
             | Self::Import(_)
             | Self::Sweep(_)
+            | Self::Announce(_)
+            | Self::Recalculate(_)
+            | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -356,6 +307,7 @@ impl Request {
             Self::Adjust(it) => vec![&it.expires_at],
             Self::Override(it) => vec![&it.expires_at],
             Self::Import(it) => return it.instants().iter().map(micros).collect(),
+            Self::Announce(it) => vec![&it.purchase.occurred_at],
             Self::Batch(it) => {
                 let items = batches::requests(it);
                 return items.iter().flat_map(Self::instants).collect();

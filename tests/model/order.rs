@@ -28,14 +28,19 @@ impl Order {
     /// Orders the changes, or tells why there is no order that callers and revisions agree on.
     pub fn of(events: &[Event]) -> Result<Self, String> {
         let mut keyed: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+        let mut unnumbered = Vec::new();
         for (n, event) in events.iter().enumerate() {
             let Ok(response) = &event.answer else {
                 continue;
             };
-            if !event.is_change() || matches!(event.request, Request::Sweep(_)) {
+            let revisions = response.revisions();
+            if !event.is_change() {
                 continue;
             }
-            let revisions = response.revisions();
+            if event.request.is_alone() && revisions.is_empty() {
+                unnumbered.push(n);
+                continue;
+            }
             let histories = event.request.histories();
             // What is refused of several things leaves no revision.
             let all_told = histories.iter().all(|it| revisions.contains_key(it));
@@ -72,31 +77,30 @@ impl Order {
             check_real_time(events, &order)?;
             of.insert(customer_id, order);
         }
+        for n in unnumbered {
+            for history in events[n].request.histories() {
+                insert(events, of.entry(history).or_default(), n)?;
+            }
+        }
         let all = merge(events, &of)?;
-        let mut order = Self { all, of };
-        order.add_sweeps(events)?;
-        Ok(order)
+        Ok(Self { all, of })
     }
 }
 
-impl Order {
-    /// Sweeps have no revision: they come when all else is over.
-    fn add_sweeps(&mut self, events: &[Event]) -> Result<(), String> {
-        for (n, event) in events.iter().enumerate() {
-            if !matches!(event.request, Request::Sweep(_)) {
-                continue;
-            }
-            let is_later = |other: &&usize| events[**other].ended > event.started;
-            if let Some(other) = self.all.iter().find(is_later) {
-                return Err(format!("a sweep amid changes: {:#?}", events[*other]));
-            }
-            self.all.push(n);
-            for customer_id in event.request.histories() {
-                self.of.entry(customer_id).or_default().push(n);
-            }
-        }
-        Ok(())
+/// What has no revision comes when nothing else goes on: its place is told by when that was.
+fn insert(events: &[Event], order: &mut Vec<usize>, n: usize) -> Result<(), String> {
+    let event = &events[n];
+    let amid = |other: &&usize| {
+        let other = &events[**other];
+        other.started < event.ended && event.started < other.ended
+    };
+    if let Some(other) = order.iter().find(amid) {
+        return Err(format!("{event:#?}\ncame amid {:#?}", events[*other]));
     }
+    let is_later = |other: &usize| events[*other].started > event.ended;
+    let place = order.iter().position(is_later).unwrap_or(order.len());
+    order.insert(place, n);
+    Ok(())
 }
 
 /// What was answered before something else began has the lower revision.

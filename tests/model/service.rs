@@ -1,10 +1,14 @@
 //! The service under test, which may be killed and started again while callers go on.
 
-use std::collections::VecDeque;
+mod feed;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use api::customer::v1::{CustomerCreated, CustomerFacts};
 use api::loyalty::v1 as pb;
+use common::consumer;
 use common::service::Service as _;
 use journeys::process::{Launch, Process, free_address};
 use loyalty_points::Loyalty;
@@ -15,6 +19,7 @@ use tokio::sync::{Mutex, RwLock};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::history::Time;
+use crate::model::{DAY, GRACE};
 
 /// The program with several currencies, in the first of which points never expire by themselves. Nobody is a member of
 /// it from the start.
@@ -22,15 +27,32 @@ pub const CLUB: &str = "club";
 /// Its currencies.
 pub const CLUB_CURRENCIES: [&str; 2] = ["CLB", "STR"];
 
-/// Its tiers, with the points that each is earned by.
-pub const CLUB_TIERS: [(&str, i64); 3] = [("Member", 0), ("Star", 400), ("Sun", 1_200)];
+/// Its tiers, with the points that each is earned by, and what purchases earn in it, in basis points.
+pub const CLUB_TIERS: [(&str, i64, i32); 3] = [
+    ("Member", 0, 10_000),
+    ("Star", 150, 15_000),
+    ("Sun", 400, 25_500),
+];
+
+/// So long the feed is followed by nobody after a kill.
+const LEASE: Duration = Duration::from_millis(300);
 
 /// What members may earn: the limit, program, currency, points, whose, when, and what becomes of more.
-pub const LIMITS: [Limit; 4] = [
+pub const LIMITS: [Limit; 6] = [
     (
         ("a-day", "default", "PTS", 300),
         (pb::LimitScope::Member, pb::LimitWindow::Day),
         pb::LimitExcess::Clamp,
+    ),
+    (
+        ("a-month", "default", "PTS", 250),
+        (pb::LimitScope::Member, pb::LimitWindow::Month),
+        pb::LimitExcess::Clamp,
+    ),
+    (
+        ("a-year", "default", "PTS", 600),
+        (pb::LimitScope::Member, pb::LimitWindow::Year),
+        pb::LimitExcess::Refuse,
     ),
     (
         ("together", "default", "PTS", 3_000),
@@ -61,6 +83,8 @@ pub struct Service {
     channels: Vec<Channel>,
     calls: AtomicUsize,
     customers: FeedSource,
+    /// What was announced, with the customer's revision there; and the last of these.
+    announced: Mutex<(BTreeMap<String, i64>, i64)>,
     host: Mutex<Option<Host>>,
     /// Held by whoever kills it, until it is back.
     up: RwLock<()>,
@@ -80,13 +104,20 @@ impl Service {
     /// Starts it in this process, with its clock.
     pub async fn start_here(backend: Backend) -> (Self, Time) {
         let customers = FeedSource::start("customer", backend).await;
-        let setup = Setup::default();
+        let setup = Setup {
+            consumers: consumer::Options {
+                lease: LEASE,
+                ..consumer::Options::default()
+            },
+            ..Setup::default()
+        };
         let server = TestServer::<Loyalty>::start_as(backend, &[&customers], setup).await;
         let time = Time::fake(server.clock.clone());
         let service = Self {
             channels: vec![server.channel()],
             calls: AtomicUsize::new(0),
             customers,
+            announced: Mutex::new((BTreeMap::new(), 1)),
             host: Mutex::new(Some(Host::Here(Box::new(server)))),
             up: RwLock::new(()),
             _kept: None,
@@ -119,6 +150,7 @@ impl Service {
             channels: processes.iter().map(channel).collect(),
             calls: AtomicUsize::new(0),
             customers,
+            announced: Mutex::new((BTreeMap::new(), 1)),
             host: Mutex::new(Some(Host::Apart(processes))),
             up: RwLock::new(()),
             _kept: Some((database, folder)),
@@ -200,10 +232,11 @@ impl Service {
     /// Makes the program of which customers become members by call.
     pub async fn open_club(&self) {
         let mut client = LoyaltyServiceClient::new(self.channel().clone());
-        let tier = |(rank, (name, threshold)): (i32, (&str, i64))| pb::Tier {
+        let tier = |(rank, (name, threshold, multiplier)): (i32, (&str, i64, i32))| pb::Tier {
             name: name.to_owned(),
             rank,
             threshold,
+            multiplier_basis_points: multiplier,
             ..Default::default()
         };
         let club = pb::Program {
@@ -224,7 +257,9 @@ impl Service {
             }),
             validity_days: 0,
             tier_policy: Some(pb::TierPolicy {
-                window_days: 0,
+                period: pb::TierPeriod::CalendarYear.into(),
+                downgrade: pb::TierDowngrade::OneDown.into(),
+                grace_days: i32::try_from(GRACE / DAY).expect("few"),
                 tiers: (1..).zip(CLUB_TIERS).map(tier).collect(),
                 ..Default::default()
             }),

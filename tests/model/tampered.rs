@@ -4,7 +4,10 @@ mod batches;
 mod imports;
 mod limits;
 mod lines;
+mod merges;
 mod pending;
+mod periods;
+mod purchases;
 mod statements;
 mod sweeps;
 mod tiers;
@@ -35,7 +38,13 @@ fn nobody() -> World {
     let customer = |customer_id: &str| {
         let accounts = World::enrolled(&programs, "default", (customer_id, 0));
         let members = BTreeMap::from([("default".to_owned(), accounts)]);
-        (customer_id.to_owned(), Customer { members })
+        (
+            customer_id.to_owned(),
+            Customer {
+                members,
+                ..Customer::default()
+            },
+        )
     };
     let customers = [ALICE, BOB].map(customer);
     World {

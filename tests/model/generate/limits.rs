@@ -14,7 +14,7 @@ impl Generator {
         let ((limit_id, program_id, code, _), (scope, window), excess) =
             *LIMITS.choose(&mut self.rng).expect("there are some");
         let known = seen.limits.get(limit_id);
-        let more = self.rng.random_range(-60..450);
+        let more = self.rng.random_range(-60..300);
         let points = match known {
             Some((_, used)) if self.rng.random_bool(0.65) => (used + more).max(0),
             _ => self.rng.random_range(200..4_000),

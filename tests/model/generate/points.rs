@@ -108,6 +108,18 @@ impl Generator {
     }
 
     pub(super) fn reverse(&mut self, seen: &Seen) -> pb::ReverseTransactionRequest {
+        if !seen.bought.is_empty() && self.rng.random_bool(0.2) {
+            let posting = self.of(&seen.bought);
+            let mut request = self.reverse_of(posting);
+            if let Some(Extent::Lines(returned)) = &mut request.extent {
+                for line in &mut returned.lines {
+                    // Lines of purchases are called by their places.
+                    let place = LINES.iter().position(|name| *name == line.line_id);
+                    line.line_id = (place.expect("one of these") + 1).to_string();
+                }
+            }
+            return request;
+        }
         let posting = self.of(&seen.postings);
         self.reverse_of(posting)
     }

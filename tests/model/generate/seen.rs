@@ -12,6 +12,8 @@ pub struct Seen {
     pub lots: Vec<Place>,
     pub holds: Vec<Place>,
     pub postings: Vec<Place>,
+    /// Of purchases.
+    pub bought: Vec<Place>,
     pub sources: Vec<String>,
     /// Sources of points that wait for an event, or did.
     pub waiting: Vec<Place>,
@@ -54,7 +56,10 @@ impl Seen {
             let place = |id: &str| place(posting, id);
             // Of those that cannot be reversed some are enough.
             let can_be_reversed = matches!(posting.kind(), Earn | Redeem | Capture);
-            if can_be_reversed || self.postings.len().is_multiple_of(5) {
+            let is_private = matches!(request, Request::Announce(it) if it.is_private);
+            if is_private {
+                // Nobody takes it back but who told of it.
+            } else if can_be_reversed || self.postings.len().is_multiple_of(5) {
                 self.postings.push(place(&posting.transaction_id));
             }
             if !told.hold_id.is_empty() {
@@ -63,6 +68,9 @@ impl Seen {
             let lots = posting.entries.iter().map(|entry| entry.lot_id.as_str());
             let new = lots.filter(|lot_id| told.lot_ids.iter().any(|new| new == lot_id));
             self.lots.extend(new.map(place));
+            if matches!(request, Request::Announce(it) if !it.is_private) {
+                self.bought.push(place(&posting.transaction_id));
+            }
             if let Request::Earn(earn) = request {
                 self.sources.push(earn.source_ref.clone());
                 // Those with lines are come back to most.

@@ -21,7 +21,7 @@ impl Generator {
 
     pub(super) fn override_tier(&mut self, whose: Whose, now: i64) -> pb::OverrideTierRequest {
         let mut tiers = if whose.program_id == CLUB {
-            CLUB_TIERS.map(|(name, _)| name).to_vec()
+            CLUB_TIERS.map(|(name, ..)| name).to_vec()
         } else {
             vec!["Bronze", "Silver", "Gold"]
         };

@@ -42,13 +42,29 @@ pub struct Granted {
     pub cuts: Vec<pb::LimitCut>,
     /// Where it is counted.
     pub counted: Vec<Counter>,
+    /// Why nothing is left, where that is so.
+    pub stopped_by: Option<Refusal>,
 }
 
 impl Step<'_> {
+    /// What a caller may earn: something, or it is refused.
+    pub fn grant(
+        &mut self,
+        whose: Of<'_>,
+        code: &str,
+        earning: (i64, Micros),
+    ) -> Result<Granted, Refusal> {
+        let granted = self.grant_left(whose, code, earning)?;
+        match granted.stopped_by {
+            Some(refusal) => Err(refusal),
+            None => Ok(granted),
+        }
+    }
+
     /// Holds an earning against the limits of its currency: those that cut first, by their ids, then those that refuse.
     ///
     /// Where it is told what they left that is taken for granted: no answer tells what others had used of a budget.
-    pub fn grant(
+    pub fn grant_left(
         &mut self,
         whose: Of<'_>,
         code: &str,
@@ -66,6 +82,7 @@ impl Step<'_> {
             points,
             cuts: Vec::new(),
             counted: limits.iter().map(counter).collect(),
+            stopped_by: None,
         };
         if let Some(told) = &self.told.limits {
             granted.cuts = told.clone()?;
@@ -78,21 +95,23 @@ impl Step<'_> {
             if before <= left {
                 continue;
             }
-            if limit.excess() == pb::LimitExcess::Refuse || left == 0 {
-                let refusal = Refusal::new(Code::FailedPrecondition, "LIMIT_REACHED")
-                    .with("limit_id", &limit.limit_id)
-                    .with("left", left);
-                return Err(match window(limit.window(), earned_at).1 {
-                    Some(end) => refusal.with("window_end", Timestamp::from_micros(end)),
-                    None => refusal,
-                });
-            }
-            granted.points = left;
+            let is_stopped = limit.excess() == pb::LimitExcess::Refuse || left == 0;
+            granted.points = if is_stopped { 0 } else { left };
             granted.cuts.push(pb::LimitCut {
                 limit_id: limit.limit_id.clone(),
                 points_before: before,
-                points_after: left,
+                points_after: granted.points,
             });
+            if is_stopped {
+                let refusal = Refusal::new(Code::FailedPrecondition, "LIMIT_REACHED")
+                    .with("limit_id", &limit.limit_id)
+                    .with("left", left);
+                granted.stopped_by = Some(match window(limit.window(), earned_at).1 {
+                    Some(end) => refusal.with("window_end", Timestamp::from_micros(end)),
+                    None => refusal,
+                });
+                return Ok(granted);
+            }
         }
         Ok(granted)
     }

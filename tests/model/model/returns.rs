@@ -5,7 +5,7 @@ use pb::reverse_transaction_request::Extent;
 use pb::{LedgerAccount as Account, TransactionKind as Kind};
 use tonic::Code;
 
-use super::member::{Lot, Member, of_lot, on};
+use super::member::{Earning, Lot, Member, of_lot, on};
 use super::{DAY, Micros, Step, lines, of};
 use crate::answers::Refusal;
 use crate::operations::Told;
@@ -24,8 +24,13 @@ impl Step<'_> {
         if member.earnings.contains_key(id) {
             return reverse_earning(member, request, told, now);
         }
-        let is_known = member.has_posting(id);
-        let refusal = if is_known {
+        let mut postings = member.postings.iter();
+        let posting = postings.find(|posting| posting.transaction_id == *id);
+        if posting.is_some_and(|posting| posting.kind() == Kind::Earn) {
+            // Limits left nothing of it.
+            return Err(Refusal::new(Code::FailedPrecondition, "NOTHING_TO_REVERSE"));
+        }
+        let refusal = if posting.is_some() {
             Refusal::new(Code::FailedPrecondition, "NOT_REVERSIBLE")
         } else {
             Refusal::new(Code::NotFound, "TRANSACTION_NOT_FOUND")
@@ -69,19 +74,7 @@ fn reverse_earning(
     now: Micros,
 ) -> Answer {
     let id = &request.transaction_id;
-    let earning = &member.earnings[id];
-    let rule = &earning.rule;
-    let (source_type, source_ref) = earning.source.clone();
-    let posting = pb::LedgerTransaction {
-        source_type,
-        source_ref,
-        rule: match earning.reversed.1 {
-            0 => format!("reversal/{rule}"),
-            times => format!("reversal/{rule}/{}", times + 1),
-        },
-        reverses_transaction_id: id.clone(),
-        ..told.posting(Kind::Reverse, now, &request.reason)
-    };
+    let posting = reversal(&member.earnings[id], id, told, (now, &request.reason));
     let asked = TakeBack {
         id,
         extent: request.extent.as_ref(),
@@ -98,6 +91,27 @@ fn reverse_earning(
         lines: lines.map(lines::shown).collect(),
         ..Default::default()
     })
+}
+
+/// The posting that takes an earning back, without its lines.
+pub fn reversal(
+    earning: &Earning,
+    id: &str,
+    told: &Told,
+    (now, reason): (Micros, &str),
+) -> pb::LedgerTransaction {
+    let rule = &earning.rule;
+    let (source_type, source_ref) = earning.source.clone();
+    pb::LedgerTransaction {
+        source_type,
+        source_ref,
+        rule: match earning.reversed.1 {
+            0 => format!("reversal/{rule}"),
+            times => format!("reversal/{rule}/{}", times + 1),
+        },
+        reverses_transaction_id: id.to_owned(),
+        ..told.posting(Kind::Reverse, now, reason)
+    }
 }
 
 /// How much of an earning is to be taken back, and where from.

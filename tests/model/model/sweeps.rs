@@ -16,7 +16,7 @@ impl Step<'_> {
             };
             for accounts in customer.members.values_mut() {
                 let mut is_due = false;
-                for account in accounts {
+                for account in accounts.iter_mut() {
                     let holds = account.holds.iter();
                     let due = holds.filter(|hold| hold.has_timed_out(now)).count();
                     let before = expired(account);
@@ -26,6 +26,10 @@ impl Step<'_> {
                     is_due |= due > 0 || points > 0;
                     all.holds_expired += i64::try_from(due).expect("few");
                     all.points_expired += points;
+                }
+                // Only a posting makes anything else of what time has done.
+                for account in accounts.iter_mut().filter(|_| is_due) {
+                    account.end_given(now);
                 }
                 all.members += i64::from(is_due);
             }

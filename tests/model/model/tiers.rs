@@ -4,14 +4,18 @@ use api::loyalty::v1 as pb;
 use tonic::Code;
 
 use super::member::Member;
-use super::{Micros, Step, of, program};
+use super::periods::{GRACE, Period};
+use super::{DAY, Micros, Step, of, program};
 use crate::answers::{Refusal, micros, stamp};
-use crate::operations::CALLER;
+use crate::operations::{CALLER, Recalculate, Recalculated};
 use crate::service::{CLUB, CLUB_TIERS};
 
-/// The tiers of the program that there is from the start, with what each is earned by. Runs are far shorter than the
-/// year that counts.
-const DEFAULT_TIERS: [(&str, i64); 3] = [("Bronze", 0), ("Silver", 100), ("Gold", 250)];
+/// The tiers of the program that there is from the start, with what each is earned by.
+const DEFAULT_TIERS: [(&str, i64, i32); 3] = [
+    ("Bronze", 0, 10_000),
+    ("Silver", 100, 10_000),
+    ("Gold", 250, 10_000),
+];
 
 /// A tier given by hand.
 #[derive(Debug, Clone)]
@@ -33,7 +37,23 @@ impl Given {
     }
 }
 
-fn ladder(program_id: &str) -> &'static [(&'static str, i64)] {
+/// What purchases earn in a tier, in basis points.
+pub fn multiplier(program_id: &str, tier: &str) -> i64 {
+    let mut tiers = ladder(program_id).iter();
+    let found = tiers.find(|(name, ..)| *name == tier);
+    i64::from(found.expect("a tier of the program").2)
+}
+
+/// Until when tiers are held.
+fn period(program_id: &str) -> Period {
+    if program_id == CLUB {
+        Period::CalendarYear { grace: GRACE }
+    } else {
+        Period::Rolling(365 * DAY)
+    }
+}
+
+fn ladder(program_id: &str) -> &'static [(&'static str, i64, i32)] {
     if program_id == CLUB {
         &CLUB_TIERS
     } else {
@@ -50,6 +70,20 @@ impl Step<'_> {
         })
     }
 
+    pub fn recalculate(&mut self, request: &Recalculate) -> Recalculated {
+        let now = self.now;
+        let mut answer = Recalculated::default();
+        for customer_id in &request.customers {
+            let Ok(member) = self.find(of(&request.program_id, customer_id), "") else {
+                continue;
+            };
+            member.end_given(now);
+            let tier = member.latest_tier(now).tier;
+            answer.tiers.insert(customer_id.clone(), tier);
+        }
+        answer
+    }
+
     pub fn override_tier(
         &mut self,
         request: &pb::OverrideTierRequest,
@@ -62,7 +96,7 @@ impl Step<'_> {
             return Err(Refusal::invalid("expires_at"));
         }
         let mut tiers = ladder(program(&request.program_id)).iter();
-        if !tiers.any(|(name, _)| *name == request.tier) {
+        if !tiers.any(|(name, ..)| *name == request.tier) {
             let refusal = Refusal::new(Code::NotFound, "TIER_NOT_FOUND");
             return Err(refusal.with("tier", &request.tier));
         }
@@ -152,6 +186,17 @@ impl Member {
         self.tier_given(now, open)
     }
 
+    /// Its name at an instant, and what counts for it.
+    pub fn tier_and_amount(&self, at: Micros) -> (String, i64) {
+        let tier = self.tier(at);
+        (tier.tier, tier.qualifying_points)
+    }
+
+    /// Its name at an instant.
+    pub fn tier_at(&self, at: Micros) -> String {
+        self.tier(at).tier
+    }
+
     /// As it was at an instant by the times that are written.
     fn tier(&self, at: Micros) -> pb::MemberTier {
         let won = self.given.iter().rev().find(|given| given.wins_at(at));
@@ -159,16 +204,19 @@ impl Member {
     }
 
     fn tier_given(&self, at: Micros, given: Option<&Given>) -> pb::MemberTier {
-        let counts = self.lots.iter().filter(|lot| lot.earned_at <= at);
-        let amount = counts.map(|lot| lot.qualifying).sum();
         let tiers = ladder(&self.program_id);
-        let earned = tiers
-            .iter()
-            .rposition(|(_, threshold)| *threshold <= amount);
-        let earned = earned.expect("the lowest tier costs nothing");
+        let enough = |amount: i64| {
+            let mut tiers = tiers.iter();
+            let place = tiers.rposition(|(_, threshold, _)| *threshold <= amount);
+            place.expect("the lowest tier costs nothing")
+        };
+        let points = self.lots.iter().map(|lot| (lot.earned_at, lot.qualifying));
+        let points: Vec<_> = points.collect();
+        let earned = period(&self.program_id).earned(&points, at, enough);
+        let (amount, earned) = (earned.amount, earned.place);
         let next = tiers.get(earned + 1);
         let tier = given.map_or(tiers[earned].0, |given| &given.tier);
-        let place = tiers.iter().position(|(name, _)| *name == tier);
+        let place = tiers.iter().position(|(name, ..)| *name == tier);
         let place = place.expect("only tiers of the program are given");
         pb::MemberTier {
             program_id: self.program_id.clone(),
@@ -176,8 +224,10 @@ impl Member {
             tier: tier.to_owned(),
             rank: i32::try_from(place + 1).expect("few"),
             qualifying_points: amount,
-            next_tier: next.map(|(name, _)| (*name).to_owned()).unwrap_or_default(),
-            points_to_next_tier: next.map_or(0, |(_, threshold)| threshold - amount),
+            next_tier: next
+                .map(|(name, ..)| (*name).to_owned())
+                .unwrap_or_default(),
+            points_to_next_tier: next.map_or(0, |(_, threshold, _)| threshold - amount),
             tier_override: given.map(|given| pb::TierOverride {
                 actor: CALLER.to_owned(),
                 reason: given.reason.clone(),
@@ -187,7 +237,7 @@ impl Member {
             earned_tier: tiers[earned].0.to_owned(),
             policy_version: 1,
             metric: pb::TierMetric::PointsEarned.into(),
-            multiplier_basis_points: 10_000,
+            multiplier_basis_points: tiers[place].2,
             ..Default::default()
         }
     }

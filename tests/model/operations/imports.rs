@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 use tonic::{Response as Reply, Status};
 
 use super::{Request, Response, Told};
-use crate::answers::{Answer, micros};
+use crate::answers::{Answer, micros, stamp};
 
 /// A chunk of rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,33 @@ pub struct Imported {
 }
 
 impl Import {
+    /// More than anybody has is taken of the default program.
+    pub fn of_debt(customer_id: &str, now: i64) -> Self {
+        let external_id = format!("debt of {customer_id}");
+        let row = pb::ImportRow {
+            row: 1,
+            customer_id: customer_id.to_owned(),
+            external_id: external_id.clone(),
+            kind: pb::ImportKind::Redeem.into(),
+            points: 5_000,
+            occurred_at: Some(stamp(now)),
+            reason: "as it was there".to_owned(),
+            force: true,
+            ..Default::default()
+        };
+        let header = pb::ImportHeader {
+            source_system: "the old one".to_owned(),
+            ..Default::default()
+        };
+        Self {
+            chunk: pb::ImportTransactionsRequest {
+                header: Some(header),
+                rows: vec![row],
+            },
+            new: vec![external_id],
+        }
+    }
+
     pub fn header(&self) -> &pb::ImportHeader {
         self.chunk.header.as_ref().expect("always given")
     }

@@ -84,8 +84,11 @@ impl Response {
                 let rows = it.postings.iter();
                 told.items = rows.map(|row| it.told(row.as_ref())).collect();
             }
+            Self::Announce(it) => told = it.told(),
             Self::Enroll(_)
             | Self::Sweep(_)
+            | Self::Recalculate(_)
+            | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Override(_)
@@ -121,6 +124,7 @@ impl Response {
                 let posting = it.postings.iter().flatten().next()?;
                 return posting.posted_at.as_ref().map(micros);
             }
+            Self::Announce(it) => return it.instant(),
             Self::Override(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::ClearOverride(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::SetLimit(it) => return it.limit.as_ref()?.changed_at.as_ref().map(micros),
@@ -131,6 +135,8 @@ impl Response {
             // A tier is asked about an instant, whatever it is; the others tell none.
             Self::Tier(_)
             | Self::Sweep(_)
+            | Self::Recalculate(_)
+            | Self::Merge(_)
             | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
@@ -168,6 +174,9 @@ impl Response {
                 rows.map(|row| &mut row.consistency_token).collect()
             }
             Self::Sweep(_)
+            | Self::Announce(_)
+            | Self::Recalculate(_)
+            | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
@@ -214,10 +223,13 @@ impl Response {
             Self::Cancel(it) => it.transactions.iter_mut().collect(),
             Self::Batch(it) => it.results.iter_mut().flat_map(batches::postings).collect(),
             Self::Import(it) => it.postings.iter_mut().flatten().collect(),
+            Self::Announce(it) => it.postings.iter_mut().flatten().collect(),
             Self::Transactions(it) => it.transactions.iter_mut().collect(),
             Self::Statement(it) => it.movements.iter_mut().collect(),
             Self::Enroll(_)
             | Self::Sweep(_)
+            | Self::Recalculate(_)
+            | Self::Merge(_)
             | Self::Extend(_)
             | Self::Balance(_)
             | Self::Balances(_)
@@ -234,10 +246,12 @@ impl Response {
 
     /// The revisions after the change of the histories that it is a part of: its place in them.
     pub fn revisions(&self) -> BTreeMap<String, i64> {
-        let mut revisions = BTreeMap::new();
-        if let Self::Import(it) = self {
-            return it.revisions();
+        match self {
+            Self::Import(it) => return it.revisions(),
+            Self::Announce(it) => return it.revisions(),
+            _ => {}
         }
+        let mut revisions = BTreeMap::new();
         for token in self.clone().tokens() {
             if let Ok(Some(token)) = ConsistencyToken::decode(token) {
                 let last: &mut i64 = revisions.entry(token.customer_id.to_string()).or_default();

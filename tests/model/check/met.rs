@@ -1,0 +1,88 @@
+//! What a history has met of what there is: a run that meets too little proves nothing.
+
+use api::loyalty::v1 as pb;
+
+use crate::answers::Answer;
+use crate::history::Event;
+use crate::model::program;
+use crate::operations::purchases::Happened;
+use crate::operations::{Announce, Announced, Merged, Request, Response, Standing, batches};
+
+/// Each thing once for each time that it was met.
+pub fn met(event: &Event) -> Vec<String> {
+    let mut met = limits(&event.answer);
+    match (&event.request, &event.answer) {
+        (Request::Announce(announce), Ok(Response::Announce(announced))) => {
+            met.extend(purchases(announce, announced));
+        }
+        (Request::Sweep(_), Ok(Response::Sweep(told))) if told.points_expired > 0 => {
+            met.push("points swept".to_owned());
+        }
+        (Request::Recalculate(asked), Ok(Response::Recalculate(told))) if told.aged_out > 0 => {
+            met.push(format!("tier lost in {}", program(&asked.program_id)));
+        }
+        (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
+        _ => {}
+    }
+    met
+}
+
+fn purchases(announce: &Announce, announced: &Announced) -> Vec<String> {
+    let mut met = Vec::new();
+    let total = announce.purchase.total.as_ref().map_or(0, |it| it.micros);
+    let is_void = announce.happened.contains(&Happened::Voided);
+    let is_again = announced.postings.iter().all(Option::is_none);
+    met.extend((is_again && announce.is_alone).then_some("purchase told again"));
+    for posting in announced.postings.iter().flatten() {
+        met.push(if is_void {
+            "purchase voided"
+        } else {
+            "purchase"
+        });
+        if !is_void && posting.points > total / 1_000_000 {
+            met.push("purchase multiplied");
+        }
+        if !is_void && posting.points == 0 {
+            met.push("purchase of which nothing is left");
+        }
+        if !posting.limit_cuts.is_empty() {
+            met.push("purchase cut");
+        }
+    }
+    met.into_iter().map(str::to_owned).collect()
+}
+
+fn merges(told: &Merged) -> Vec<String> {
+    let owes = |standing: &Standing| standing.balances.iter().any(|it| it.debt > 0);
+    let all = [
+        ("merge", true),
+        ("merge with spending", told.spent.is_some()),
+        ("merge with debt", told.apart.values().any(owes)),
+    ];
+    let met = all.into_iter().filter(|(_, is_met)| *is_met);
+    met.map(|(what, _)| what.to_owned()).collect()
+}
+
+/// The limits that cut or refuse.
+fn limits(answer: &Answer) -> Vec<String> {
+    let mut named = Vec::new();
+    match answer {
+        Err(refusal) => named.extend(refusal.metadata.get("limit_id").cloned()),
+        Ok(Response::Batch(it)) => {
+            let refusals = it.results.iter().filter_map(batches::refusal);
+            named.extend(refusals.filter_map(|it| it.metadata.get("limit_id").cloned()));
+        }
+        Ok(_) => {}
+    }
+    if let Ok(response) = answer {
+        let mut response = response.clone();
+        let cuts = |posting: &mut pb::LedgerTransaction| std::mem::take(&mut posting.limit_cuts);
+        let cuts = response.postings().into_iter().flat_map(cuts);
+        named.extend(cuts.map(|cut| cut.limit_id));
+    }
+    let is_long = |it: &String| it == "a-month" || it == "a-year";
+    let of_long = named.iter().filter(|it| is_long(it));
+    let of_long = of_long.map(|_| "limit of a month or year".to_owned());
+    let all = named.iter().map(|it| format!("limit {it}"));
+    all.chain(of_long).collect()
+}

@@ -1,0 +1,136 @@
+//! The end of a round: all is read, members are merged and that is undone, and years pass.
+
+use api::loyalty::v1 as pb;
+use chrono::TimeDelta;
+use futures::future::join_all;
+
+use crate::VALIDITY;
+use crate::answers::stamp;
+use crate::driver;
+use crate::history::History;
+use crate::model::{GRACE, start_of, year_of};
+use crate::operations::{Import, Merge, Recalculate, Request};
+use crate::service::{CLUB, CLUB_CURRENCIES, Service};
+
+/// Merges members, while the service is killed, and undoes it; then years pass, and tiers are lost.
+pub async fn close(service: &Service, history: &History, customers: &[String], unit: i64) {
+    let time = &history.time;
+    // Behind whatever a clock that went back has shown: then what comes later has the later id.
+    time.jump(TimeDelta::microseconds(unit));
+    // Whoever is merged into the first one owes something.
+    let debt = Request::Import(Import::of_debt(&customers[1], time.now()));
+    driver::read(service, history, &debt).await;
+    let at = time.now();
+    let merge = |pair: &[String]| {
+        Request::Merge(Merge {
+            id: format!("merge-{}", pair[1]),
+            survivor: pair[0].clone(),
+            absorbed: pair[1].clone(),
+            points: 30,
+            at,
+        })
+    };
+    let merges: Vec<_> = customers.chunks_exact(2).map(merge).collect();
+    let merges = merges.iter().map(|it| driver::read(service, history, it));
+    tokio::join!(join_all(merges), service.kill_and_restart());
+    for _ in 0..3 {
+        let next = start_of(year_of(time.now()) + 1) + GRACE;
+        time.jump(TimeDelta::microseconds(next - time.now()));
+        for program_id in ["default", CLUB] {
+            let customers = customers.to_vec();
+            let program_id = program_id.to_owned();
+            let request = Request::Recalculate(Recalculate {
+                program_id,
+                customers,
+            });
+            driver::read(service, history, &request).await;
+        }
+        read_tiers(service, history, customers).await;
+    }
+}
+
+async fn read_tiers(service: &Service, history: &History, customers: &[String]) {
+    for customer_id in customers {
+        for program_id in ["default", CLUB] {
+            let tier = pb::GetTierRequest {
+                program_id: program_id.to_owned(),
+                customer_id: customer_id.clone(),
+                as_of: Some(stamp(history.time.now())),
+                ..Default::default()
+            };
+            driver::read(service, history, &Request::Tier(tier)).await;
+        }
+    }
+}
+
+/// Reads all there is about the customers, once nothing moves any more.
+pub async fn read_all(service: &Service, history: &History, customers: &[String]) {
+    read_tiers(service, history, customers).await;
+    for customer_id in customers {
+        for program_id in ["default", CLUB] {
+            let balances = pb::ListBalancesRequest {
+                program_id: program_id.to_owned(),
+                customer_id: customer_id.clone(),
+                ..Default::default()
+            };
+            driver::read(service, history, &Request::Balances(balances)).await;
+            let usage = pb::GetLimitUsageRequest {
+                program_id: program_id.to_owned(),
+                customer_id: customer_id.clone(),
+                ..Default::default()
+            };
+            driver::read(service, history, &Request::Usage(usage)).await;
+        }
+        let [first, further] = CLUB_CURRENCIES;
+        for (program_id, code) in [("default", ""), (CLUB, first), (CLUB, further)] {
+            let (program_id, customer_id) = (program_id.to_owned(), customer_id.clone());
+            let points_currency = code.to_owned();
+            let page_size = 1000;
+            let lots = pb::ListLotsRequest {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                points_currency: points_currency.clone(),
+                page_size,
+                ..Default::default()
+            };
+            let postings = pb::ListTransactionsRequest {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                points_currency: points_currency.clone(),
+                page_size,
+                ..Default::default()
+            };
+            let holds = pb::ListHoldsRequest {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                points_currency: points_currency.clone(),
+                page_size,
+                ..Default::default()
+            };
+            let statement = pb::GetStatementRequest {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                points_currency: points_currency.clone(),
+                from: Some(stamp(0)),
+                to: Some(stamp(history.time.now() + VALIDITY)),
+                page_size,
+                ..Default::default()
+            };
+            let balance = pb::GetBalanceRequest {
+                program_id,
+                customer_id,
+                points_currency,
+                ..Default::default()
+            };
+            for request in [
+                Request::Lots(lots),
+                Request::Transactions(postings),
+                Request::Statement(statement),
+                Request::Holds(holds),
+                Request::Balance(balance),
+            ] {
+                driver::read(service, history, &request).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Purchases that the customer service announces: what they earn by the base rule, and taking that back.
+
+use api::customer::v1 as customer;
+use api::loyalty::v1 as pb;
+use pb::TransactionKind as Kind;
+
+use super::limits::Granted;
+use super::member::{Earning, Line, Lot, Member};
+use super::points::{bring_in, new_lot};
+use super::returns::{TakeBack, reversal, take_back};
+use super::tiers::multiplier;
+use super::{Micros, Of, Step, of};
+use crate::answers::{Refusal, micros};
+use crate::operations::purchases::{Happened, PROGRAMS, PURCHASE, VOIDED};
+use crate::operations::{Announce, Announced, Told};
+
+/// For each whole unit of this money there is a point.
+const UNIT: (&str, i64) = ("USD", 1_000_000);
+
+impl Step<'_> {
+    pub fn announce(&mut self, request: &Announce) -> Result<Announced, Refusal> {
+        let mut postings = vec![None; PROGRAMS.len()];
+        for happened in &request.happened {
+            for (place, program_id) in PROGRAMS.into_iter().enumerate() {
+                let told = self.told.items.get(place).cloned().unwrap_or_default();
+                let made = match happened {
+                    Happened::Recorded => self.bought(program_id, &request.purchase, &told),
+                    Happened::Voided => self.voided(program_id, &request.purchase, &told),
+                };
+                postings[place] = postings[place].take().or(made?);
+            }
+            if *happened == Happened::Voided {
+                let customer = self.world.customers.get_mut(&request.purchase.customer_id);
+                let customer = customer.expect("it is about somebody who is known");
+                let id = &request.purchase.transaction_id;
+                customer.voided.insert(id.clone());
+            }
+        }
+        Ok(Announced { postings })
+    }
+
+    /// A purchase earns once in every program that the customer is a member of, multiplied by the tier of when it
+    /// happened; and nothing once it is void.
+    fn bought(
+        &mut self,
+        program_id: &str,
+        purchase: &customer::Transaction,
+        told: &Told,
+    ) -> Result<Option<pb::LedgerTransaction>, Refusal> {
+        let now = self.now;
+        let whose = of(program_id, &purchase.customer_id);
+        let at = purchase.occurred_at.as_ref().map(micros);
+        let at = at.expect("always given");
+        let id = &purchase.transaction_id;
+        let is_void = self.world.customers[whose.customer_id].voided.contains(id);
+        let Ok(member) = self.find(whose, "") else {
+            return Ok(None);
+        };
+        let points = base(purchase) * multiplier(program_id, &member.tier_at(at)) / 10_000;
+        if is_void || points == 0 {
+            return Ok(None);
+        }
+        if earned_by(member, id).is_some() {
+            self.notice_only(whose)?;
+            return Ok(None);
+        }
+        self.open(whose, "")?;
+        let granted = self.grant_what_is_left(whose, (points, at), told)?;
+        let expires_at = self.expiry(program_id, "", at);
+        let member = self.find(whose, "")?;
+        member.count(&granted.counted, granted.points);
+        let posting = pb::LedgerTransaction {
+            source_type: PURCHASE.to_owned(),
+            source_ref: id.clone(),
+            rule: member.rule("base"),
+            limit_cuts: granted.cuts,
+            actor: String::new(),
+            ..told.posting(Kind::Earn, at, "")
+        };
+        if granted.points == 0 {
+            return Ok(Some(member.post(posting, now)));
+        }
+        let lot = Lot {
+            qualifying: granted.points,
+            ..new_lot(told, granted.points, (at, Some(at), expires_at))
+        };
+        let earning = Earning {
+            lot_id: lot.id.clone(),
+            revision: told.revision,
+            lines: lines(purchase),
+            settled_by: None,
+            source: (PURCHASE.to_owned(), id.clone()),
+            reversed: (0, 0),
+            adjusted: 0,
+            rule: posting.rule.clone(),
+            counted: granted.counted,
+            latest: String::new(),
+        };
+        let posting = bring_in(member, lot, posting, (now, now));
+        member.earnings.insert(told.transaction_id.clone(), earning);
+        Ok(Some(posting))
+    }
+
+    /// What it earned is taken back, whatever has become of it.
+    fn voided(
+        &mut self,
+        program_id: &str,
+        purchase: &customer::Transaction,
+        told: &Told,
+    ) -> Result<Option<pb::LedgerTransaction>, Refusal> {
+        let now = self.now;
+        let whose = of(program_id, &purchase.customer_id);
+        let Ok(member) = self.find(whose, "") else {
+            return Ok(None);
+        };
+        let Some(id) = earned_by(member, &purchase.transaction_id) else {
+            return Ok(None);
+        };
+        self.notice_only(whose)?;
+        let member = self.find(whose, "")?;
+        let all = TakeBack {
+            id: &id,
+            extent: None,
+            policy: pb::ReversalPolicy::AllowDebt,
+        };
+        // Of what limits left nothing of there is nothing to take back.
+        let Some(earning) = member.earnings.get(&id) else {
+            return Ok(None);
+        };
+        let posting = pb::LedgerTransaction {
+            actor: String::new(),
+            ..reversal(earning, &id, told, (now, VOIDED))
+        };
+        member.end_given(now);
+        match take_back(member, &all, posting, now) {
+            Ok(taken) => Ok(Some(taken.posting)),
+            Err(refusal) if refusal.reason == "ALREADY_REVERSED" => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// As much as limits leave, which may be nothing.
+    fn grant_what_is_left(
+        &mut self,
+        whose: Of<'_>,
+        (points, at): (i64, Micros),
+        told: &Told,
+    ) -> Result<Granted, Refusal> {
+        let mut step = Step {
+            world: &mut *self.world,
+            told,
+            now: self.now,
+        };
+        step.grant_left(whose, "", (points, at))
+    }
+
+    /// Holds that have timed out are let go. Only a posting makes anything else of what time has done.
+    fn notice_only(&mut self, whose: Of<'_>) -> Result<(), Refusal> {
+        let now = self.now;
+        let accounts = self.accounts(whose)?;
+        let is_due = |account: &Member| account.holds.iter().any(|hold| hold.has_timed_out(now));
+        let any = accounts.iter().any(is_due);
+        for account in accounts {
+            account.notice(now);
+            if any {
+                account.end_given(now);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whole units, rounded down.
+fn base(purchase: &customer::Transaction) -> i64 {
+    let total = purchase.total.as_ref().expect("always given");
+    if total.currency_code == UNIT.0 {
+        total.micros / UNIT.1
+    } else {
+        0
+    }
+}
+
+/// The posting by which a purchase earned.
+fn earned_by(member: &Member, purchase: &str) -> Option<String> {
+    let is_of = |posting: &&std::rc::Rc<pb::LedgerTransaction>| {
+        posting.kind() == Kind::Earn
+            && posting.source_type == PURCHASE
+            && posting.source_ref == purchase
+    };
+    let found = member.postings.iter().find(is_of);
+    found.map(|posting| posting.transaction_id.clone())
+}
+
+/// What was bought, by its places; what cost nothing earned nothing.
+fn lines(purchase: &customer::Transaction) -> Vec<Line> {
+    let lines = (1..).zip(&purchase.lines);
+    let lines = lines.map(|(place, line): (i32, _)| Line {
+        id: place.to_string(),
+        weight: line.amount.as_ref().map_or(0, |amount| amount.micros),
+        pieces: line.quantity.max(1),
+        returned: (0, 0),
+    });
+    lines.filter(|line| line.weight > 0).collect()
+}
