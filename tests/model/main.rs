@@ -28,8 +28,8 @@
 //!   anew) comes when nothing else goes on: else nobody could say which holds it found to have timed out.
 //! - Policies that count spend or purchases, years of membership, and other versions of a policy.
 //! - Limits that are new, or end, while callers earn: no answer tells which limits an earning is counted against.
-//! - Chunks of imports with rows of several customers: a refused row of somebody in whose history nothing changed has no
-//!   place in the order. Rows that were forced are not refunded.
+//! - That a chunk of an import is committed as one: each customer's rows have a place of their own. Rows that were forced
+//!   are not refunded.
 //!
 //! # Invariant
 //! The model shares no code with the service.

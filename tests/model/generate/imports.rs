@@ -12,8 +12,7 @@ use crate::operations::Import;
 const SYSTEM: &str = "the old one";
 
 impl Generator {
-    /// A few rows of one customer, so that those that are refused have a place in its history; now and then one that was
-    /// imported before, or another one under its name.
+    /// A few rows, now and then of several customers; and one that was imported before, or another one under its name.
     pub(super) fn import(&mut self, whose: &Whose, seen: &Seen, now: i64) -> Import {
         let chunk = self.id();
         let own = seen.rows.iter();
@@ -39,8 +38,13 @@ impl Generator {
         for n in 0..self.rng.random_range(1..=3) {
             let external_id = format!("{chunk}/{n}");
             new.push(external_id.clone());
+            let customer_id = if self.rng.random_bool(0.2) {
+                self.member().1
+            } else {
+                whose.customer_id.clone()
+            };
             rows.push(pb::ImportRow {
-                customer_id: whose.customer_id.clone(),
+                customer_id,
                 external_id,
                 ..self.row(now)
             });

@@ -87,7 +87,7 @@ impl Step<'_> {
         Ok(Imported {
             answer,
             postings,
-            enrolled_at: None,
+            enrolled: BTreeMap::new(),
         })
     }
 

@@ -24,8 +24,8 @@ pub struct Imported {
     pub answer: pb::ImportTransactionsResponse,
     /// Of each row the posting, if it is new. The answer names it; what it is, and when it was made, is read.
     pub postings: Vec<Option<pb::LedgerTransaction>>,
-    /// Since when the customer has been a member, where members are enrolled for it; read as well.
-    pub enrolled_at: Option<prost_types::Timestamp>,
+    /// Since when customers have been members, where members are enrolled for it; read as well.
+    pub enrolled: BTreeMap<String, prost_types::Timestamp>,
 }
 
 impl Import {
@@ -64,6 +64,17 @@ impl Import {
         self.new.contains(&row.external_id)
     }
 
+    fn without_rows(&self) -> Self {
+        let chunk = pb::ImportTransactionsRequest {
+            rows: Vec::new(),
+            ..self.chunk.clone()
+        };
+        Self {
+            chunk,
+            new: self.new.clone(),
+        }
+    }
+
     /// Each customer once.
     pub(super) fn customers(&self) -> Vec<&str> {
         let mut customers: Vec<&str> = Vec::new();
@@ -98,20 +109,24 @@ impl Import {
                 None
             });
         }
-        let mut enrolled_at = None;
-        if self.header().enroll_missing && postings.iter().any(Option::is_some) {
+        let mut enrolled = BTreeMap::new();
+        for (posting, outcome) in postings.iter().zip(&answer.outcomes) {
+            let Some(posting) = posting.as_ref().filter(|_| self.header().enroll_missing) else {
+                continue;
+            };
             let request = pb::GetMemberRequest {
                 program_id: self.header().program_id.clone(),
-                customer_id: self.chunk.rows[0].customer_id.clone(),
-                at_least: answer.outcomes[0].consistency_token.clone(),
+                customer_id: posting.customer_id.clone(),
+                at_least: outcome.consistency_token.clone(),
             };
             let member = to.get_member(request).await?.into_inner().member;
-            enrolled_at = member.expect("always told").enrolled_at;
+            let since = member.and_then(|it| it.enrolled_at).expect("always told");
+            enrolled.insert(posting.customer_id.clone(), since);
         }
         Ok(Reply::new(Imported {
             answer,
             postings,
-            enrolled_at,
+            enrolled,
         }))
     }
 
@@ -135,40 +150,39 @@ impl Import {
     }
 }
 
-/// What was sent, and what was answered. Where an answer was lost a refused row may have been imported when all were
-/// sent again: then each row has a place of its own in the history.
+/// What was sent, and what was answered: what a chunk tells of each customer has a place of its own in the history. Where
+/// an answer was lost a refused row may have been imported when all were sent again: then each row has.
 pub fn placed(request: Request, answer: Answer) -> Vec<(Request, Answer)> {
     let (Request::Import(import), Ok(Response::Import(imported))) = (&request, &answer) else {
         return vec![(request, answer)];
     };
-    if !imported.was_sent_again() {
-        return vec![(request, answer)];
-    }
+    let again = imported.was_sent_again();
+    let mut parts: Vec<(Import, Imported)> = Vec::new();
     let outcomes = imported.answer.outcomes.iter().zip(&imported.postings);
-    let rows = import.chunk.rows.iter().zip(outcomes);
-    let alone =
-        |(row, (outcome, posting)): (&pb::ImportRow, (&pb::ImportRowOutcome, &Option<_>))| {
-            let request = Import {
-                chunk: pb::ImportTransactionsRequest {
-                    rows: vec![row.clone()],
-                    ..import.chunk.clone()
-                },
-                new: import.new.clone(),
-            };
-            let answer = Imported {
-                answer: pb::ImportTransactionsResponse {
-                    outcomes: vec![outcome.clone()],
-                    last_row: row.row,
-                },
-                postings: vec![posting.clone()],
-                enrolled_at: imported.enrolled_at,
-            };
-            (Request::Import(request), Ok(Response::Import(answer)))
+    for (row, (outcome, posting)) in import.chunk.rows.iter().zip(outcomes) {
+        let same = |(part, _): &&mut (Import, Imported)| part.customers() == [&row.customer_id];
+        let (part, told) = match parts.iter_mut().find(same).filter(|_| !again) {
+            Some(part) => part,
+            None => parts.push_mut((import.without_rows(), imported.without_rows())),
         };
-    rows.map(alone).collect()
+        part.chunk.rows.push(row.clone());
+        told.answer.outcomes.push(outcome.clone());
+        told.answer.last_row = row.row;
+        told.postings.push(posting.clone());
+    }
+    let placed = |(import, told)| (Request::Import(import), Ok(Response::Import(told)));
+    parts.into_iter().map(placed).collect()
 }
 
 impl Imported {
+    fn without_rows(&self) -> Self {
+        Self {
+            answer: pb::ImportTransactionsResponse::default(),
+            postings: Vec::new(),
+            enrolled: self.enrolled.clone(),
+        }
+    }
+
     fn was_sent_again(&self) -> bool {
         let mut rows = self.answer.outcomes.iter().zip(&self.postings);
         rows.any(|(row, posting)| {
@@ -189,7 +203,7 @@ impl Imported {
             transaction_id: posting.transaction_id.clone(),
             revision: posting.revision,
             lot_ids: lots.map(|entry| entry.lot_id.clone()).collect(),
-            enrolled_at: self.enrolled_at.as_ref().map(micros),
+            enrolled_at: self.enrolled.get(&posting.customer_id).map(micros),
             ..Told::default()
         }
     }
@@ -215,7 +229,7 @@ impl Imported {
 
     /// A new row that was cut off and sent again may be told as imported already: as far as it goes, that is the same.
     pub fn as_if_told_at_first(&mut self, expected: &Self) {
-        self.enrolled_at = None;
+        self.enrolled.clear();
         let rows = self.answer.outcomes.iter_mut().zip(&self.postings);
         for ((told, posting), expected) in rows.zip(&expected.answer.outcomes) {
             if posting.is_some() && told.status() == pb::ImportRowStatus::AlreadyImported {
