@@ -286,7 +286,10 @@ fn refusal(error: Error) -> Refusal {
         Error::Contended => conflict(),
         Error::Database(error) => database_refusal(&error),
         Error::EncryptionKeyMissing { key_id } => {
-            tracing::error!(key_id, "an encryption key that data is sealed under is missing");
+            tracing::error!(
+                key_id,
+                "an encryption key that data is sealed under is missing"
+            );
             // It passes once the key is back, and a refusal that passes must not be kept as the answer.
             Refusal::new(Code::Unavailable, "ENCRYPTION_KEY_MISSING", message)
                 .with("key_id", key_id)

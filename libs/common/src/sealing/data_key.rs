@@ -92,12 +92,11 @@ impl KeyRing {
             _ => None,
         };
         let key: Option<[u8; 32]> = opened.and_then(|key| key.try_into().ok());
-        key.map(DataKey::of)
-            .ok_or_else(|| Error::WrappedKeyBroken {
-                key_id: key_id.clone(),
-                table: owner.table,
-                row: owner.id.to_owned(),
-            })
+        key.map(DataKey::of).ok_or_else(|| Error::WrappedKeyBroken {
+            key_id: key_id.clone(),
+            table: owner.table,
+            row: owner.id.to_owned(),
+        })
     }
 }
 

@@ -24,7 +24,6 @@ pub fn make_file(file: &Path, key_id: &str) -> Result<(), Error> {
         out.sync_all()?;
         std::fs::rename(&part, file)
     };
-    written().map_err(|error| {
-        Error::Config(format!("the encryption keys {}: {error}", file.display()))
-    })
+    written()
+        .map_err(|error| Error::Config(format!("the encryption keys {}: {error}", file.display())))
 }

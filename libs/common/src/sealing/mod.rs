@@ -22,6 +22,7 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use answer::is_sealed_answer;
 pub use data_key::{DataKey, Owner, Wrapped};
 pub use file::make_file;
 pub use ring::{KeyRing, Keys};

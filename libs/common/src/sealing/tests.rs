@@ -51,11 +51,23 @@ fn what_is_wrong_with_a_ring_is_told_by_line_and_without_secrets() {
         (format!("{FIRST}\n{secret}"), "line 2: must be an id"),
         (format!("{FIRST}\na AAEC"), "line 2: the key a must be 32"),
         (format!("\n{secret}x y"), "line 2: the id must"),
-        (format!("a {secret}{secret}"), "line 1: the key a must be 32"),
+        (
+            format!("a {secret}{secret}"),
+            "line 1: the key a must be 32",
+        ),
         (format!("a {secret} b"), "line 1: the key a must be 32"),
-        (format!("{FIRST}\n2026-01 {}", &SECOND[8..]), "line 2: id 2026-01 is given twice"),
-        (format!("{FIRST}\nother {secret}"), "line 2: the key of line 1"),
-        (format!("{} {secret}", "x".repeat(65)), "line 1: the id must"),
+        (
+            format!("{FIRST}\n2026-01 {}", &SECOND[8..]),
+            "line 2: id 2026-01 is given twice",
+        ),
+        (
+            format!("{FIRST}\nother {secret}"),
+            "line 2: the key of line 1",
+        ),
+        (
+            format!("{} {secret}", "x".repeat(65)),
+            "line 1: the id must",
+        ),
     ] {
         let error = KeyRing::parse(&text).unwrap_err();
         assert!(error.contains(says), "{error}");
@@ -153,12 +165,16 @@ fn one_word_is_as_long_as_another() {
 fn an_answer_opens_in_its_place_under_its_key() {
     let ring_of_one = ring(&[FIRST]);
     let sealed = ring_of_one.seal_answer(place("r1"), b"answer").unwrap();
-    assert!(is_sealed_answer(&sealed) && !is_sealed_answer(b"\x0aanswer") && !is_sealed_answer(b""));
+    assert!(
+        is_sealed_answer(&sealed) && !is_sealed_answer(b"\x0aanswer") && !is_sealed_answer(b"")
+    );
     let both = ring(&[SECOND, FIRST]);
     assert_eq!(both.open_answer(place("r1"), &sealed).unwrap(), b"answer");
     assert!(is_broken(both.open_answer(place("r2"), &sealed)));
     assert!(is_broken(both.open_answer(place("r1"), &sealed[..20])));
-    let missing = ring(&[SECOND]).open_answer(place("r1"), &sealed).unwrap_err();
+    let missing = ring(&[SECOND])
+        .open_answer(place("r1"), &sealed)
+        .unwrap_err();
     assert!(matches!(missing, Error::EncryptionKeyMissing { .. }));
     for bit in 0..sealed.len() * 8 {
         let mut changed = sealed.clone();
