@@ -44,7 +44,6 @@ async fn everything_is_brought_under_a_new_key_and_the_old_one_can_go(
         create(&mut client, person(id)).await.unwrap();
         interact(&mut client, vec![call(id, id)]).await.unwrap();
     }
-    let replica = server.replica().await;
     keys.replace(&[SECOND, FIRST]);
     until("all is under the second key", async || {
         key_ids(&server).await == ["second"]
@@ -63,7 +62,6 @@ async fn everything_is_brought_under_a_new_key_and_the_old_one_can_go(
             "late parcel of Mr Jones"
         );
     }
-    drop(replica);
 }
 
 #[rstest]
