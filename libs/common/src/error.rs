@@ -7,6 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::sealing::SealError;
 use crate::validate::Violations;
 
 /// The domain of every `ErrorInfo`.
@@ -188,39 +189,9 @@ pub enum Error {
     /// Migrations failed.
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// Something is sealed under a key that the file of keys does not hold.
-    #[error(
-        "what is asked for is sealed under the encryption key {key_id}, which is not in the file of keys: put it back"
-    )]
-    EncryptionKeyMissing {
-        /// The id of the key.
-        key_id: String,
-    },
-    /// Something sealed does not open where it lies: it was changed, or belongs elsewhere.
-    #[error(
-        "{table}.{column} of {row} does not open: it was changed or is another's; restore it from a backup"
-    )]
-    SealedDataBroken {
-        /// Its table.
-        table: &'static str,
-        /// Its column.
-        column: &'static str,
-        /// The id of its row.
-        row: String,
-    },
-    /// A data key does not open under the key that it names.
-    #[error(
-        "the data key of {row} does not open under the encryption key {key_id}: it was changed, or the file of keys holds \
-         another key of that id"
-    )]
-    WrappedKeyBroken {
-        /// The id of the encryption key.
-        key_id: String,
-        /// The table of data keys.
-        table: &'static str,
-        /// Whose it is.
-        row: String,
-    },
+    /// Something sealed does not open.
+    #[error(transparent)]
+    Sealed(#[from] SealError),
     /// A setting is wrong: the process stops before any port opens.
     #[error("{0}")]
     Config(String),
@@ -285,31 +256,7 @@ fn refusal(error: Error) -> Refusal {
         }
         Error::Contended => conflict(),
         Error::Database(error) => database_refusal(&error),
-        Error::EncryptionKeyMissing { key_id } => {
-            tracing::error!(
-                key_id,
-                "an encryption key that data is sealed under is missing"
-            );
-            // It passes once the key is back, and a refusal that passes must not be kept as the answer.
-            Refusal::new(Code::Unavailable, "ENCRYPTION_KEY_MISSING", message)
-                .with("key_id", key_id)
-                .retry_after(Duration::from_secs(5))
-        }
-        Error::SealedDataBroken { table, column, row } => {
-            tracing::error!(table, column, row, "sealed data does not open");
-            Refusal::new(Code::DataLoss, "SEALED_DATA_BROKEN", message)
-                .with("table", table)
-                .with("column", column)
-                .with("row", row)
-        }
-        Error::WrappedKeyBroken { key_id, table, row } => {
-            tracing::error!(key_id, table, row, "a data key does not open");
-            Refusal::new(Code::DataLoss, "SEALED_DATA_BROKEN", message)
-                .with("table", table)
-                .with("column", "wrapped_key")
-                .with("row", row)
-                .with("key_id", key_id)
-        }
+        Error::Sealed(error) => error.refusal(),
         Error::Migration(_) | Error::Config(_) | Error::Internal(_) => internal(&message),
     }
 }

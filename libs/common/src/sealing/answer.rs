@@ -1,6 +1,7 @@
 //! Answers that are kept for whoever repeats a call: each sealed under a key of its own, derived from the ring.
 
 use super::aead::Aad;
+use super::error::SealError;
 use super::ring::KeyRing;
 use super::{Place, VERSION};
 use crate::error::Error;
@@ -21,7 +22,11 @@ impl KeyRing {
     }
 
     /// Opens what was sealed for a place.
-    pub(crate) fn open_answer(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn open_answer(
+        &self,
+        place: Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
         let Some((key_id, sealed)) = split(sealed) else {
             return Err(place.broken());
         };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::aead::{Aad, Aead, OVERHEAD, random};
+use super::error::SealError;
 use super::ring::KeyRing;
 use super::{Place, VERSION};
 use crate::error::Error;
@@ -55,7 +56,7 @@ impl DataKey {
     }
 
     /// Opens what was sealed for a place.
-    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<String, Error> {
+    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<String, SealError> {
         let opened = match sealed {
             [VERSION, sealed @ ..] => self.aead.open(&place.aad(), sealed),
             _ => None,
@@ -84,7 +85,7 @@ impl KeyRing {
     }
 
     /// Unwraps an owner's data key.
-    pub fn unwrap(&self, owner: Owner<'_>, wrapped: &Wrapped) -> Result<DataKey, Error> {
+    pub fn unwrap(&self, owner: Owner<'_>, wrapped: &Wrapped) -> Result<DataKey, SealError> {
         let Wrapped { key_id, bytes } = wrapped;
         let wrapping = self.derive(key_id, &owner.purpose())?;
         let opened = match bytes.as_slice() {
@@ -92,11 +93,12 @@ impl KeyRing {
             _ => None,
         };
         let key: Option<[u8; 32]> = opened.and_then(|key| key.try_into().ok());
-        key.map(DataKey::of).ok_or_else(|| Error::WrappedKeyBroken {
-            key_id: key_id.clone(),
-            table: owner.table,
-            row: owner.id.to_owned(),
-        })
+        key.map(DataKey::of)
+            .ok_or_else(|| SealError::DataKeyBroken {
+                key_id: key_id.clone(),
+                table: owner.table,
+                row: owner.id.to_owned(),
+            })
     }
 }
 

@@ -17,6 +17,7 @@
 mod aead;
 mod answer;
 mod data_key;
+mod error;
 mod file;
 mod ring;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tests;
 
 pub(crate) use answer::is_sealed_answer;
 pub use data_key::{DataKey, Owner, Wrapped};
+pub use error::SealError;
 pub use file::make_file;
 pub use ring::{KeyRing, Keys};
 
@@ -54,8 +56,8 @@ impl Place<'_> {
         ])
     }
 
-    fn broken(&self) -> crate::Error {
-        crate::Error::SealedDataBroken {
+    fn broken(&self) -> SealError {
+        SealError::Broken {
             table: self.table,
             column: self.column,
             row: self.row.to_owned(),

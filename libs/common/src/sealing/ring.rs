@@ -11,6 +11,7 @@ use ring::aead::{AES_256_GCM, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 
 use super::aead::{Aad, Aead};
+use super::error::SealError;
 use crate::config::Reread;
 use crate::error::Error;
 
@@ -72,13 +73,10 @@ impl KeyRing {
     }
 
     /// A key for one purpose, of which nobody else has the same.
-    pub(super) fn derive(&self, key_id: &str, purpose: &Aad) -> Result<Aead, Error> {
-        let key = self
-            .keys
-            .get(key_id)
-            .ok_or_else(|| Error::EncryptionKeyMissing {
-                key_id: key_id.to_owned(),
-            })?;
+    pub(super) fn derive(&self, key_id: &str, purpose: &Aad) -> Result<Aead, SealError> {
+        let key = self.keys.get(key_id).ok_or_else(|| SealError::KeyMissing {
+            key_id: key_id.to_owned(),
+        })?;
         let purpose = [purpose.bytes()];
         let derived = key.expand(&purpose, &AES_256_GCM);
         let derived = derived.expect("HKDF gives as much as a key of AES-256 needs");

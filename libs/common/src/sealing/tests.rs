@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::answer::is_sealed_answer;
 use super::*;
-use crate::error::Error;
 
 const FIRST: &str = "2026-01 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const SECOND: &str = "2026-02 AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
@@ -28,10 +27,10 @@ fn owner(id: &str) -> Owner<'_> {
     }
 }
 
-fn is_broken<T: std::fmt::Debug>(opened: Result<T, Error>) -> bool {
+fn is_broken<T: std::fmt::Debug>(opened: Result<T, SealError>) -> bool {
     matches!(
         opened.unwrap_err(),
-        Error::SealedDataBroken { .. } | Error::WrappedKeyBroken { .. }
+        SealError::Broken { .. } | SealError::DataKeyBroken { .. }
     )
 }
 
@@ -113,7 +112,7 @@ fn a_data_key_is_its_owners_alone_and_outlives_the_key_it_is_wrapped_under() {
     assert_eq!(again.key_id, "2026-02");
     let second = ring(&[SECOND]);
     let error = second.unwrap(owner("c1"), &wrapped).unwrap_err();
-    assert!(matches!(&error, Error::EncryptionKeyMissing { key_id } if key_id == "2026-01"));
+    assert!(matches!(&error, SealError::KeyMissing { key_id } if key_id == "2026-01"));
     let opened = second.unwrap(owner("c1"), &again).unwrap();
     assert_eq!(opened.open(place("c1"), &sealed).unwrap(), "Ann");
 }
@@ -175,7 +174,7 @@ fn an_answer_opens_in_its_place_under_its_key() {
     let missing = ring(&[SECOND])
         .open_answer(place("r1"), &sealed)
         .unwrap_err();
-    assert!(matches!(missing, Error::EncryptionKeyMissing { .. }));
+    assert!(matches!(missing, SealError::KeyMissing { .. }));
     for bit in 0..sealed.len() * 8 {
         let mut changed = sealed.clone();
         changed[bit / 8] ^= 1 << (bit % 8);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::db::{Access, Hex, Sql, Tx};
 use common::ids::CustomerId;
 use common::on;
-use common::sealing::{DataKey, KeyRing, Owner, Wrapped};
+use common::sealing::{DataKey, KeyRing, Owner, SealError, Wrapped};
 use serde::Serialize;
 
 use super::{execute, id_rows, rows};
@@ -43,7 +43,7 @@ impl KeyRow {
                 let wrapped = Wrapped { key_id, bytes };
                 Ok(ring.unwrap(owner(customer_id), &wrapped)?)
             }
-            _ => Err(common::Error::SealedDataBroken {
+            _ => Err(SealError::Broken {
                 table: "data_key",
                 column: "wrapped_key",
                 row: customer_id.to_string(),
