@@ -24,10 +24,12 @@ fn person(id: &str) -> pb::Customer {
         given_name: "Xanthippe".to_owned(),
         family_name: "Quuxington".to_owned(),
     });
-    let address = person.address.get_or_insert_default();
-    address.lines = vec!["Zanzibar Lane 77".to_owned()];
-    address.city = "Timbuktu".to_owned();
-    address.postal_code = "ZX-98765-Q".to_owned();
+    person.address = person.address.map(|address| pb::PostalAddress {
+        lines: vec!["Zanzibar Lane 77".to_owned()],
+        city: "Timbuktu".to_owned(),
+        postal_code: "ZX-98765-Q".to_owned(),
+        ..address
+    });
     person
 }
 
