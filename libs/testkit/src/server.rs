@@ -193,8 +193,14 @@ impl<S: Service> TestServer<S> {
 
     /// A second server on the same database, as another replica would be.
     pub async fn replica(&self) -> Self {
+        self.replica_with(self.setup.config.clone()).await
+    }
+
+    /// The same with other settings of the service's own, as one has during an upgrade.
+    pub async fn replica_with(&self, config: S::Config) -> Self {
         let free = ServerConfig::on_free_ports();
         let mut setup = self.setup.clone();
+        setup.config = config;
         (setup.server.listen, setup.server.ops_listen) = (free.listen, free.ops_listen);
         let secrets = self.secrets.clone();
         Self::on(self.database.clone(), self.peers.clone(), setup, secrets).await

@@ -22,6 +22,15 @@ pub struct Config {
         value_name = "FILE"
     )]
     pub encryption_keys_file: Option<PathBuf>,
+    /// `later` reads what is sealed and seals nothing: for an upgrade from a version that cannot read what is sealed, while
+    /// it still runs.
+    #[arg(
+        long = "customer-sealing",
+        env = "ASTERISM_CUSTOMER_SEALING",
+        value_enum,
+        default_value = "now"
+    )]
+    pub sealing: Sealing,
     /// What an older version wrote in the clear is sealed, and what is sealed under an older key brought under the current
     /// one, this often; 0s leaves both undone.
     #[arg(
@@ -33,6 +42,15 @@ pub struct Config {
     pub sealing_every: Duration,
 }
 
+/// From when on personal data is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sealing {
+    /// What is written is sealed.
+    Now,
+    /// What is written stays in the clear.
+    Later,
+}
+
 impl Default for Config {
     fn default() -> Self {
         defaults()
@@ -42,8 +60,12 @@ impl Default for Config {
 impl Config {
     /// The keys of the file.
     pub(crate) fn keys(&self) -> Result<Keys, Error> {
+        const PURPOSE: &str = "customer-encryption-keys";
         match &self.encryption_keys_file {
-            Some(file) => Keys::file("customer-encryption-keys", file.clone()),
+            Some(file) => match self.sealing {
+                Sealing::Now => Keys::file(PURPOSE, file.clone()),
+                Sealing::Later => Keys::file_to_open(PURPOSE, file.clone()),
+            },
             None => Err(Error::Config(
                 "the keys that personal data is sealed under are missing: write one by `echo \"$(date +%Y-%m-%d) \
                  $(openssl rand -base64 32)\" >customer-encryption-keys`, keep a copy apart from the database, and set \

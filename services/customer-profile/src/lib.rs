@@ -43,7 +43,7 @@ use common::platform::Platform;
 use common::sealing::Keys;
 use common::service::{Assembly, Service};
 
-pub use config::Config;
+pub use config::{Config, Sealing};
 
 /// What every use case stands on.
 #[derive(Clone)]

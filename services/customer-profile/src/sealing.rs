@@ -25,6 +25,10 @@ pub async fn run(state: State, every: Duration, stop: CancellationToken) {
     if let Err(error) = tell(&state, &mut told).await {
         tracing::warn!(%error, "what is sealed cannot be counted, trying again later");
     }
+    if !state.keys.ring().seals() {
+        tracing::warn!("personal data is written in the clear: sealing is set to later");
+        return;
+    }
     if every.is_zero() {
         return;
     }

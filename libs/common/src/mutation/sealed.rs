@@ -13,6 +13,9 @@ pub(super) fn seal(
 ) -> Result<(), Error> {
     let Some(keys) = keys else { return Ok(()) };
     let (ring, row) = (keys.ring(), row(method, request_id));
+    if !ring.seals() {
+        return Ok(());
+    }
     for (column, bytes) in columns(answer) {
         if let Some(bytes) = bytes {
             *bytes = ring.seal_answer(place(column, &row), bytes)?;

@@ -24,6 +24,7 @@ const SALT: &[u8] = b"asterism sealing 1";
 /// Its text has one key a line: an id, a space, and 32 random bytes in base64. The first key is current, the others open
 /// what was sealed before. Empty lines and those that begin with `#` mean nothing.
 pub struct KeyRing {
+    seals: bool,
     current: String,
     keys: BTreeMap<String, Prk>,
 }
@@ -59,7 +60,25 @@ impl KeyRing {
                     .to_owned(),
             );
         };
-        Ok(Self { current, keys })
+        Ok(Self {
+            seals: true,
+            current,
+            keys,
+        })
+    }
+
+    /// The same, for a process that seals nothing yet: it opens what others have sealed.
+    #[must_use]
+    pub fn to_open(self) -> Self {
+        Self {
+            seals: false,
+            ..self
+        }
+    }
+
+    /// Whether what is written is to be sealed.
+    pub fn seals(&self) -> bool {
+        self.seals
     }
 
     /// The id of the key that new data keys are wrapped under.
@@ -120,8 +139,21 @@ pub struct Keys(Arc<Reread<Arc<KeyRing>>>);
 impl Keys {
     /// Opens a file. A later one that cannot be used leaves the keys of before in use.
     pub fn file(purpose: &'static str, path: PathBuf) -> Result<Self, Error> {
-        let parse = |text: &str| {
-            let ring = KeyRing::parse(text).map(Arc::new);
+        Self::of(purpose, path, |ring| ring)
+    }
+
+    /// The same to open only.
+    pub fn file_to_open(purpose: &'static str, path: PathBuf) -> Result<Self, Error> {
+        Self::of(purpose, path, KeyRing::to_open)
+    }
+
+    fn of(
+        purpose: &'static str,
+        path: PathBuf,
+        then: fn(KeyRing) -> KeyRing,
+    ) -> Result<Self, Error> {
+        let parse = move |text: &str| {
+            let ring = KeyRing::parse(text).map(then).map(Arc::new);
             ring.map_err(|wrong| format!("encryption keys: {wrong}"))
         };
         Ok(Self(Arc::new(Reread::open(purpose, path, parse)?)))

@@ -40,7 +40,8 @@ struct NewRow<'a> {
     external_id: &'a str,
     channel: Channel,
     kind: &'a str,
-    subject: Hex<'a>,
+    subject: &'a str,
+    subject_sealed: Option<Hex<'a>>,
     occurred_at: i64,
     recorded_at: i64,
 }
@@ -111,19 +112,21 @@ pub async fn insert(
 ) -> Result<u64, Error> {
     const INSERT: Sql = rows!(
         [customer_id text, interaction_id text, source text, external_id text, channel text, kind text,
-            subject hex, occurred_at bigint, recorded_at bigint]
+            subject text, subject_sealed hex, occurred_at bigint, recorded_at bigint]
         "INSERT INTO interaction (customer_id, interaction_id, source, external_id, channel, kind, subject,
             subject_sealed, occurred_at, recorded_at)
-        SELECT customer_id, interaction_id, source, external_id, channel, kind, '', subject, occurred_at, recorded_at
+        SELECT customer_id, interaction_id, source, external_id, channel, kind, subject, subject_sealed, occurred_at, recorded_at
         FROM r
         WHERE TRUE
         ON CONFLICT (source, external_id) DO NOTHING");
-    let ids = interactions.iter().map(|of| of.customer_id.clone());
-    let keys = data_keys::get_or_insert(tx, ring, &ids.collect()).await?;
-    let sealed = interactions
-        .iter()
-        .map(|of| seal(&keys, &of.customer_id, &of.id, &of.subject));
-    let sealed: Vec<_> = sealed.collect::<Result<_, _>>()?;
+    let sealed: Vec<_> = if ring.seals() {
+        let ids = interactions.iter().map(|of| of.customer_id.clone());
+        let keys = data_keys::get_or_insert(tx, ring, &ids.collect()).await?;
+        let seal = |of: &&Interaction| seal(&keys, &of.customer_id, &of.id, &of.subject).map(Some);
+        interactions.iter().map(seal).collect::<Result<_, _>>()?
+    } else {
+        vec![None; interactions.len()]
+    };
     let mut rows: Vec<_> = interactions
         .iter()
         .zip(&sealed)
@@ -134,7 +137,11 @@ pub async fn insert(
             external_id: &interaction.key.external_id,
             channel: interaction.channel,
             kind: &interaction.kind,
-            subject: Hex(subject),
+            subject: match subject {
+                Some(_) => "",
+                None => &interaction.subject,
+            },
+            subject_sealed: subject.as_deref().map(Hex),
             occurred_at: interaction.occurred_at.micros(),
             recorded_at: interaction.recorded_at.micros(),
         })

@@ -94,7 +94,7 @@ impl PersonalRow {
             contacts: parsed("contacts", &contacts)?,
             address: parsed("address", &address)?,
             birth_date: date(Some(birth_date).filter(|date| !date.is_empty()))?,
-            gender: parsed("gender", &gender)?,
+            gender: Gender::of_text(&gender).ok_or_else(|| corrupt("gender", "no gender"))?,
         })
     }
 
@@ -118,34 +118,51 @@ pub type Of<'a> = (&'a CustomerId, &'a Personal);
 /// Inserts the personal data of new customers, and their data keys.
 pub async fn insert(tx: &mut Tx, ring: &KeyRing, personal: &[Of<'_>]) -> Result<(), Error> {
     const INSERT: Sql = rows!(
-        [customer_id text, display_name hex, given_name hex, family_name hex, contacts hex, address hex,
-            birth_date hex, gender hex]
+        [customer_id text, sealed bigint, display_name text, given_name text, family_name text, contacts text,
+            address text, birth_date text, gender text, display_name_sealed hex, given_name_sealed hex,
+            family_name_sealed hex, contacts_sealed hex, address_sealed hex, birth_date_sealed hex,
+            gender_sealed hex]
         "INSERT INTO personal_data (customer_id, sealed, display_name, given_name, family_name, contacts, address,
             birth_date, gender, display_name_sealed, given_name_sealed, family_name_sealed, contacts_sealed,
             address_sealed, birth_date_sealed, gender_sealed)
-        SELECT customer_id, 1, '', '', '', '', '', NULL, 'unknown', display_name, given_name, family_name,
-            contacts, address, birth_date, gender
+        SELECT customer_id, sealed, display_name, given_name, family_name, contacts, address, birth_date, gender,
+            display_name_sealed, given_name_sealed, family_name_sealed, contacts_sealed, address_sealed,
+            birth_date_sealed, gender_sealed
         FROM r");
-    let keys = data_keys::insert(tx, ring, personal.iter().map(|(id, _)| *id)).await?;
-    execute(tx, INSERT, &sealed(&keys, personal)?).await?;
+    let rows = if ring.seals() {
+        let keys = data_keys::insert(tx, ring, personal.iter().map(|(id, _)| *id)).await?;
+        sealed(&keys, personal)?
+    } else {
+        plain(personal)
+    };
+    execute(tx, INSERT, &rows).await?;
     Ok(())
 }
 
 /// Writes the personal data of locked customers.
 pub async fn update(tx: &mut Tx, ring: &KeyRing, personal: &[Of<'_>]) -> Result<(), Error> {
     const UPDATE: Sql = rows!(
-        [customer_id text, display_name hex, given_name hex, family_name hex, contacts hex, address hex,
-            birth_date hex, gender hex]
+        [customer_id text, sealed bigint, display_name text, given_name text, family_name text, contacts text,
+            address text, birth_date text, gender text, display_name_sealed hex, given_name_sealed hex,
+            family_name_sealed hex, contacts_sealed hex, address_sealed hex, birth_date_sealed hex,
+            gender_sealed hex]
         "UPDATE personal_data
-        SET sealed = 1, display_name = '', given_name = '', family_name = '', contacts = '', address = '',
-            birth_date = NULL, gender = 'unknown', display_name_sealed = r.display_name,
-            given_name_sealed = r.given_name, family_name_sealed = r.family_name, contacts_sealed = r.contacts,
-            address_sealed = r.address, birth_date_sealed = r.birth_date, gender_sealed = r.gender
+        SET sealed = r.sealed, display_name = r.display_name, given_name = r.given_name,
+            family_name = r.family_name, contacts = r.contacts, address = r.address, birth_date = r.birth_date,
+            gender = r.gender, display_name_sealed = r.display_name_sealed,
+            given_name_sealed = r.given_name_sealed, family_name_sealed = r.family_name_sealed,
+            contacts_sealed = r.contacts_sealed, address_sealed = r.address_sealed,
+            birth_date_sealed = r.birth_date_sealed, gender_sealed = r.gender_sealed
         FROM r
         WHERE personal_data.customer_id = r.customer_id");
-    let ids = personal.iter().map(|(id, _)| (*id).clone()).collect();
-    let keys = data_keys::get_or_insert(tx, ring, &ids).await?;
-    execute(tx, UPDATE, &sealed(&keys, personal)?).await?;
+    let rows = if ring.seals() {
+        let ids = personal.iter().map(|(id, _)| (*id).clone()).collect();
+        let keys = data_keys::get_or_insert(tx, ring, &ids).await?;
+        sealed(&keys, personal)?
+    } else {
+        plain(personal)
+    };
+    execute(tx, UPDATE, &rows).await?;
     Ok(())
 }
 
@@ -205,27 +222,61 @@ pub async fn count_plain(db: &mut impl Access) -> Result<i64, Error> {
         .await)?)
 }
 
-/// Rows for `rows!`.
-fn sealed<'a>(keys: &DataKeys, personal: &[Of<'a>]) -> Result<Vec<SealedRow<'a>>, Error> {
+/// A row to be written: one of the two maps has all the columns, the other what stands for none.
+#[derive(Serialize)]
+struct NewRow<'a> {
+    customer_id: &'a str,
+    sealed: i64,
+    #[serde(flatten)]
+    texts: BTreeMap<&'static str, String>,
+    #[serde(flatten)]
+    cells: BTreeMap<String, Cell>,
+}
+
+fn sealed<'a>(keys: &DataKeys, personal: &[Of<'a>]) -> Result<Vec<NewRow<'a>>, Error> {
+    let nothing = [
+        "display_name",
+        "given_name",
+        "family_name",
+        "contacts",
+        "address",
+    ];
+    let nothing = nothing.map(|column| (column, String::new()));
+    let nothing = nothing
+        .into_iter()
+        .chain([("gender", Gender::Unknown.text())]);
+    let nothing: BTreeMap<_, _> = nothing.collect();
     let row = |(id, personal): &Of<'a>| {
         let key = keys.get(*id).expect("each of them was found or made");
         let mut cells = BTreeMap::new();
         for (column, text) in COLUMNS.into_iter().zip(texts(personal)) {
-            cells.insert(column, seal(key, column, id, &text)?);
+            cells.insert(format!("{column}_sealed"), seal(key, column, id, &text)?);
         }
-        Ok(SealedRow {
+        Ok(NewRow {
             customer_id: id.as_str(),
+            sealed: 1,
+            texts: nothing.clone(),
             cells,
         })
     };
     personal.iter().map(row).collect()
 }
 
-#[derive(Serialize)]
-struct SealedRow<'a> {
-    customer_id: &'a str,
-    #[serde(flatten)]
-    cells: BTreeMap<&'static str, Cell>,
+/// As versions wrote it that did not seal.
+fn plain<'a>(personal: &[Of<'a>]) -> Vec<NewRow<'a>> {
+    let row = |(id, personal): &Of<'a>| {
+        let mut texts: BTreeMap<_, _> = COLUMNS.into_iter().zip(texts(personal)).collect();
+        if personal.birth_date.is_none() {
+            texts.remove("birth_date");
+        }
+        NewRow {
+            customer_id: id.as_str(),
+            sealed: 0,
+            texts,
+            cells: BTreeMap::new(),
+        }
+    };
+    personal.iter().map(row).collect()
 }
 
 /// Bytes on their way into a column.
@@ -271,7 +322,7 @@ fn texts(personal: &Personal) -> [String; 7] {
         json(contacts),
         json(address),
         birth_date.map(|date| date.to_string()).unwrap_or_default(),
-        json(gender),
+        gender.text(),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use common::db::{Access as _, Conn};
 use common::on;
-use customer_profile::{Config, CustomerProfile};
+use customer_profile::{Config, CustomerProfile, Sealing};
 use sqlx::AssertSqlSafe;
 use testkit::{Backend, Setup};
 
@@ -39,11 +39,20 @@ impl KeyFile {
 
 /// A server on these keys that passes over its tables as often as that.
 pub async fn start_on(backend: Backend, keys: &KeyFile, every: Duration) -> (Server, Client) {
+    start_as(backend, config(keys, every, Sealing::Now)).await
+}
+
+pub fn config(keys: &KeyFile, every: Duration, sealing: Sealing) -> Config {
+    Config {
+        encryption_keys_file: Some(keys.path()),
+        sealing,
+        sealing_every: every,
+    }
+}
+
+pub async fn start_as(backend: Backend, config: Config) -> (Server, Client) {
     let setup = Setup::<CustomerProfile> {
-        config: Config {
-            encryption_keys_file: Some(keys.path()),
-            sealing_every: every,
-        },
+        config,
         ..Setup::default()
     };
     let server = Server::start_as(backend, &[], setup).await;

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use api::customer::v1 as pb;
+use customer_profile::Sealing;
 use futures::future::join_all;
 use prost::Message as _;
 use rstest::rstest;
 use testkit::{Backend, until};
 
-use super::behind::{FIRST, KeyFile, SECOND, change, contains, dump, key_ids, plain, start_on};
+use super::behind::{
+    FIRST, KeyFile, SECOND, change, config, contains, dump, key_ids, plain, start_as, start_on,
+};
 use super::{PERSONAL, REQUEST, person, subject};
 use crate::support::{Client, Server, call, create, get, interact};
 
@@ -191,4 +194,66 @@ async fn an_answer_kept_in_the_clear_is_given_again(
     let again = client.create_customer(request).await.unwrap();
     assert!(again.metadata().get("asterism-replayed").is_some());
     assert_eq!(again.into_inner(), created);
+}
+
+/// As during an upgrade from a version that does not know what is sealed.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_seals_later_writes_in_the_clear_and_reads_what_is_sealed(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let keys = KeyFile::with(&[FIRST]);
+    let every = Duration::from_millis(5);
+    let (later, mut client) = start_as(backend, config(&keys, every, Sealing::Later)).await;
+    let request = pb::CreateCustomerRequest {
+        customer: Some(person("c1")),
+        request_id: REQUEST.to_owned(),
+    };
+    client.create_customer(request).await.unwrap();
+    interact(&mut client, vec![call("c1", "c1")]).await.unwrap();
+    create(
+        &mut client,
+        pb::Customer {
+            customer_id: "c2".to_owned(),
+            ..Default::default()
+        },
+    )
+    .await
+    .unwrap();
+    let stored = dump(&later).await;
+    for open in PERSONAL.into_iter().filter(|open| *open != "Ypsilanti") {
+        assert!(contains(&stored, open.as_bytes()), "{open}");
+    }
+    assert_eq!((plain(&later).await, key_ids(&later).await.len()), (3, 0));
+    assert_as_before(&mut client, "c1").await;
+
+    // Another replica seals nothing in the background yet, but what it writes.
+    let now = later
+        .replica_with(config(&keys, Duration::ZERO, Sealing::Now))
+        .await;
+    let mut newer = Client::new(now.channel());
+    create(&mut newer, person("c3")).await.unwrap();
+    interact(&mut newer, vec![call("c3", "c3")]).await.unwrap();
+    assert_eq!(plain(&later).await, 3);
+    for client in [&mut client, &mut newer] {
+        for id in ["c1", "c3"] {
+            assert_as_before(client, id).await;
+            assert_eq!(
+                subject(client, id).await.unwrap(),
+                "late parcel of Mr Jones"
+            );
+        }
+    }
+    rename(client.clone(), "c3".to_owned(), "Ypsilanti").await;
+    assert_eq!(plain(&later).await, 4);
+
+    let last = later.replica_with(config(&keys, every, Sealing::Now)).await;
+    until("all is sealed", async || plain(&last).await == 0).await;
+    for client in [&mut client, &mut newer] {
+        assert_as_before(client, "c1").await;
+        let found = get(client, "c3").await.unwrap();
+        assert_eq!(found.name.unwrap().given_name, "Ypsilanti");
+        let empty = get(client, "c2").await.unwrap();
+        assert_eq!((empty.name, empty.birth_date), (None, String::new()));
+    }
 }
