@@ -113,14 +113,33 @@ async fn rows_in_the_clear_are_sealed_in_the_background(
         create(&mut client, person(id)).await.unwrap();
         interact(&mut client, vec![call(id, id)]).await.unwrap();
     }
+    // More than is done at once.
+    let row = |row| pb::CustomerRow {
+        row,
+        customer: Some(person(&format!("n{row}"))),
+    };
+    let import = pb::ImportCustomersRequest {
+        rows: (1..=450).map(row).collect(),
+    };
+    let answers = client.import_customers(tokio_stream::iter([import])).await;
+    let answer = answers.unwrap().into_inner().message().await.unwrap();
+    assert_eq!(answer.unwrap().outcomes.len(), 450);
     write_plainly(&server).await;
-    for id in ["c1", "c2"] {
+    for id in ["c1", "n450"] {
         assert_as_before(&mut client, id).await;
     }
     until("all is sealed", async || plain(&server).await == 0).await;
+    keys.replace(&[SECOND, FIRST]);
+    until("all is under the new key", async || {
+        key_ids(&server).await == ["second"]
+    })
+    .await;
     let stored = dump(&server).await;
     for secret in PERSONAL {
         assert!(!contains(&stored, secret.as_bytes()), "{secret}");
+    }
+    for id in ["n1", "n450"] {
+        assert_as_before(&mut client, id).await;
     }
     for id in ["c1", "c2"] {
         assert_as_before(&mut client, id).await;
