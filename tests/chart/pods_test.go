@@ -172,6 +172,9 @@ func TestSecretsAreThoseThatWereNamed(t *testing.T) {
 		for file, secret := range shared {
 			want[file] = secret
 		}
+		if service == "customer-profile" {
+			want["/etc/asterism/encryption-keys/value"] = "customer-keys/ring"
+		}
 		if service == "loyalty-points" {
 			want["/etc/asterism/signing-key/value"] = "ledger/ed25519.pem"
 			want["/etc/asterism/redis-ca/value"] = "cache-ca/redis.pem"

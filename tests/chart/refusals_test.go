@@ -18,6 +18,8 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"a secret where its name belongs", "minimal", "services: {feedback: {database: {secret: postgres://u:p@db/x}}}", "does not match pattern"},
 		{"a duration without unit", "minimal", "settings: {ASTERISM_DEADLINE: '30'}", "does not match pattern"},
 		{"a signing key for a service that signs nothing", "minimal", "services: {feedback: {signingKey: {secret: x}}}", "false schema"},
+		{"encryption keys for a service that seals nothing", "minimal", "services: {feedback: {encryptionKeys: {secret: x}}}", "false schema"},
+		{"no encryption keys", "minimal", "services: {customer-profile: {encryptionKeys: {secret: ''}}}", "services.customer-profile.encryptionKeys.secret is missing"},
 		{"no replica", "minimal", "defaults: {replicas: 0}", "minimum: got 0"},
 		{"an unknown algorithm", "minimal", "auth: {algorithms: [none]}", "must be one of"},
 		{"an objective nobody can miss", "minimal", "monitoring: {objectivePercent: 100}", "exclusiveMaximum"},

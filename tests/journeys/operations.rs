@@ -234,6 +234,12 @@ fn settings_that_contradict_each_other_stop_the_start() {
         assert_eq!(code, Some(64), "{told}");
         assert!(told.contains(says), "{told}");
     }
+    let data = format!("--data={}", folder.path().display());
+    let (code, told) = refused(ALONE, [data]);
+    assert_eq!(code, Some(64), "{told}");
+    for says in ["--customer-encryption-keys-file", "openssl rand -base64 32"] {
+        assert!(told.contains(says), "{told}");
+    }
     let mut serve = vec!["serve".to_owned()];
     serve.extend(own(2));
     let (code, told) = refused("asterism", serve);

@@ -49,6 +49,9 @@ impl Process {
         let log = launch.folder.join(format!("{}.log", launch.program));
         let ops = free_address();
         let mut arguments = launch.arguments;
+        if launch.program == "customer-profile" {
+            arguments.push(encryption_keys(launch.folder));
+        }
         arguments.extend([
             format!("--listen={}", launch.api),
             format!("--ops-listen={ops}"),
@@ -147,6 +150,15 @@ impl Drop for Process {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The setting that customer-profile does not start without.
+fn encryption_keys(folder: &Path) -> String {
+    let file = folder.join("customer-encryption-keys");
+    if !file.exists() {
+        common::sealing::make_file(&file, "first").expect("the folder is ours");
+    }
+    format!("--customer-encryption-keys-file={}", file.display())
 }
 
 /// Runs a program to its end, whatever that is.

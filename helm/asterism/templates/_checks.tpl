@@ -46,6 +46,9 @@
 {{- fail (printf "services.%s.database.secret is missing: name the Secret with the PostgreSQL URL" $name) }}
 {{- end }}
 {{- end }}
+{{- if not (index .Values.services "customer-profile").encryptionKeys.secret }}
+{{- fail "services.customer-profile.encryptionKeys.secret is missing: name the Secret with the keys that personal data is sealed under" }}
+{{- end }}
 {{- range $name, $component := fromYaml (include "asterism.components" $) }}
 {{- with $component.autoscaling }}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}

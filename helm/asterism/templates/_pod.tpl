@@ -129,6 +129,11 @@ database-ca: {{ toJson .root.Values.databaseCa }}
 {{- with .component.database }}
 database-url: {{ toJson . }}
 {{- end }}
+{{- with .component.encryptionKeys }}
+{{- if .secret }}
+encryption-keys: {{ toJson . }}
+{{- end }}
+{{- end }}
 {{- with .component.signingKey }}
 {{- if .secret }}
 signing-key: {{ toJson . }}

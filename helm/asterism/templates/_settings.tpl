@@ -45,6 +45,9 @@ ASTERISM_DATABASE_URL_FILE: /etc/asterism/database-url/value
 ASTERISM_PEER_{{ $variable }}: {{ ternary "https" "http" (ne $values.tls.certificate.secret "") }}://{{ include "asterism.fullname" $.root }}-{{ $service }}:{{ include "asterism.port.grpc" $.root }}
 {{- end }}
 {{- end }}
+{{- if dig "encryptionKeys" "secret" "" .component }}
+ASTERISM_CUSTOMER_ENCRYPTION_KEYS_FILE: /etc/asterism/encryption-keys/value
+{{- end }}
 {{- if dig "signingKey" "secret" "" .component }}
 ASTERISM_LOYALTY_SIGNING_KEY_FILE: /etc/asterism/signing-key/value
 {{- end }}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::sealing::SealError;
 use crate::validate::Violations;
 
 /// The domain of every `ErrorInfo`.
@@ -188,6 +189,9 @@ pub enum Error {
     /// Migrations failed.
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// Something sealed does not open.
+    #[error(transparent)]
+    Sealed(#[from] SealError),
     /// A setting is wrong: the process stops before any port opens.
     #[error("{0}")]
     Config(String),
@@ -252,6 +256,7 @@ fn refusal(error: Error) -> Refusal {
         }
         Error::Contended => conflict(),
         Error::Database(error) => database_refusal(&error),
+        Error::Sealed(error) => error.refusal(),
         Error::Migration(_) | Error::Config(_) | Error::Internal(_) => internal(&message),
     }
 }

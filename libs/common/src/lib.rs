@@ -24,6 +24,7 @@ pub mod mutation;
 pub mod page;
 pub mod platform;
 pub mod process;
+pub mod sealing;
 pub mod server;
 pub mod service;
 pub mod telemetry;

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::feed::signal::FeedSignal;
 use crate::feed::{Feed, Position, sequencer, store};
 use crate::ids::{CustomerId, Ids};
+use crate::sealing::Keys;
 use crate::telemetry::metrics;
 use crate::time::{Clock, Timestamp};
 use crate::token::ConsistencyToken;
@@ -45,6 +46,8 @@ pub struct Platform {
     /// Older changes leave the feed; `None` keeps all.
     pub(crate) feed_retention: Option<Duration>,
     signal: Arc<FeedSignal>,
+    /// Seal the answers that are kept; `None` keeps them in the clear.
+    pub(crate) answers: Option<Keys>,
 }
 
 /// How to open a platform.
@@ -104,7 +107,17 @@ impl Platform {
             cache,
             feed_retention: database.feed_retention,
             signal,
+            answers: None,
         })
+    }
+
+    /// The same, whose answers to mutations are kept sealed. Those that were kept in the clear are still known.
+    #[must_use]
+    pub fn with_sealed_answers(self, keys: Keys) -> Self {
+        Self {
+            answers: Some(keys),
+            ..self
+        }
     }
 
     /// Whether the schema is new enough; if so, the database is ready for use afterwards.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use api::feed::v1::change_feed_service_server::ChangeFeedServiceServer;
 use api::feed::v1::consumer_service_server::ConsumerServiceServer;
@@ -33,6 +34,12 @@ pub trait Service: 'static {
 
     /// Its schema, from version 1001 on.
     fn migrations() -> Migrations;
+
+    /// Its settings with the secrets that it cannot do without: those that are not given are made in this folder, once.
+    /// Where a process runs on its own they must be given.
+    fn with_secrets_in(config: &Self::Config, _folder: &Path) -> Result<Self::Config, Error> {
+        Ok(config.clone())
+    }
 
     /// Adds its gRPC services and consumers.
     fn build(

@@ -89,6 +89,7 @@ pub struct TestServer<S: Service> {
     channel: Channel,
     setup: Setup<S>,
     peers: PeersConfig,
+    secrets: Arc<tempfile::TempDir>,
     // Last, so that it is dropped when nothing uses it any more.
     database: Arc<Database>,
 }
@@ -106,8 +107,8 @@ impl<S: Service> TestServer<S> {
 
     /// Starts the service on a fresh database, set up as the test wants it.
     pub async fn start_as(backend: Backend, upstreams: &[&dyn Upstream], setup: Setup<S>) -> Self {
-        let database = Arc::new(Database::fresh(backend, S::NAME, S::migrations).await);
-        Self::on(database, peers(upstreams), setup).await
+        let database = Database::fresh(backend, S::NAME, S::migrations).await;
+        Self::start_in(database, upstreams, setup).await
     }
 
     /// Starts the service on a cluster that the test will kill.
@@ -120,12 +121,21 @@ impl<S: Service> TestServer<S> {
     pub async fn start_in(
         database: Database,
         upstreams: &[&dyn Upstream],
-        setup: Setup<S>,
+        mut setup: Setup<S>,
     ) -> Self {
-        Self::on(Arc::new(database), peers(upstreams), setup).await
+        let secrets = tempfile::tempdir().expect("a temporary folder can be made");
+        setup.config = S::with_secrets_in(&setup.config, secrets.path())
+            .expect("secrets can be made in a folder of ours");
+        let database = Arc::new(database);
+        Self::on(database, peers(upstreams), setup, Arc::new(secrets)).await
     }
 
-    async fn on(database: Arc<Database>, peers: PeersConfig, setup: Setup<S>) -> Self {
+    async fn on(
+        database: Arc<Database>,
+        peers: PeersConfig,
+        setup: Setup<S>,
+        secrets: Arc<tempfile::TempDir>,
+    ) -> Self {
         let platform = open::<S>(&database, &setup).await;
         let host = Host::start::<S>(Start {
             config: &setup.config,
@@ -144,6 +154,7 @@ impl<S: Service> TestServer<S> {
             channel,
             setup,
             peers,
+            secrets,
             database,
         }
     }
@@ -182,10 +193,17 @@ impl<S: Service> TestServer<S> {
 
     /// A second server on the same database, as another replica would be.
     pub async fn replica(&self) -> Self {
+        self.replica_with(self.setup.config.clone()).await
+    }
+
+    /// The same with other settings of the service's own, as one has during an upgrade.
+    pub async fn replica_with(&self, config: S::Config) -> Self {
         let free = ServerConfig::on_free_ports();
         let mut setup = self.setup.clone();
+        setup.config = config;
         (setup.server.listen, setup.server.ops_listen) = (free.listen, free.ops_listen);
-        Self::on(self.database.clone(), self.peers.clone(), setup).await
+        let secrets = self.secrets.clone();
+        Self::on(self.database.clone(), self.peers.clone(), setup, secrets).await
     }
 
     /// Ends the server as SIGTERM does.
@@ -207,7 +225,7 @@ impl<S: Service> TestServer<S> {
     #[must_use]
     pub async fn restart(mut self) -> Self {
         self.stop().await;
-        Self::on(self.database, self.peers, self.setup).await
+        Self::on(self.database, self.peers, self.setup, self.secrets).await
     }
 
     /// Takes the host away, remembering where callers expect it. The ops port may linger.

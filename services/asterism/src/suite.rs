@@ -80,8 +80,9 @@ impl Suite {
         peers.access.clone_from(&config.peers);
         let mut assembly = Assembly::new(peers, drain.clone());
         let loyalty = config.loyalty.with_key_in(folder(config)?)?;
+        let customer = CustomerProfile::with_secrets_in(&config.customer, folder(config)?)?;
         let platforms = vec![
-            add::<CustomerProfile>(&mut assembly, &config.customer, config, &clock).await?,
+            add::<CustomerProfile>(&mut assembly, &customer, config, &clock).await?,
             add::<Loyalty>(&mut assembly, &loyalty, config, &clock).await?,
             add::<Segmentation>(&mut assembly, &config.segmentation, config, &clock).await?,
             add::<Feedback>(&mut assembly, &config.feedback, config, &clock).await?,

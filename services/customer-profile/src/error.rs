@@ -2,6 +2,7 @@
 
 use common::Refusal;
 use common::ids::CustomerId;
+use common::sealing::SealError;
 use tonic::{Code, Status};
 
 use crate::domain::Key;
@@ -70,6 +71,12 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        Self::Platform(error.into())
+    }
+}
+
+impl From<SealError> for Error {
+    fn from(error: SealError) -> Self {
         Self::Platform(error.into())
     }
 }

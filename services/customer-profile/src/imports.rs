@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::customer::v1 as pb;
 use common::db::Tx;
 use common::platform::Platform;
+use common::sealing::KeyRing;
 use common::validate::Violations;
 
 use crate::domain::{Customer, Import, ImportRow, Key, RowDecision, Transaction};
 use crate::error::Error;
 use crate::records::record;
-use crate::{events, present, store};
+use crate::{State, events, present, store};
 
 /// A chunk that meets another writer is done again this often before the caller learns of it.
 const ATTEMPTS_MAX: usize = 5;
@@ -31,14 +32,14 @@ impl<T> Chunk<T> {
 
 /// Imports one chunk of customers.
 pub async fn customers(
-    platform: &Platform,
+    state: &State,
     chunk: Chunk<ImportRow>,
 ) -> Result<pb::ImportCustomersResponse, Error> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let mut tx = platform.tx().await?;
-        match customers_in(platform, &mut tx, &chunk).await {
+        let mut tx = state.platform.tx().await?;
+        match customers_in(state, &mut tx, &chunk).await {
             Err(error) if error.is_race() && attempt < ATTEMPTS_MAX => {}
             outcomes => {
                 let outcomes = outcomes?;
@@ -54,14 +55,14 @@ pub async fn customers(
 
 /// Imports one chunk of purchases.
 pub async fn transactions(
-    platform: &Platform,
+    state: &State,
     chunk: Chunk<Transaction>,
 ) -> Result<pb::ImportTransactionsResponse, Error> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let mut tx = platform.tx().await?;
-        match record(platform, &mut tx, &chunk.rows).await {
+        let mut tx = state.platform.tx().await?;
+        match record(state, &mut tx, &chunk.rows).await {
             Err(error) if error.is_race() && attempt < ATTEMPTS_MAX => {}
             recorded => {
                 let outcomes = recorded?.outcomes;
@@ -81,11 +82,12 @@ pub async fn transactions(
 }
 
 async fn customers_in(
-    platform: &Platform,
+    state: &State,
     tx: &mut Tx,
     chunk: &Chunk<ImportRow>,
 ) -> Result<Vec<pb::CustomerRowOutcome>, Error> {
-    let mut import = read(tx, chunk).await?;
+    let ring = state.keys.ring();
+    let mut import = read(tx, &ring, chunk).await?;
     let now = tx.now();
     let mut created = BTreeMap::new();
     let mut updated: BTreeMap<_, Customer> = BTreeMap::new();
@@ -100,7 +102,7 @@ async fn customers_in(
             }
         };
         let decision = import.decide(row, now);
-        outcomes.push(outcome(platform, &import, *number, &decision));
+        outcomes.push(outcome(&state.platform, &import, *number, &decision));
         match decision {
             RowDecision::Create(customer) => {
                 created.insert(customer.id.clone(), customer.clone());
@@ -119,8 +121,8 @@ async fn customers_in(
             RowDecision::Unchanged(_) | RowDecision::Refuse(_) => {}
         }
     }
-    store::update(tx, &updated.values().collect::<Vec<_>>()).await?;
-    store::insert(tx, &created.values().collect::<Vec<_>>()).await?;
+    store::update(tx, &ring, &updated.values().collect::<Vec<_>>()).await?;
+    store::insert(tx, &ring, &created.values().collect::<Vec<_>>()).await?;
     for (customer, changed) in told {
         match changed.as_slice() {
             [] => events::customer_created(tx, &customer),
@@ -131,7 +133,7 @@ async fn customers_in(
 }
 
 /// Locks and reads every customer that the rows may touch.
-async fn read(tx: &mut Tx, chunk: &Chunk<ImportRow>) -> Result<Import, Error> {
+async fn read(tx: &mut Tx, ring: &KeyRing, chunk: &Chunk<ImportRow>) -> Result<Import, Error> {
     let rows = || chunk.rows.iter().flatten();
     let keys: BTreeSet<Key> = rows().flat_map(|row| row.profile.external_keys()).collect();
     let owners = store::owners(tx, &keys).await?;
@@ -140,7 +142,7 @@ async fn read(tx: &mut Tx, chunk: &Chunk<ImportRow>) -> Result<Import, Error> {
         .chain(owners.values().cloned())
         .collect();
     store::lock(tx, &ids).await?;
-    let customers = store::load(tx, &ids).await?;
+    let customers = store::load(tx, ring, &ids).await?;
     // Before the lock an external id may have moved: its owner must be one of the locked, and have it still.
     let has = |key: &Key, customer: &Customer| {
         customer.profile.external_ids.get(&key.source) == Some(&key.external_id)

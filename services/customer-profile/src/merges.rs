@@ -8,12 +8,12 @@ use api::customer::v1 as pb;
 use common::db::{Access, Tx};
 use common::ids::CustomerId;
 use common::page::PageRequest;
-use common::platform::Platform;
+use common::sealing::KeyRing;
 use common::time::Timestamp;
 
 use crate::domain::{Customer, Merge, Merged, Undone};
 use crate::error::Error;
-use crate::{events, store};
+use crate::{State, events, store};
 
 /// Customers to merge.
 #[derive(Debug)]
@@ -54,11 +54,7 @@ pub struct Changed {
 }
 
 /// Merges two customers who stand for themselves.
-pub async fn merge(
-    platform: &Platform,
-    tx: &mut Tx,
-    request: MergeCustomers,
-) -> Result<Changed, Error> {
+pub async fn merge(state: &State, tx: &mut Tx, request: MergeCustomers) -> Result<Changed, Error> {
     let MergeCustomers {
         survivor,
         absorbed,
@@ -66,16 +62,16 @@ pub async fn merge(
         reason,
         ..
     } = request;
-    let mut locked = lock_and_load(tx, [&survivor, &absorbed]).await?;
+    let mut locked = lock_and_load(tx, &state.keys.ring(), [&survivor, &absorbed]).await?;
     let mut survivor = take(&mut locked, &survivor)?;
     let mut absorbed = take(&mut locked, &absorbed)?;
     for customer in [&absorbed, &survivor] {
-        check_stands(customer)?;
+        check_stands(&customer.id, customer.merged.as_ref())?;
     }
     common::etag::check(&request.survivor_etag, survivor.profile_revision)?;
     common::etag::check(&request.absorbed_etag, absorbed.profile_revision)?;
     let merge = Merge {
-        id: platform.ids.uuid(),
+        id: state.platform.ids.uuid(),
         survivor: survivor.id.clone(),
         absorbed: absorbed.id.clone(),
         actor,
@@ -101,14 +97,18 @@ pub async fn merge(
 }
 
 /// Undoes a merge, also while the survivor is merged itself.
-pub async fn unmerge(tx: &mut Tx, request: UnmergeCustomers) -> Result<Changed, Error> {
+pub async fn unmerge(
+    state: &State,
+    tx: &mut Tx,
+    request: UnmergeCustomers,
+) -> Result<Changed, Error> {
     let UnmergeCustomers {
         merge_id,
         actor,
         reason,
     } = request;
     let found = get(tx, &merge_id).await?;
-    let locked = lock_and_load(tx, [&found.survivor, &found.absorbed]).await;
+    let locked = lock_and_load(tx, &state.keys.ring(), [&found.survivor, &found.absorbed]).await;
     // Read again: only what is seen under the locks counts.
     let mut merge = get(tx, &merge_id).await?;
     if merge.undone.is_some() {
@@ -162,11 +162,11 @@ pub async fn list(
 }
 
 /// Refuses a customer who was merged.
-pub fn check_stands(customer: &Customer) -> Result<(), Error> {
-    match &customer.merged {
+pub fn check_stands(id: &CustomerId, merged: Option<&Merged>) -> Result<(), Error> {
+    match merged {
         None => Ok(()),
         Some(merged) => Err(Error::CustomerMerged {
-            customer_id: customer.id.clone(),
+            customer_id: id.clone(),
             survivor: merged.survivor.clone(),
         }),
     }
@@ -174,11 +174,12 @@ pub fn check_stands(customer: &Customer) -> Result<(), Error> {
 
 async fn lock_and_load(
     tx: &mut Tx,
+    ring: &KeyRing,
     ids: [&CustomerId; 2],
 ) -> Result<BTreeMap<CustomerId, Customer>, Error> {
     let ids: BTreeSet<_> = ids.into_iter().cloned().collect();
     store::lock(tx, &ids).await?;
-    store::load(tx, &ids).await
+    store::load(tx, ring, &ids).await
 }
 
 fn take(of: &mut BTreeMap<CustomerId, Customer>, id: &CustomerId) -> Result<Customer, Error> {

@@ -6,11 +6,12 @@ use api::customer::v1 as pb;
 use common::db::Tx;
 use common::ids::CustomerId;
 use common::platform::Platform;
+use common::sealing::KeyRing;
 
 use crate::domain::{Customer, Key, Mask, Profile};
 use crate::error::Error;
 use crate::merges::check_stands;
-use crate::{events, store};
+use crate::{State, events, store};
 
 /// A customer to create.
 #[derive(Debug)]
@@ -45,11 +46,13 @@ pub struct Delete {
 
 /// Creates a customer.
 pub async fn create(
-    platform: &Platform,
+    state: &State,
     tx: &mut Tx,
     create: Create,
 ) -> Result<pb::CreateCustomerResponse, Error> {
-    let id = create.customer_id.map_or_else(|| fresh_id(platform), Ok)?;
+    let id = create
+        .customer_id
+        .map_or_else(|| fresh_id(&state.platform), Ok)?;
     let ids = BTreeSet::from([id.clone()]);
     if store::lock(tx, &ids).await?.contains_key(&id) {
         return Err(Error::CustomerAlreadyExists(id));
@@ -59,56 +62,61 @@ pub async fn create(
     }
     let customer = Customer::new(id, create.profile, tx.now());
     check_external_ids(tx, &customer).await?;
-    store::insert(tx, &[&customer]).await?;
+    store::insert(tx, &state.keys.ring(), &[&customer]).await?;
     events::customer_created(tx, &customer);
     Ok(pb::CreateCustomerResponse {
-        consistency_token: platform.token(&customer.id, customer.revision),
+        consistency_token: state.platform.token(&customer.id, customer.revision),
         customer: Some((&customer).into()),
     })
 }
 
 /// Changes a customer's profile.
 pub async fn update(
-    platform: &Platform,
+    state: &State,
     tx: &mut Tx,
     update: Update,
 ) -> Result<pb::UpdateCustomerResponse, Error> {
-    let mut customer = lock_and_get(tx, &update.customer_id).await?;
-    check_stands(&customer)?;
+    let ring = state.keys.ring();
+    let mut customer = lock_and_get(tx, &ring, &update.customer_id).await?;
+    check_stands(&customer.id, customer.merged.as_ref())?;
     common::etag::check(&update.etag, customer.profile_revision)?;
     let profile = update.mask.apply(&customer.profile, &update.profile);
     let changed = customer.revise(profile, tx.now());
     if !changed.is_empty() {
         check_external_ids(tx, &customer).await?;
-        store::update(tx, &[&customer]).await?;
+        store::update(tx, &ring, &[&customer]).await?;
         events::customer_updated(tx, &customer, &changed);
     }
     Ok(pb::UpdateCustomerResponse {
         customer: Some((&customer).into()),
         changed_fields: events::owned(&changed),
-        consistency_token: platform.token(&customer.id, customer.revision),
+        consistency_token: state.platform.token(&customer.id, customer.revision),
     })
 }
 
-/// Deletes a customer and retires the id.
+/// Deletes a customer and retires the id. Nothing is opened for it.
 pub async fn delete(
     platform: &Platform,
     tx: &mut Tx,
     delete: Delete,
 ) -> Result<pb::DeleteCustomerResponse, Error> {
-    let customer = lock_and_get(tx, &delete.customer_id).await?;
-    check_stands(&customer)?;
-    if store::merges::has_absorbed(tx, &customer.id).await? {
-        return Err(Error::CustomerHasAbsorbed(customer.id));
+    let id = delete.customer_id;
+    store::lock(tx, &BTreeSet::from([id.clone()])).await?;
+    let Some(standing) = store::find_standing(tx, &id).await? else {
+        return Err(Error::CustomerNotFound(id));
+    };
+    check_stands(&id, standing.merged.as_ref())?;
+    if store::merges::has_absorbed(tx, &id).await? {
+        return Err(Error::CustomerHasAbsorbed(id));
     }
-    common::etag::check(&delete.etag, customer.profile_revision)?;
-    let revision = customer.revision + 1;
+    common::etag::check(&delete.etag, standing.profile_revision)?;
+    let revision = standing.revision + 1;
     let now = tx.now();
-    store::delete(tx, &customer.id).await?;
-    store::retire(tx, &customer.id, revision, now).await?;
-    events::customer_deleted(tx, &customer.id, revision);
+    store::delete(tx, &id).await?;
+    store::retire(tx, &id, revision, now).await?;
+    events::customer_deleted(tx, &id, revision);
     Ok(pb::DeleteCustomerResponse {
-        consistency_token: platform.token(&customer.id, revision),
+        consistency_token: platform.token(&id, revision),
     })
 }
 
@@ -118,9 +126,9 @@ pub fn fresh_id(platform: &Platform) -> Result<CustomerId, Error> {
     parsed.map_err(|error| common::Error::Internal(format!("a UUID {error}")).into())
 }
 
-async fn lock_and_get(tx: &mut Tx, id: &CustomerId) -> Result<Customer, Error> {
+async fn lock_and_get(tx: &mut Tx, ring: &KeyRing, id: &CustomerId) -> Result<Customer, Error> {
     store::lock(tx, &BTreeSet::from([id.clone()])).await?;
-    store::find(tx, id)
+    store::find(tx, ring, id)
         .await?
         .ok_or_else(|| Error::CustomerNotFound(id.clone()))
 }

@@ -4,21 +4,29 @@ use std::collections::{BTreeSet, HashMap};
 
 use api::customer::v1 as pb;
 use common::db::Tx;
-use common::platform::Platform;
+use common::sealing::KeyRing;
 use common::validate::Violations;
 
 use crate::domain::{Decision, Fact, Interaction, Key, Transaction, decide};
 use crate::error::Error;
-use crate::{events, present, store};
+use crate::{State, events, present, store};
 
 /// A kind of fact, with its table and its event.
 pub trait Record: Fact + Clone + Send + Sync {
     /// Reason of a conflict.
     const DIFFERS: &'static str;
     /// What is recorded under the keys.
-    fn find(tx: &mut Tx, keys: &[&Key]) -> impl Future<Output = Result<Vec<Self>, Error>> + Send;
+    fn find(
+        tx: &mut Tx,
+        ring: &KeyRing,
+        keys: &[&Key],
+    ) -> impl Future<Output = Result<Vec<Self>, Error>> + Send;
     /// Inserts new ones; returns how many.
-    fn insert(tx: &mut Tx, new: &[&Self]) -> impl Future<Output = Result<u64, Error>> + Send;
+    fn insert(
+        tx: &mut Tx,
+        ring: &KeyRing,
+        new: &[&Self],
+    ) -> impl Future<Output = Result<u64, Error>> + Send;
     /// Tells the others.
     fn emit(&self, tx: &mut Tx, revision: i64);
 }
@@ -26,11 +34,11 @@ pub trait Record: Fact + Clone + Send + Sync {
 impl Record for Transaction {
     const DIFFERS: &'static str = "TRANSACTION_DIFFERS";
 
-    async fn find(tx: &mut Tx, keys: &[&Key]) -> Result<Vec<Self>, Error> {
+    async fn find(tx: &mut Tx, _: &KeyRing, keys: &[&Key]) -> Result<Vec<Self>, Error> {
         store::transactions::find_by_keys(tx, keys).await
     }
 
-    async fn insert(tx: &mut Tx, new: &[&Self]) -> Result<u64, Error> {
+    async fn insert(tx: &mut Tx, _: &KeyRing, new: &[&Self]) -> Result<u64, Error> {
         store::transactions::insert(tx, new).await
     }
 
@@ -42,12 +50,12 @@ impl Record for Transaction {
 impl Record for Interaction {
     const DIFFERS: &'static str = "INTERACTION_DIFFERS";
 
-    async fn find(tx: &mut Tx, keys: &[&Key]) -> Result<Vec<Self>, Error> {
-        store::interactions::find_by_keys(tx, keys).await
+    async fn find(tx: &mut Tx, ring: &KeyRing, keys: &[&Key]) -> Result<Vec<Self>, Error> {
+        store::interactions::find_by_keys(tx, ring, keys).await
     }
 
-    async fn insert(tx: &mut Tx, new: &[&Self]) -> Result<u64, Error> {
-        store::interactions::insert(tx, new).await
+    async fn insert(tx: &mut Tx, ring: &KeyRing, new: &[&Self]) -> Result<u64, Error> {
+        store::interactions::insert(tx, ring, new).await
     }
 
     fn emit(&self, tx: &mut Tx, revision: i64) {
@@ -65,10 +73,11 @@ pub struct Recorded {
 
 /// Records a batch. Items that did not parse bring their violations along.
 pub async fn record<R: Record>(
-    platform: &Platform,
+    state: &State,
     tx: &mut Tx,
     items: &[Result<R, Violations>],
 ) -> Result<Recorded, Error> {
+    let ring = state.keys.ring();
     let valid: Vec<&R> = items.iter().flatten().collect();
     let ids: BTreeSet<_> = valid
         .iter()
@@ -77,12 +86,12 @@ pub async fn record<R: Record>(
     // Locked first: whatever another writer recorded for these customers is visible from here on.
     let mut revisions = store::lock(tx, &ids).await?;
     let keys: BTreeSet<_> = valid.iter().map(|item| item.key()).collect();
-    let known = R::find(tx, &keys.into_iter().collect::<Vec<_>>()).await?;
+    let known = R::find(tx, &ring, &keys.into_iter().collect::<Vec<_>>()).await?;
     let mut known: HashMap<_, _> = known.into_iter().map(|of| (of.key().clone(), of)).collect();
 
     let survivors = store::merges::survivors(tx, &ids).await?;
     let decisions = decide(&valid, &mut revisions, &mut known);
-    write(tx, &valid, &decisions).await?;
+    write(tx, &ring, &valid, &decisions).await?;
 
     let mut token = String::new();
     let mut decided = valid.iter().zip(decisions);
@@ -97,7 +106,7 @@ pub async fn record<R: Record>(
         };
         let (_, decision) = decided.next().expect("every valid item was decided");
         if let Decision::Record { revision } = decision {
-            token = platform.token(item.customer_id(), revision);
+            token = state.platform.token(item.customer_id(), revision);
         }
         // Already recorded: the customer as it is now has the fact for certain.
         let revision = match decision {
@@ -107,7 +116,7 @@ pub async fn record<R: Record>(
                 .copied()
                 .unwrap_or_default(),
         };
-        let item_token = platform.token(item.customer_id(), revision);
+        let item_token = state.platform.token(item.customer_id(), revision);
         let mut outcome = outcome::<R>(item.id(), decision, item_token);
         if outcome.status() != pb::RecordStatus::Refused {
             let survivor = survivors.get(item.customer_id());
@@ -118,7 +127,12 @@ pub async fn record<R: Record>(
     Ok(Recorded { outcomes, token })
 }
 
-async fn write<R: Record>(tx: &mut Tx, items: &[&R], decisions: &[Decision]) -> Result<(), Error> {
+async fn write<R: Record>(
+    tx: &mut Tx,
+    ring: &KeyRing,
+    items: &[&R],
+    decisions: &[Decision],
+) -> Result<(), Error> {
     let mut new = Vec::new();
     let mut revisions = std::collections::BTreeMap::new();
     for (item, decision) in items.iter().zip(decisions) {
@@ -132,7 +146,7 @@ async fn write<R: Record>(tx: &mut Tx, items: &[&R], decisions: &[Decision]) -> 
     }
     let facts: Vec<&R> = new.iter().map(|(item, _)| *item).collect();
     // Fewer: another customer's writer took a key since we looked.
-    if R::insert(tx, &facts).await? != facts.len() as u64 {
+    if R::insert(tx, ring, &facts).await? != facts.len() as u64 {
         return Err(Error::KeyRaced);
     }
     let revisions: Vec<_> = revisions.into_iter().collect();

@@ -4,6 +4,7 @@ use api::customer::v1 as pb;
 use common::db::Access;
 use common::ids::CustomerId;
 use common::money::Money;
+use common::sealing::KeyRing;
 use common::time::Timestamp;
 
 use crate::error::Error;
@@ -12,10 +13,11 @@ use crate::store::{self, InteractionStats, SpendStats};
 /// Counts and sums up to an instant. `db` is one snapshot: several tables are read.
 pub async fn get(
     db: &mut impl Access,
+    ring: &KeyRing,
     customer_id: &CustomerId,
     as_of: Timestamp,
 ) -> Result<pb::CustomerSummary, Error> {
-    let customer = store::find(db, customer_id).await?;
+    let customer = store::find(db, ring, customer_id).await?;
     let customer = customer.ok_or_else(|| Error::CustomerNotFound(customer_id.clone()))?;
     let spend = store::spend_stats(db, customer_id, as_of).await?;
     let mut interactions = store::interaction_stats(db, customer_id, as_of).await?;

@@ -4,6 +4,7 @@ use api::customer::v1 as pb;
 use common::db::Access;
 use common::ids::CustomerId;
 use common::page::PageRequest;
+use common::sealing::KeyRing;
 use common::time::Timestamp;
 
 use crate::error::Error;
@@ -27,9 +28,10 @@ pub struct ListTimeline {
 /// A page of a timeline. `db` is one snapshot: two tables are read.
 pub async fn list(
     db: &mut impl Access,
+    ring: &KeyRing,
     list: &ListTimeline,
 ) -> Result<pb::ListTimelineResponse, Error> {
-    if store::find(db, &list.customer_id).await?.is_none() {
+    if store::find_standing(db, &list.customer_id).await?.is_none() {
         return Err(Error::CustomerNotFound(list.customer_id.clone()));
     }
     let after: Option<(i64, String)> = list.page.after();
@@ -56,7 +58,7 @@ pub async fn list(
         .filter(|_| ends_early)
         .map(|(at, id, _): &(Timestamp, String, _)| (*at, id.clone()));
     if list.interactions {
-        for interaction in store::interactions::list(db, stretch).await? {
+        for interaction in store::interactions::list(db, ring, stretch).await? {
             let entry = pb::timeline_entry::Entry::Interaction((&interaction).into());
             entries.push((interaction.occurred_at, interaction.id, entry));
         }

@@ -1,5 +1,6 @@
 """The servers under load: processes of ours on free ports of loopback."""
 
+import base64
 import http.client
 import os
 import re
@@ -10,6 +11,13 @@ import time
 from pathlib import Path
 
 PATIENCE_SECONDS = 120
+
+
+def encryption_keys(folder: Path) -> str:
+    """The setting that customer-profile does not start without, with a key of its own."""
+    file = folder / "customer-encryption-keys"
+    file.write_text(f"first {base64.b64encode(os.urandom(32)).decode()}\n")
+    return f"--customer-encryption-keys-file={file}"
 
 
 class Program:

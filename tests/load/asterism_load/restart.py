@@ -15,7 +15,7 @@ from pathlib import Path
 from . import ledger, names, seed
 from .caller import Caller, connect, service_config
 from .ghz import Ghz
-from .programs import Program, free_port
+from .programs import Program, encryption_keys, free_port
 from .suite import QUIET, Suite, create_database, database_url, migrate, running
 
 NAME = "loyalty-points.asterism.test"
@@ -54,7 +54,7 @@ def launch(programs: Path, folder: Path) -> tuple[Program, list[Program]]:
     redis = f"--redis-url={os.environ['TESTKIT_REDIS']}"
     command = [str(programs / "customer-profile"), f"--database-url={database_url('restart_customer')}"]
     migrate(command)
-    customers = Program([*command, redis, QUIET], folder / "customer-profile.log")
+    customers = Program([*command, redis, QUIET, encryption_keys(folder)], folder / "customer-profile.log")
     command = [str(programs / "loyalty-points"), f"--database-url={database_url('restart_loyalty')}"]
     migrate(command)
     command += [redis, f"--peer-customer=http://{customers.api}", QUIET]

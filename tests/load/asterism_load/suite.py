@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .programs import Program, environment
+from .programs import Program, encryption_keys, environment
 
 # Program and name of the feed of each service.
 SERVICES = {
@@ -56,6 +56,8 @@ def services(programs: Path, folder: Path) -> Iterator[Suite]:
         command = [str(programs / name), f"--database-url={database_url(f'load_{source}')}"]
         migrate(command)
         command += [f"--redis-url={os.environ['TESTKIT_REDIS']}", QUIET]
+        if name == "customer-profile":
+            command.append(encryption_keys(folder))
         servers[source] = Program(command, folder / f"{name}.log")
     addresses = {source: server.api for source, server in servers.items()}
     for server in servers.values():

@@ -22,6 +22,9 @@ const WRITER_CACHE: &str = "-65536";
 /// Pages in SQLite's log, 256 MiB of them, from which on whoever commits copies them to the file, and everybody else waits.
 /// It does not come to that where [`Db::copy_log`] is called now and then.
 const COPIED_IN_COMMIT_FROM: &str = "65536";
+/// What is deleted is overwritten in its page, and a page that holds nothing more as a whole: what was erased is in no copy
+/// of the file made later. (SQLite's log is copied and begun anew now and then; a copy of it may be older than it seems.)
+const ERASED: &str = "on";
 /// What a statement would have to undo by itself is kept in memory: in a file, a copy of every page that a batch changes
 /// would be written a second time.
 const UNDONE_FROM: &str = "memory";
@@ -168,7 +171,8 @@ impl Db {
                     .clone()
                     .pragma("cache_size", WRITER_CACHE)
                     .pragma("wal_autocheckpoint", COPIED_IN_COMMIT_FROM)
-                    .pragma("temp_store", UNDONE_FROM),
+                    .pragma("temp_store", UNDONE_FROM)
+                    .pragma("secure_delete", ERASED),
             )
             .await?;
         let readers = pool(config.pool_max)

@@ -5,10 +5,13 @@
 //! the same transaction as the effect. A definitive refusal is stored too, with the effect undone, so a
 //! retry never flips the outcome. Malformed requests never get here.
 //!
+//! A service whose answers hold personal data seals what it keeps of them: see `Platform::with_sealed_answers`.
+//!
 //! Invariant: one method and key have at most one effect, and equal answers.
 
 mod answers;
 mod fingerprint;
+mod sealed;
 pub(crate) mod store;
 
 pub use answers::Answers;
@@ -20,6 +23,7 @@ use tonic::{Code, Response, Status};
 use crate::db::{Gathered, Tx};
 use crate::error::Error;
 use crate::platform::Platform;
+use crate::sealing::Keys;
 use fingerprint::Fingerprint;
 
 /// Response metadata that marks an answer given again.
@@ -60,6 +64,7 @@ pub struct Mutation {
     mark: Option<Gathered>,
     method: &'static str,
     request_id: Option<String>,
+    keys: Option<Keys>,
 }
 
 impl Platform {
@@ -72,16 +77,18 @@ impl Platform {
                 mark: None,
                 method: call.method,
                 request_id: None,
+                keys: None,
             }));
         };
         let found = store::reserve_or_get(&mut tx, call.method, &request_id, &fingerprint).await?;
-        let Some(stored) = found else {
+        let Some(mut stored) = found else {
             let mark = Some(tx.mark().await?);
             let mutation = Mutation {
                 tx,
                 mark,
                 method: call.method,
                 request_id: Some(request_id),
+                keys: self.answers.clone(),
             };
             return Ok(Begun::Fresh(mutation));
         };
@@ -90,6 +97,12 @@ impl Platform {
         if !fields.is_empty() {
             return Err(Error::RequestIdReused { request_id, fields });
         }
+        sealed::open(
+            self.answers.as_ref(),
+            call.method,
+            &request_id,
+            &mut stored.answer,
+        )?;
         Ok(Begun::Replayed(replay(&stored)?))
     }
 }
@@ -116,7 +129,8 @@ impl Mutation {
             self.tx.undo_to(mark).await?;
         }
         if let Some(request_id) = &self.request_id {
-            let answer = store::Answer::of(outcome.as_ref());
+            let mut answer = store::Answer::of(outcome.as_ref());
+            sealed::seal(self.keys.as_ref(), self.method, request_id, &mut answer)?;
             store::update(&mut self.tx, self.method, request_id, answer).await?;
         }
         self.tx.commit().await?;

@@ -41,6 +41,8 @@ struct Instruments {
     handshakes: Counter<u64>,
     certificate_expiry: Gauge<i64>,
     rotation_failing: Gauge<u64>,
+    sealing_data_keys: Gauge<u64>,
+    sealing_plain_rows: Gauge<u64>,
 }
 
 impl Instruments {
@@ -95,6 +97,14 @@ impl Instruments {
             rotation_failing: gauge(
                 "asterism.rotation.failing",
                 "1 while a replaced file cannot be used and the old value stays.",
+            ),
+            sealing_data_keys: gauge(
+                "asterism.sealing.data_keys",
+                "Data keys by the encryption key that they are wrapped under.",
+            ),
+            sealing_plain_rows: gauge(
+                "asterism.sealing.plain_rows",
+                "Rows that an older version wrote in the clear and that are not sealed yet.",
             ),
             registry,
             provider,
@@ -214,6 +224,23 @@ pub fn rotation_failing(file: &'static str, failing: bool) {
     INSTRUMENTS
         .rotation_failing
         .record(u64::from(failing), &[label("file", file)]);
+}
+
+/// How many data keys of a service are wrapped under an encryption key, which the file of keys holds or not. Ids of keys are
+/// the operator's: few.
+pub fn sealing_data_keys(source: &'static str, key_id: &str, held: bool, count: u64) {
+    let labels = [
+        label("source", source),
+        KeyValue::new("key", key_id.to_owned()),
+        label("held", if held { "true" } else { "false" }),
+    ];
+    INSTRUMENTS.sealing_data_keys.record(count, &labels);
+}
+
+/// How many rows of a table are not sealed yet.
+pub fn sealing_plain_rows(source: &'static str, table: &'static str, count: u64) {
+    let labels = [label("source", source), label("table", table)];
+    INSTRUMENTS.sealing_plain_rows.record(count, &labels);
 }
 
 /// This process was told of a changed key, or changed it itself.

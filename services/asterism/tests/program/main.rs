@@ -3,4 +3,5 @@
 mod check;
 mod import;
 mod names;
+mod secrets;
 mod support;

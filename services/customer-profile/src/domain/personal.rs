@@ -103,6 +103,32 @@ pub enum Gender {
     Undisclosed,
 }
 
+impl Gender {
+    /// The word for it.
+    pub fn text(self) -> String {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Female => "female",
+            Self::Male => "male",
+            Self::Other => "other",
+            Self::Undisclosed => "undisclosed",
+        }
+        .to_owned()
+    }
+
+    /// What a word says.
+    pub fn of_text(text: &str) -> Option<Self> {
+        let all = [
+            Self::Unknown,
+            Self::Female,
+            Self::Male,
+            Self::Other,
+            Self::Undisclosed,
+        ];
+        all.into_iter().find(|gender| gender.text() == text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,11 @@ use common::identity;
 use common::ids::CustomerId;
 use common::mutation::{Begun, Call, Mutation};
 use common::page::PageRequest;
-use common::platform::Platform;
 use common::validate::Violations;
 use prost::Message;
 use tonic::{Response, Status};
 
+use crate::State;
 use crate::domain::trimmed;
 use crate::error::Error;
 use crate::merges::{self, Changed, MergeCustomers, UnmergeCustomers};
@@ -18,24 +18,26 @@ const REASON_CHARS_MAX: usize = 200;
 const MERGE_ID_CHARS_MAX: usize = 64;
 
 pub async fn merge(
-    platform: &Platform,
+    state: &State,
     request: pb::MergeCustomersRequest,
 ) -> Result<Response<pb::MergeCustomersResponse>, Status> {
     let dry_run = request.dry_run;
     let method = "asterism.customer.v1.CustomerProfileService/MergeCustomers";
     let call = Call::new(method, &request, used(&request.request_id, dry_run));
     let parsed = MergeCustomers::try_from(request)?;
-    let mut mutation = match platform.begin(call).await? {
+    let mut mutation = match state.platform.begin(call).await? {
         Begun::Replayed(answer) => return answer,
         Begun::Fresh(mutation) => mutation,
     };
-    let changed = merges::merge(platform, mutation.tx(), parsed).await;
+    let changed = merges::merge(state, mutation.tx(), parsed).await;
     let answer = changed.map(|changed| {
         let mut response = pb::MergeCustomersResponse {
             merge: Some((&changed.merge).into()),
             survivor: Some((&changed.survivor).into()),
             absorbed: Some((&changed.absorbed).into()),
-            consistency_token: platform.token(&changed.survivor.id, changed.survivor.revision),
+            consistency_token: state
+                .platform
+                .token(&changed.survivor.id, changed.survivor.revision),
         };
         if dry_run {
             response.consistency_token.clear();
@@ -47,25 +49,25 @@ pub async fn merge(
 }
 
 pub async fn unmerge(
-    platform: &Platform,
+    state: &State,
     request: pb::UnmergeCustomersRequest,
 ) -> Result<Response<pb::UnmergeCustomersResponse>, Status> {
     let dry_run = request.dry_run;
     let method = "asterism.customer.v1.CustomerProfileService/UnmergeCustomers";
     let call = Call::new(method, &request, used(&request.request_id, dry_run));
     let parsed = UnmergeCustomers::try_from(request)?;
-    let mut mutation = match platform.begin(call).await? {
+    let mut mutation = match state.platform.begin(call).await? {
         Begun::Replayed(answer) => return answer,
         Begun::Fresh(mutation) => mutation,
     };
-    let changed = merges::unmerge(mutation.tx(), parsed).await;
+    let changed = merges::unmerge(state, mutation.tx(), parsed).await;
     let answer = changed.map(|changed| {
         let Changed {
             merge,
             survivor,
             absorbed,
         } = changed;
-        let token = platform.token(&absorbed.id, absorbed.revision);
+        let token = state.platform.token(&absorbed.id, absorbed.revision);
         pb::UnmergeCustomersResponse {
             merge: Some((&merge).into()),
             survivor: Some((&survivor).into()),
@@ -76,11 +78,8 @@ pub async fn unmerge(
     conclude(mutation, answer, dry_run).await
 }
 
-pub async fn get(
-    platform: &Platform,
-    merge_id: &str,
-) -> Result<Response<pb::GetMergeResponse>, Status> {
-    let mut db = platform.snapshot().await?;
+pub async fn get(state: &State, merge_id: &str) -> Result<Response<pb::GetMergeResponse>, Status> {
+    let mut db = state.platform.snapshot().await?;
     let merge = merges::get(&mut db, merge_id).await?;
     Ok(Response::new(pb::GetMergeResponse {
         merge: Some((&merge).into()),
@@ -88,11 +87,11 @@ pub async fn get(
 }
 
 pub async fn list(
-    platform: &Platform,
+    state: &State,
     customer_id: Option<&CustomerId>,
     page: &PageRequest,
 ) -> Result<Response<pb::ListMergesResponse>, Status> {
-    let mut db = platform.snapshot().await?;
+    let mut db = state.platform.snapshot().await?;
     let listed = merges::list(&mut db, customer_id, page).await?;
     Ok(Response::new(listed))
 }

@@ -3,33 +3,32 @@
 use api::customer::v1 as pb;
 use api::customer::v1::customer_profile_service_server::CustomerProfileService;
 use common::mutation::{Begun, Call};
-use common::platform::Platform;
 use common::server::Drain;
 use common::token::ConsistencyToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{merges, requests, stream};
 use crate::error::Error;
-use crate::{imports, profiles, records, store, summary, timeline, voids};
+use crate::{State, imports, profiles, records, store, summary, timeline, voids};
 
 /// The service behind gRPC.
 #[derive(Clone)]
 pub struct Grpc {
-    platform: Platform,
+    state: State,
     drain: Drain,
 }
 
 impl Grpc {
-    /// Serves from a platform; imports end between two chunks when the server drains.
-    pub fn new(platform: Platform, drain: Drain) -> Self {
-        Self { platform, drain }
+    /// Serves from a state; imports end between two chunks when the server drains.
+    pub fn new(state: State, drain: Drain) -> Self {
+        Self { state, drain }
     }
 
     /// This service follows no feed: its database holds whatever it will ever know of another service's change.
     async fn at_least(&self, token: &str) -> Result<(), Status> {
         match ConsistencyToken::decode(token)? {
-            Some(decoded) if decoded.source == self.platform.source => {
-                Ok(self.platform.at_least(token).await?)
+            Some(decoded) if decoded.source == self.state.platform.source => {
+                Ok(self.state.platform.at_least(token).await?)
             }
             _ => Ok(()),
         }
@@ -53,12 +52,12 @@ impl CustomerProfileService for Grpc {
     ) -> Result<Response<pb::CreateCustomerResponse>, Status> {
         let request = request.into_inner();
         let call = Call::new(method!("CreateCustomer"), &request, &request.request_id);
-        let create = requests::create(request, self.platform.now())?;
-        let mut mutation = match self.platform.begin(call).await? {
+        let create = requests::create(request, self.state.platform.now())?;
+        let mut mutation = match self.state.platform.begin(call).await? {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let outcome = profiles::create(&self.platform, mutation.tx(), create).await;
+        let outcome = profiles::create(&self.state, mutation.tx(), create).await;
         mutation.finish(outcome).await
     }
 
@@ -69,8 +68,8 @@ impl CustomerProfileService for Grpc {
         let request = request.into_inner();
         let id = requests::customer_id(&request.customer_id)?;
         self.at_least(&request.at_least).await?;
-        let mut db = self.platform.snapshot().await?;
-        let customer = store::find(&mut db, &id)
+        let mut db = self.state.platform.snapshot().await?;
+        let customer = store::find(&mut db, &self.state.keys.ring(), &id)
             .await?
             .ok_or(Error::CustomerNotFound(id))?;
         Ok(Response::new(pb::GetCustomerResponse {
@@ -85,8 +84,13 @@ impl CustomerProfileService for Grpc {
         let request = request.into_inner();
         let ids = requests::customer_ids(&request.customer_ids)?;
         self.at_least(&request.at_least).await?;
-        let mut db = self.platform.snapshot().await?;
-        let found = store::load(&mut db, &ids.iter().cloned().collect()).await?;
+        let mut db = self.state.platform.snapshot().await?;
+        let found = store::load(
+            &mut db,
+            &self.state.keys.ring(),
+            &ids.iter().cloned().collect(),
+        )
+        .await?;
         let mut response = pb::BatchGetCustomersResponse::default();
         for id in ids {
             match found.get(&id) {
@@ -103,12 +107,12 @@ impl CustomerProfileService for Grpc {
     ) -> Result<Response<pb::UpdateCustomerResponse>, Status> {
         let request = request.into_inner();
         let call = Call::new(method!("UpdateCustomer"), &request, &request.request_id);
-        let update = requests::update(request, self.platform.now())?;
-        let mut mutation = match self.platform.begin(call).await? {
+        let update = requests::update(request, self.state.platform.now())?;
+        let mut mutation = match self.state.platform.begin(call).await? {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let outcome = profiles::update(&self.platform, mutation.tx(), update).await;
+        let outcome = profiles::update(&self.state, mutation.tx(), update).await;
         mutation.finish(outcome).await
     }
 
@@ -119,8 +123,9 @@ impl CustomerProfileService for Grpc {
         let request = request.into_inner();
         let page = requests::page(request.page_size, &request.page_token, "ListCustomers")?;
         let after: String = page.after().unwrap_or_default();
-        let mut db = self.platform.snapshot().await?;
-        let mut customers = store::list(&mut db, &after, page.size + 1).await?;
+        let mut db = self.state.platform.snapshot().await?;
+        let mut customers =
+            store::list(&mut db, &self.state.keys.ring(), &after, page.size + 1).await?;
         let next_page_token = page.cut(&mut customers, |customer| customer.id.to_string());
         let customers = customers.iter().map(Into::into).collect();
         Ok(Response::new(pb::ListCustomersResponse {
@@ -136,11 +141,11 @@ impl CustomerProfileService for Grpc {
         let request = request.into_inner();
         let call = Call::new(method!("DeleteCustomer"), &request, &request.request_id);
         let delete = requests::delete(request)?;
-        let mut mutation = match self.platform.begin(call).await? {
+        let mut mutation = match self.state.platform.begin(call).await? {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let outcome = profiles::delete(&self.platform, mutation.tx(), delete).await;
+        let outcome = profiles::delete(&self.state.platform, mutation.tx(), delete).await;
         mutation.finish(outcome).await
     }
 
@@ -150,12 +155,12 @@ impl CustomerProfileService for Grpc {
     ) -> Result<Response<pb::RecordTransactionsResponse>, Status> {
         let request = request.into_inner();
         let call = Call::new(method!("RecordTransactions"), &request, &request.request_id);
-        let items = requests::record_transactions(&self.platform, request)?;
-        let mut mutation = match self.platform.begin(call).await? {
+        let items = requests::record_transactions(&self.state.platform, request)?;
+        let mut mutation = match self.state.platform.begin(call).await? {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let recorded = records::record(&self.platform, mutation.tx(), &items).await;
+        let recorded = records::record(&self.state, mutation.tx(), &items).await;
         let outcome = recorded.map(|recorded| pb::RecordTransactionsResponse {
             outcomes: recorded.outcomes,
             consistency_token: recorded.token,
@@ -170,11 +175,11 @@ impl CustomerProfileService for Grpc {
         let request = request.into_inner();
         let call = Call::new(method!("VoidTransaction"), &request, &request.request_id);
         let void = requests::void(request)?;
-        let mut mutation = match self.platform.begin(call).await? {
+        let mut mutation = match self.state.platform.begin(call).await? {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let outcome = voids::void(&self.platform, mutation.tx(), void).await;
+        let outcome = voids::void(&self.state.platform, mutation.tx(), void).await;
         mutation.finish(outcome).await
     }
 
@@ -184,12 +189,12 @@ impl CustomerProfileService for Grpc {
     ) -> Result<Response<pb::RecordInteractionsResponse>, Status> {
         let request = request.into_inner();
         let call = Call::new(method!("RecordInteractions"), &request, &request.request_id);
-        let items = requests::record_interactions(&self.platform, &request)?;
-        let mut mutation = match self.platform.begin(call).await? {
+        let items = requests::record_interactions(&self.state.platform, &request)?;
+        let mut mutation = match self.state.platform.begin(call).await? {
             Begun::Replayed(answer) => return answer,
             Begun::Fresh(mutation) => mutation,
         };
-        let recorded = records::record(&self.platform, mutation.tx(), &items).await;
+        let recorded = records::record(&self.state, mutation.tx(), &items).await;
         let outcome = recorded.map(|recorded| pb::RecordInteractionsResponse {
             outcomes: recorded.outcomes,
             consistency_token: recorded.token,
@@ -204,23 +209,25 @@ impl CustomerProfileService for Grpc {
         let request = request.into_inner();
         let list = requests::timeline(&request)?;
         self.at_least(&request.at_least).await?;
-        let mut db = self.platform.snapshot().await?;
-        Ok(Response::new(timeline::list(&mut db, &list).await?))
+        let mut db = self.state.platform.snapshot().await?;
+        Ok(Response::new(
+            timeline::list(&mut db, &self.state.keys.ring(), &list).await?,
+        ))
     }
 
     async fn import_customers(
         &self,
         request: Request<Streaming<pb::ImportCustomersRequest>>,
     ) -> Result<Response<Self::ImportCustomersStream>, Status> {
-        let platform = self.platform.clone();
+        let state = self.state.clone();
         let answers = stream::answer(
             request.into_inner(),
             self.drain.clone(),
             move |request, row_before| {
-                let platform = platform.clone();
+                let state = state.clone();
                 async move {
-                    let chunk = requests::import_customers(&platform, request, row_before)?;
-                    let answer = imports::customers(&platform, chunk).await?;
+                    let chunk = requests::import_customers(&state.platform, request, row_before)?;
+                    let answer = imports::customers(&state, chunk).await?;
                     let last_row = answer.last_row;
                     Ok((answer, last_row))
                 }
@@ -233,15 +240,16 @@ impl CustomerProfileService for Grpc {
         &self,
         request: Request<Streaming<pb::ImportTransactionsRequest>>,
     ) -> Result<Response<Self::ImportTransactionsStream>, Status> {
-        let platform = self.platform.clone();
+        let state = self.state.clone();
         let answers = stream::answer(
             request.into_inner(),
             self.drain.clone(),
             move |request, row_before| {
-                let platform = platform.clone();
+                let state = state.clone();
                 async move {
-                    let chunk = requests::import_transactions(&platform, request, row_before)?;
-                    let answer = imports::transactions(&platform, chunk).await?;
+                    let chunk =
+                        requests::import_transactions(&state.platform, request, row_before)?;
+                    let answer = imports::transactions(&state, chunk).await?;
                     let last_row = answer.last_row;
                     Ok((answer, last_row))
                 }
@@ -255,10 +263,10 @@ impl CustomerProfileService for Grpc {
         request: Request<pb::GetCustomerSummaryRequest>,
     ) -> Result<Response<pb::GetCustomerSummaryResponse>, Status> {
         let request = request.into_inner();
-        let (id, as_of) = requests::summary(&request, self.platform.now())?;
+        let (id, as_of) = requests::summary(&request, self.state.platform.now())?;
         self.at_least(&request.at_least).await?;
-        let mut db = self.platform.snapshot().await?;
-        let summary = summary::get(&mut db, &id, as_of).await?;
+        let mut db = self.state.platform.snapshot().await?;
+        let summary = summary::get(&mut db, &self.state.keys.ring(), &id, as_of).await?;
         Ok(Response::new(pb::GetCustomerSummaryResponse {
             summary: Some(summary),
         }))
@@ -268,14 +276,14 @@ impl CustomerProfileService for Grpc {
         &self,
         request: Request<pb::MergeCustomersRequest>,
     ) -> Result<Response<pb::MergeCustomersResponse>, Status> {
-        merges::merge(&self.platform, request.into_inner()).await
+        merges::merge(&self.state, request.into_inner()).await
     }
 
     async fn unmerge_customers(
         &self,
         request: Request<pb::UnmergeCustomersRequest>,
     ) -> Result<Response<pb::UnmergeCustomersResponse>, Status> {
-        merges::unmerge(&self.platform, request.into_inner()).await
+        merges::unmerge(&self.state, request.into_inner()).await
     }
 
     async fn get_merge(
@@ -285,7 +293,7 @@ impl CustomerProfileService for Grpc {
         let request = request.into_inner();
         let merge_id = merges::id(&request.merge_id)?;
         self.at_least(&request.at_least).await?;
-        merges::get(&self.platform, &merge_id).await
+        merges::get(&self.state, &merge_id).await
     }
 
     async fn list_merges(
@@ -295,6 +303,6 @@ impl CustomerProfileService for Grpc {
         let request = request.into_inner();
         let (customer_id, page) = merges::list_of(&request)?;
         self.at_least(&request.at_least).await?;
-        merges::list(&self.platform, customer_id.as_ref(), &page).await
+        merges::list(&self.state, customer_id.as_ref(), &page).await
     }
 }

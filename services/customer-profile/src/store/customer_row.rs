@@ -1,17 +1,34 @@
-//! A customer as the columns of `customer` and `personal_data`.
+//! A customer as the columns of `customer`, `personal_data` and `data_key`.
 
 use std::collections::BTreeMap;
 
 use common::ids::CustomerId;
+use common::sealing::KeyRing;
 use common::time::Timestamp;
 use serde::Serialize;
 
 use super::json;
-use crate::domain::{Customer, Gender, Merged, Personal, Profile};
+use super::personal::{PersonalRow, parsed};
+use crate::domain::{Customer, Merged, Profile};
 use crate::error::Error;
 
-/// A customer's columns in `customer` and `personal_data`.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+/// A customer's columns in `customer`, to be written.
+#[derive(Debug, Serialize)]
+pub struct NewRow {
+    pub customer_id: String,
+    revision: i64,
+    profile_revision: i64,
+    created_at: i64,
+    updated_at: i64,
+    changed_at: i64,
+    industry: String,
+    source: String,
+    tags: String,
+    attributes: String,
+}
+
+/// All of a customer's columns.
+#[derive(sqlx::FromRow)]
 pub struct Row {
     pub customer_id: String,
     revision: i64,
@@ -23,20 +40,15 @@ pub struct Row {
     source: String,
     tags: String,
     attributes: String,
-    display_name: String,
-    given_name: String,
-    family_name: String,
-    contacts: String,
-    address: String,
-    birth_date: Option<String>,
-    gender: Gender,
+    #[sqlx(flatten)]
+    personal: PersonalRow,
     pub merged_into: Option<String>,
 }
 
-impl From<&Customer> for Row {
+impl From<&Customer> for NewRow {
     fn from(customer: &Customer) -> Self {
         let Profile {
-            personal,
+            personal: _,
             industry,
             source,
             tags,
@@ -54,17 +66,6 @@ impl From<&Customer> for Row {
             source: source.clone(),
             tags: json(tags),
             attributes: json(attributes),
-            display_name: personal.display_name.clone(),
-            given_name: personal.given_name.clone(),
-            family_name: personal.family_name.clone(),
-            contacts: json(&personal.contacts),
-            address: json(&personal.address),
-            birth_date: personal.birth_date.map(|date| date.to_string()),
-            gender: personal.gender,
-            merged_into: customer
-                .merged
-                .as_ref()
-                .map(|merged| merged.into.to_string()),
         }
     }
 }
@@ -73,16 +74,10 @@ impl Row {
     /// As the domain has it.
     pub fn customer(
         self,
+        ring: &KeyRing,
         external_ids: BTreeMap<String, String>,
         survivors: &BTreeMap<CustomerId, CustomerId>,
     ) -> Result<Customer, Error> {
-        fn parsed<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T, Error> {
-            // The value may be personal: it stays out of the error.
-            serde_json::from_str(text).map_err(|_| corrupt(column, "no JSON of its form"))
-        }
-        let birth_date = self
-            .birth_date
-            .map(|date| date.parse().map_err(|_| corrupt("birth_date", "no date")));
         let id = stored_id(&self.customer_id)?;
         let merged = match self.merged_into {
             None => None,
@@ -94,6 +89,7 @@ impl Row {
                     .ok_or_else(|| corrupt("merged_into", &into))?,
             }),
         };
+        let personal = self.personal.personal(ring, &id)?;
         Ok(Customer {
             id,
             merged,
@@ -103,15 +99,7 @@ impl Row {
             updated_at: Timestamp::from_micros(self.updated_at),
             changed_at: Timestamp::from_micros(self.changed_at),
             profile: Profile {
-                personal: Personal {
-                    display_name: self.display_name,
-                    given_name: self.given_name,
-                    family_name: self.family_name,
-                    contacts: parsed("contacts", &self.contacts)?,
-                    address: parsed("address", &self.address)?,
-                    birth_date: birth_date.transpose()?,
-                    gender: self.gender,
-                },
+                personal,
                 industry: self.industry,
                 source: self.source,
                 tags: parsed("tags", &self.tags)?,

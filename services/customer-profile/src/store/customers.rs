@@ -1,25 +1,30 @@
-//! Customers and their personal data.
+//! Customers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::db::{Access, Sql, Tx};
 use common::ids::CustomerId;
 use common::on;
+use common::sealing::KeyRing;
 use common::time::Timestamp;
 use serde::Serialize;
 
-use super::customer_row::{Row, stored_id};
+use super::customer_row::{NewRow, Row, corrupt, stored_id};
+use super::personal::{self, personal_columns};
 use super::{execute, external_ids, id_rows, merges, rows};
-use crate::domain::Customer;
+use crate::domain::{Customer, Merged};
 use crate::error::Error;
 
 macro_rules! select {
-    ($from:expr) => {
+    ($rest:expr) => {
         concat!(
             "SELECT c.customer_id, c.revision, c.profile_revision, c.created_at, c.updated_at, c.changed_at,
-                c.industry, c.source, c.tags, c.attributes, p.display_name, p.given_name, p.family_name,
-                p.contacts, p.address, p.birth_date, p.gender, c.merged_into ",
-            $from
+                c.industry, c.source, c.tags, c.attributes, c.merged_into, ",
+            personal_columns!(),
+            " FROM customer AS c
+                JOIN personal_data AS p ON p.customer_id = c.customer_id
+                LEFT JOIN data_key AS k ON k.customer_id = c.customer_id ",
+            $rest
         )
     };
 }
@@ -47,19 +52,18 @@ pub async fn lock(
 /// The customers that exist.
 pub async fn load(
     db: &mut impl Access,
+    ring: &KeyRing,
     ids: &BTreeSet<CustomerId>,
 ) -> Result<BTreeMap<CustomerId, Customer>, Error> {
     const SELECT: Sql = rows!([customer_id text] select!(
-        "FROM customer AS c
-        JOIN personal_data AS p ON p.customer_id = c.customer_id
-        WHERE c.customer_id IN (SELECT r.customer_id FROM r)
+        "WHERE c.customer_id IN (SELECT r.customer_id FROM r)
         ORDER BY c.customer_id"));
     let (sql, list) = (SELECT.text(db.dialect()), id_rows(ids));
     let rows: Vec<Row> = on!(db, |conn| sqlx::query_as(sql)
         .bind(&list)
         .fetch_all(conn)
         .await)?;
-    let customers = with_the_rest(db, rows).await?;
+    let customers = with_the_rest(db, ring, rows).await?;
     Ok(customers
         .into_iter()
         .map(|customer| (customer.id.clone(), customer))
@@ -67,16 +71,67 @@ pub async fn load(
 }
 
 /// One customer.
-pub async fn find(db: &mut impl Access, id: &CustomerId) -> Result<Option<Customer>, Error> {
-    Ok(load(db, &BTreeSet::from([id.clone()])).await?.remove(id))
+pub async fn find(
+    db: &mut impl Access,
+    ring: &KeyRing,
+    id: &CustomerId,
+) -> Result<Option<Customer>, Error> {
+    let ids = BTreeSet::from([id.clone()]);
+    Ok(load(db, ring, &ids).await?.remove(id))
 }
 
-/// Customers after an id, ordered by id.
-pub async fn list(db: &mut impl Access, after: &str, limit: i64) -> Result<Vec<Customer>, Error> {
+/// What can be told of a customer without opening what is sealed.
+#[derive(Debug)]
+pub struct Standing {
+    /// The last change.
+    pub revision: i64,
+    /// The last change of the profile.
+    pub profile_revision: i64,
+    /// Who stands for the customer, if not the customer.
+    pub merged: Option<Merged>,
+}
+
+/// How one customer stands.
+pub async fn find_standing(
+    db: &mut impl Access,
+    id: &CustomerId,
+) -> Result<Option<Standing>, Error> {
+    const SELECT: &str = "
+        SELECT revision, profile_revision, merged_into
+        FROM customer
+        WHERE customer_id = $1";
+    let row: Option<(i64, i64, Option<CustomerId>)> = on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(id)
+        .fetch_optional(conn)
+        .await)?;
+    let Some((revision, profile_revision, into)) = row else {
+        return Ok(None);
+    };
+    let merged = match into {
+        None => None,
+        Some(into) => {
+            let survivors = merges::survivors(db, &BTreeSet::from([id.clone()])).await?;
+            let survivor = survivors.get(id).cloned();
+            let survivor = survivor.ok_or_else(|| corrupt("merged_into", into.as_str()))?;
+            Some(Merged { into, survivor })
+        }
+    };
+    Ok(Some(Standing {
+        revision,
+        profile_revision,
+        merged,
+    }))
+}
+
+/// Customers after an id, ordered by id. One that cannot be opened fails the whole list: it would look complete without.
+pub async fn list(
+    db: &mut impl Access,
+    ring: &KeyRing,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Customer>, Error> {
     const SELECT: &str = select!(
-        "FROM customer AS c
-        JOIN personal_data AS p ON p.customer_id = c.customer_id
-        WHERE c.customer_id > $1
+        "WHERE c.customer_id > $1
         ORDER BY c.customer_id
         LIMIT $2"
     );
@@ -85,7 +140,7 @@ pub async fn list(db: &mut impl Access, after: &str, limit: i64) -> Result<Vec<C
         .bind(limit)
         .fetch_all(conn)
         .await)?;
-    with_the_rest(db, rows).await
+    with_the_rest(db, ring, rows).await
 }
 
 /// Those of the ids that belonged to customers who were deleted.
@@ -108,7 +163,7 @@ pub async fn retired(
 
 /// Inserts new customers. Another writer may have taken an id or external id since we looked: that is
 /// `KeyRaced`, and the transaction must not be committed.
-pub async fn insert(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
+pub async fn insert(tx: &mut Tx, ring: &KeyRing, customers: &[&Customer]) -> Result<(), Error> {
     const CUSTOMERS: Sql = rows!(
         [customer_id text, revision bigint, profile_revision bigint, created_at bigint, updated_at bigint,
             changed_at bigint, industry text, source text, tags text, attributes text]
@@ -119,31 +174,24 @@ pub async fn insert(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
         FROM r
         WHERE TRUE
         ON CONFLICT (customer_id) DO NOTHING");
-    const PERSONAL: Sql = rows!(
-        [customer_id text, display_name text, given_name text, family_name text, contacts text,
-            address text, birth_date text, gender text]
-        "INSERT INTO personal_data (customer_id, display_name, given_name, family_name, contacts, address,
-            birth_date, gender)
-        SELECT customer_id, display_name, given_name, family_name, contacts, address, birth_date, gender
-        FROM r");
     if customers.is_empty() {
         return Ok(());
     }
     let mut rows: Vec<_> = customers
         .iter()
-        .map(|customer| Row::from(*customer))
+        .map(|customer| NewRow::from(*customer))
         .collect();
     // Like the locks: unique keys are waited for in one order.
     rows.sort_by(|a, b| a.customer_id.cmp(&b.customer_id));
     if execute(tx, CUSTOMERS, &rows).await? != customers.len() as u64 {
         return Err(Error::KeyRaced);
     }
-    execute(tx, PERSONAL, &rows).await?;
+    personal::insert(tx, ring, &personal_of(customers)).await?;
     external_ids::insert(tx, customers).await
 }
 
 /// Writes the state of locked customers; `KeyRaced` as for `insert`.
-pub async fn update(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
+pub async fn update(tx: &mut Tx, ring: &KeyRing, customers: &[&Customer]) -> Result<(), Error> {
     const CUSTOMERS: Sql = rows!(
         [customer_id text, revision bigint, profile_revision bigint, updated_at bigint,
             changed_at bigint, industry text, source text, tags text, attributes text]
@@ -153,14 +201,6 @@ pub async fn update(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
             attributes = r.attributes
         FROM r
         WHERE customer.customer_id = r.customer_id");
-    const PERSONAL: Sql = rows!(
-        [customer_id text, display_name text, given_name text, family_name text, contacts text,
-            address text, birth_date text, gender text]
-        "UPDATE personal_data
-        SET display_name = r.display_name, given_name = r.given_name, family_name = r.family_name,
-            contacts = r.contacts, address = r.address, birth_date = r.birth_date, gender = r.gender
-        FROM r
-        WHERE personal_data.customer_id = r.customer_id");
     const CLEAR: Sql = rows!([customer_id text]
         "DELETE FROM external_id
         WHERE external_id.customer_id IN (SELECT r.customer_id FROM r)");
@@ -169,10 +209,10 @@ pub async fn update(tx: &mut Tx, customers: &[&Customer]) -> Result<(), Error> {
     }
     let rows: Vec<_> = customers
         .iter()
-        .map(|customer| Row::from(*customer))
+        .map(|customer| NewRow::from(*customer))
         .collect();
     execute(tx, CUSTOMERS, &rows).await?;
-    execute(tx, PERSONAL, &rows).await?;
+    personal::update(tx, ring, &personal_of(customers)).await?;
     execute(tx, CLEAR, &rows).await?;
     external_ids::insert(tx, customers).await
 }
@@ -204,7 +244,8 @@ pub async fn update_revisions(
     Ok(())
 }
 
-/// Deletes a customer with everything that hangs on it.
+/// Deletes a customer with everything that hangs on it, first of all the data key: what a copy of the rest holds stays sealed
+/// for good.
 pub async fn delete(tx: &mut Tx, id: &CustomerId) -> Result<(), Error> {
     const DELETE: &str = "DELETE FROM customer WHERE customer_id = $1";
     on!(tx, |conn| sqlx::query(DELETE)
@@ -234,7 +275,16 @@ pub async fn retire(
     Ok(())
 }
 
-async fn with_the_rest(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<Customer>, Error> {
+fn personal_of<'a>(customers: &[&'a Customer]) -> Vec<personal::Of<'a>> {
+    let of = |customer: &&'a Customer| (&customer.id, &customer.profile.personal);
+    customers.iter().map(of).collect()
+}
+
+async fn with_the_rest(
+    db: &mut impl Access,
+    ring: &KeyRing,
+    rows: Vec<Row>,
+) -> Result<Vec<Customer>, Error> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -245,7 +295,7 @@ async fn with_the_rest(db: &mut impl Access, rows: Vec<Row>) -> Result<Vec<Custo
     let survivors = merges::survivors(db, &merged.collect::<Result<_, _>>()?).await?;
     let customer = |row: Row| {
         let external_ids = found.remove(&row.customer_id).unwrap_or_default();
-        row.customer(external_ids, &survivors)
+        row.customer(ring, external_ids, &survivors)
     };
     rows.into_iter().map(customer).collect()
 }

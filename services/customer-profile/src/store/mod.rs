@@ -2,9 +2,11 @@
 
 mod customer_row;
 mod customers;
+pub mod data_keys;
 mod external_ids;
 pub mod interactions;
 pub mod merges;
+pub mod personal;
 mod summary;
 pub mod transactions;
 
@@ -14,7 +16,8 @@ use common::ids::CustomerId;
 use common::time::Timestamp;
 
 pub use customers::{
-    delete, find, insert, list, load, lock, retire, retired, update, update_revisions,
+    delete, find, find_standing, insert, list, load, lock, retire, retired, update,
+    update_revisions,
 };
 pub use external_ids::owners;
 pub use summary::{InteractionStats, SpendStats, interaction_stats, spend_stats, voided_count};
@@ -34,26 +37,67 @@ pub struct Stretch<'a> {
 
 /// A statement over a batch of rows: `rows!([customer_id text, revision bigint] "UPDATE … FROM r …")` reads
 /// `$1`, a JSON list of objects, as the table `r`. The two databases spell only that table differently. A text
-/// after `lock:` is for PostgreSQL alone: SQLite's writer is exclusive already.
+/// after `lock:` is for PostgreSQL alone: SQLite's writer is exclusive already. Bytes, of type `hex`, travel as `Hex`.
 macro_rules! rows {
     ([$first:ident $first_type:ident $(, $column:ident $type:ident)*] $body:expr $(, lock: $lock:expr)?) => {
         common::db::Sql {
             postgres: concat!(
-                "WITH r AS (SELECT ", stringify!($first), $(", ", stringify!($column),)*
+                "WITH r AS (SELECT ",
+                $crate::store::column!(postgres $first $first_type),
+                $(", ", $crate::store::column!(postgres $column $type),)*
                 " FROM json_to_recordset(CAST($1 AS json)) AS r(",
-                stringify!($first), " ", stringify!($first_type),
-                $(", ", stringify!($column), " ", stringify!($type),)*
+                $crate::store::column!(typed $first $first_type),
+                $(", ", $crate::store::column!(typed $column $type),)*
                 ")) ", $body $(, $lock)?
             ),
             sqlite: concat!(
-                "WITH r AS (SELECT value->>'", stringify!($first), "' AS ", stringify!($first),
-                $(", value->>'", stringify!($column), "' AS ", stringify!($column),)*
+                "WITH r AS (SELECT ",
+                $crate::store::column!(sqlite $first $first_type),
+                $(", ", $crate::store::column!(sqlite $column $type),)*
                 " FROM json_each($1)) ", $body
             ),
         }
     };
 }
 pub(crate) use rows;
+
+/// A column of `r`, in the words of a database.
+macro_rules! column {
+    (postgres $column:ident hex) => {
+        concat!(
+            "decode(",
+            stringify!($column),
+            ", 'hex') AS ",
+            stringify!($column)
+        )
+    };
+    (postgres $column:ident $type:ident) => {
+        stringify!($column)
+    };
+    (typed $column:ident hex) => {
+        concat!(stringify!($column), " text")
+    };
+    (typed $column:ident $type:ident) => {
+        concat!(stringify!($column), " ", stringify!($type))
+    };
+    (sqlite $column:ident hex) => {
+        concat!(
+            "unhex(value->>'",
+            stringify!($column),
+            "') AS ",
+            stringify!($column)
+        )
+    };
+    (sqlite $column:ident $type:ident) => {
+        concat!(
+            "value->>'",
+            stringify!($column),
+            "' AS ",
+            stringify!($column)
+        )
+    };
+}
+pub(crate) use column;
 
 /// Rows as the JSON that `rows!` reads.
 fn json(rows: &impl serde::Serialize) -> String {

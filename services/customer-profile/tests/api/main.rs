@@ -7,6 +7,7 @@ mod events;
 mod imports;
 mod merges;
 mod records;
+mod sealing;
 mod summary;
 mod support;
 mod timeline;
