@@ -291,20 +291,21 @@ async fn answer(service: &Service, request: &Request) -> Said {
     let answered = async {
         loop {
             service.is_up().await;
-            let (answer, metadata) = match request.call(service).await {
+            let (answer, metadata) = match Box::pin(request.call(service)).await {
                 Ok(reply) => {
                     let (metadata, response, _) = reply.into_parts();
                     (Ok(response), metadata)
                 }
-                // Who did not get through, and who was told to try again, tries again.
-                Err(status) => match Refusal::of(&status).filter(|it| !it.is_passing()) {
-                    Some(refusal) => (Err(refusal), status.metadata().clone()),
-                    None => {
+                Err(status) => {
+                    // Who did not get through, and who was told to try again, tries again.
+                    let refusal = Refusal::of(&status).filter(|it| !it.is_passing());
+                    let Some(refusal) = refusal else {
                         latest = Some(status);
                         tokio::task::yield_now().await;
                         continue;
-                    }
-                },
+                    };
+                    (Err(refusal), status.metadata().clone())
+                }
             };
             return Said {
                 answer,
