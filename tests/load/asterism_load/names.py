@@ -12,6 +12,7 @@ A, TXT, INTERNET = 1, 16, 1
 # Answers over UDP are cut beyond this size, and asked for again over TCP.
 UDP_BYTES_MAX = 1200
 TTL_SECONDS = 1
+PORTS_TRIED = 20
 
 
 @contextmanager
@@ -37,14 +38,27 @@ def serving(name: str, addresses: list[str], service_config: dict) -> Iterator[s
                 reply = answer(self.rfile.read(struct.unpack("!H", head)[0]), records)
                 self.wfile.write(struct.pack("!H", len(reply)) + reply)
 
-    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), Udp) as udp:
-        with socketserver.ThreadingTCPServer(udp.server_address, Tcp) as tcp:
-            tcp.daemon_threads = True
-            for server in (udp, tcp):
-                threading.Thread(target=server.serve_forever, daemon=True).start()
-            yield f"127.0.0.1:{udp.server_address[1]}"
-            for server in (udp, tcp):
-                server.shutdown()
+    udp, tcp = on_one_port(Udp, Tcp)
+    with udp, tcp:
+        tcp.daemon_threads = True
+        for server in (udp, tcp):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{udp.server_address[1]}"
+        for server in (udp, tcp):
+            server.shutdown()
+
+
+def on_one_port(
+    udp_handler: type[socketserver.BaseRequestHandler], tcp_handler: type[socketserver.BaseRequestHandler]
+) -> tuple[socketserver.ThreadingUDPServer, socketserver.ThreadingTCPServer]:
+    """Two servers; a port that is free for UDP may be in use for TCP, then it is another one."""
+    for _ in range(PORTS_TRIED):
+        udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), udp_handler)
+        try:
+            return udp, socketserver.ThreadingTCPServer(udp.server_address, tcp_handler)
+        except OSError:
+            udp.server_close()
+    raise OSError(f"none of {PORTS_TRIED} ports is free for both UDP and TCP")
 
 
 def answer(query: bytes, records: dict[tuple[str, int], list[bytes]], cut: bool = False) -> bytes:
