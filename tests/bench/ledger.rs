@@ -76,8 +76,11 @@ impl Slice {
     }
 }
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    common::process::block_on(run());
+}
+
+async fn run() {
     let began = Instant::now();
     let clock = FakeClock::default();
     tokio::spawn(tick(clock.clone()));

@@ -32,8 +32,11 @@ const HOT: u64 = 10_000;
 const LOADS: [(usize, usize); 3] = [(1, 1), (4, 16), (8, 64)];
 const LOAD: (usize, usize) = (4, 16);
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    common::process::block_on(run());
+}
+
+async fn run() {
     let began = Instant::now();
     levels().await;
     println!();

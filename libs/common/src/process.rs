@@ -27,6 +27,10 @@ use crate::time::{Clock, StartedAt, SystemClock, Timestamp};
 /// Exit code for settings that make no sense (`EX_USAGE`).
 const BAD_CONFIG: u8 = 64;
 
+/// After so many tasks of its own a thread looks for one that was woken from outside. SQLite answers from threads of its
+/// own: when a batch of postings has been committed, whoever leads the next one would stand behind all who are told of it.
+const OTHERS_TURN: u32 = 8;
+
 /// Settings of a service that runs as a process of its own.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -78,7 +82,7 @@ pub enum FeedCommand {
 /// Runs one service until it is told to stop. With `migrate`, brings its schema up to date instead.
 pub fn main<S: Service>() -> ExitCode {
     match parse::<Cli<S::Config>>(S::NAME) {
-        Ok(cli) => exit_code(run::<S>(cli)),
+        Ok(cli) => exit_code(block_on(run::<S>(cli))),
         Err(exit) => exit,
     }
 }
@@ -123,6 +127,17 @@ pub fn exit_code(outcome: Result<(), Error>) -> ExitCode {
     }
 }
 
+/// Runs to its end what a program does, on the runtime that all programs of the suite run on.
+pub fn block_on<F: Future>(main: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .global_queue_interval(OTHERS_TURN)
+        .build();
+    runtime
+        .expect("threads and a poller can be had")
+        .block_on(main)
+}
+
 /// Completes on Ctrl-C or SIGTERM. A second one ends the process without farewell.
 pub async fn stopped() {
     signalled().await;
@@ -142,7 +157,6 @@ async fn signalled() {
     }
 }
 
-#[tokio::main]
 async fn run<S: Service>(cli: Cli<S::Config>) -> Result<(), Error> {
     let _guard = telemetry::init(&cli.telemetry, S::NAME)?;
     match cli.command {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use common::Error;
 use common::config::{DatabaseConfig, TelemetryConfig};
-use common::process::{self, FeedCommand, exit_code, parse, stopped};
+use common::process::{self, FeedCommand, block_on, exit_code, parse, stopped};
 use common::telemetry;
 use common::time::SystemClock;
 use customer_profile::CustomerProfile;
@@ -76,12 +76,11 @@ pub fn main() -> ExitCode {
 
 fn command() -> ExitCode {
     match parse("asterism") {
-        Ok(cli) => exit_code(run(cli)),
+        Ok(cli) => exit_code(block_on(run(cli))),
         Err(code) => code,
     }
 }
 
-#[tokio::main]
 async fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Serve { suite, telemetry } => {
