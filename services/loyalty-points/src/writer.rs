@@ -19,6 +19,8 @@ use common::db::Dialect;
 use common::ids::CustomerId;
 use common::mutation::Call;
 use prost::{Message, Name};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tonic::{Response, Status};
 
 use crate::State;
@@ -159,11 +161,21 @@ impl Lead {
             return;
         }
         let (mut lead, state) = (self, state.clone());
-        tokio::spawn(async move {
+        let dialect = state.platform.db.dialect();
+        let rest = async move {
             while !lead.is_done() {
                 lead.next_batch(&state, batch_max).await;
             }
-        });
+        };
+        match dialect {
+            Dialect::Postgres => drop(tokio::spawn(rest)),
+            // SQLite answers from a thread of its own, some twenty times in a batch. A thread that does nothing but wait
+            // for it is woken at once; a task would stand behind all calls that a worker of the runtime has at hand.
+            Dialect::Sqlite => {
+                let runtime = Handle::current();
+                drop(spawn_blocking(move || runtime.block_on(rest)));
+            }
+        }
     }
 
     async fn next_batch(&self, state: &State, batch_max: usize) {
