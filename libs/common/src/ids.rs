@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rand::rngs::StdRng;
 use rand::{RngCore as _, SeedableRng as _};
+use serde::Deserialize;
 
 use crate::time::Clock;
 
@@ -57,8 +58,9 @@ impl fmt::Debug for Ids {
     }
 }
 
-/// A customer's identifier: 1 to 64 characters of `[A-Za-z0-9._~-]`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+/// A customer's identifier: 1 to 64 characters of `[A-Za-z0-9._~-]`. Databases are believed about what they hold; what
+/// callers send goes through [`CustomerId::parse`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type, Deserialize)]
 #[sqlx(transparent)]
 pub struct CustomerId(String);
 

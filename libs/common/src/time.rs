@@ -5,6 +5,7 @@ use std::ops::{Add, Sub};
 use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Deserialize;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 /// 0001-01-01T00:00:00Z, the first instant a protobuf Timestamp may hold.
@@ -13,7 +14,7 @@ const MICROS_MIN: i64 = -62_135_596_800 * MICROS_PER_SECOND;
 const MICROS_MAX: i64 = 253_402_300_799 * MICROS_PER_SECOND + 999_999;
 
 /// An instant in UTC: microseconds since 1970, which both databases store as BIGINT and compare alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type, Deserialize)]
 #[sqlx(transparent)]
 pub struct Timestamp(i64);
 

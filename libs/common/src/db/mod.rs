@@ -54,6 +54,27 @@ macro_rules! on {
     };
 }
 
+/// All rows of a statement, an [`Sql`]: `all!(tx, SELECT, Row, bind, …)`. PostgreSQL answers rows, whose columns have the
+/// names of the fields. SQLite answers one text, `json_group_array(json_array(…))`, with the columns in the order of the
+/// fields: row by row, it would hand over each column by itself and wake whoever waits each time.
+#[macro_export]
+macro_rules! all {
+    ($access:expr, $select:expr, $row:ty $(, $bind:expr)+ $(,)?) => {
+        match $crate::db::Access::conn($access) {
+            $crate::db::Conn::Postgres(conn) => {
+                let rows = sqlx::query_as::<_, $row>($select.postgres)$(.bind($bind))+;
+                rows.fetch_all(conn).await.map_err($crate::Error::from)
+            }
+            $crate::db::Conn::Sqlite(conn) => {
+                let text = sqlx::query_scalar::<_, String>($select.sqlite)$(.bind($bind))+;
+                let text = text.fetch_one(conn).await;
+                text.map_err($crate::Error::from)
+                    .and_then(|text| $crate::db::parse_json_list::<$row>(&text))
+            }
+        }
+    };
+}
+
 /// Bytes within a [`json_list`]: hexadecimal digits, for SQLite's `unhex`.
 pub struct Hex<'a>(pub &'a [u8]);
 

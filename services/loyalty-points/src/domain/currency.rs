@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 /// Point currencies beside the first one that a program has at most.
 pub const FURTHER_MAX: usize = 20;
 
@@ -48,7 +50,7 @@ pub struct PointCurrency {
 
 /// Which of a program's point currencies points are in. The first one has no code here: what was written before
 /// there were others is in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type, Deserialize)]
 #[sqlx(transparent)]
 pub struct Wallet(String);
 

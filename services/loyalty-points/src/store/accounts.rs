@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use common::db::{Access, Sql, Tx, json_list, json_rows};
 use common::ids::CustomerId;
-use common::on;
-use serde::Serialize;
+use common::{all, on};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::currency::Wallet;
 use crate::domain::plan::Holding;
@@ -43,7 +43,7 @@ impl<'a> From<AccountKey<'a>> for MemberKey<'a> {
 }
 
 /// An account as stored.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, sqlx::FromRow, Deserialize)]
 pub struct AccountRow {
     /// The member's customer.
     pub customer_id: CustomerId,
@@ -79,16 +79,12 @@ pub async fn list(
             FROM accounts
             WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))",
         sqlite: "
-            SELECT customer_id, program_id, currency, points, held, debt
+            SELECT json_group_array(json_array(customer_id, program_id, currency, points, held, debt))
             FROM accounts
             WHERE customer_id IN (SELECT value FROM json_each($1))",
     };
     let ids: Vec<_> = customer_ids.iter().map(|id| id.as_str()).collect();
-    let text = SELECT.text(db.dialect());
-    Ok(on!(db, |conn| sqlx::query_as::<_, AccountRow>(text)
-        .bind(json_list(&ids))
-        .fetch_all(conn)
-        .await)?)
+    Ok(all!(db, SELECT, AccountRow, json_list(&ids))?)
 }
 
 /// What a member owes in one currency.

@@ -2,12 +2,10 @@
 
 mod write;
 
-use std::collections::HashMap;
-
-use common::db::{Access, Dialect, json_list, parse_json_list};
+use common::db::{Access, Sql, json_list};
 use common::ids::CustomerId;
-use common::on;
 use common::time::Timestamp;
+use common::{all, on};
 use serde::Deserialize;
 
 use super::accounts::MemberKey;
@@ -54,7 +52,7 @@ macro_rules! lot_columns {
 }
 pub(super) use lot_columns;
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, Deserialize)]
 pub(super) struct LotRow {
     lot_id: String,
     original: i64,
@@ -130,7 +128,7 @@ pub async fn list_open(
 }
 
 /// A lot with whose it is.
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, Deserialize)]
 struct OwnedRow {
     customer_id: CustomerId,
     program_id: String,
@@ -144,93 +142,36 @@ pub async fn list_open_of(
     db: &mut impl Access,
     customer_ids: &[&CustomerId],
 ) -> Result<Vec<(CustomerId, String, Lot)>, common::Error> {
-    const SELECT: &str = concat!(
-        "
-        SELECT customer_id, program_id, ",
-        lot_columns!(),
-        "
-        FROM json_array_elements_text(CAST($1 AS json)) AS wanted (id)
-        CROSS JOIN LATERAL (
+    const SELECT: Sql = Sql {
+        postgres: concat!(
+            "
             SELECT customer_id, program_id, ",
-        lot_columns!(),
-        "
+            lot_columns!(),
+            "
+            FROM json_array_elements_text(CAST($1 AS json)) AS wanted (id)
+            CROSS JOIN LATERAL (
+                SELECT customer_id, program_id, ",
+            lot_columns!(),
+            "
+                FROM lots
+                WHERE customer_id = wanted.id AND (remaining > 0 OR held > 0)
+                OFFSET 0
+            ) AS l"
+        ),
+        sqlite: concat!(
+            "
+            SELECT json_group_array(json_array(customer_id, program_id, json_array(",
+            lot_columns!(),
+            ")))
             FROM lots
-            WHERE customer_id = wanted.id AND (remaining > 0 OR held > 0)
-            OFFSET 0
-        ) AS l"
-    );
-    if db.dialect() == Dialect::Sqlite {
-        return list_open_as_text(db, customer_ids).await;
-    }
+            WHERE customer_id IN (SELECT value FROM json_each($1))
+                AND (remaining > 0 OR held > 0)"
+        ),
+    };
     let ids: Vec<_> = customer_ids.iter().map(|id| id.as_str()).collect();
-    let rows = on!(db, |conn| sqlx::query_as::<_, OwnedRow>(SELECT)
-        .bind(json_list(&ids))
-        .fetch_all(conn)
-        .await)?;
+    let rows = all!(db, SELECT, OwnedRow, json_list(&ids))?;
     let owned = |row: OwnedRow| (row.customer_id, row.program_id, row.lot.into());
     Ok(rows.into_iter().map(owned).collect())
-}
-
-/// The same from SQLite, which hands over each column of each row by itself: where a member has thousands of lots,
-/// one text costs less.
-async fn list_open_as_text(
-    db: &mut impl Access,
-    customer_ids: &[&CustomerId],
-) -> Result<Vec<(CustomerId, String, Lot)>, common::Error> {
-    const SELECT: &str = concat!(
-        "
-        SELECT json_group_array(json_array(customer_id, program_id, ",
-        lot_columns!(),
-        "))
-        FROM lots
-        WHERE customer_id IN (SELECT value FROM json_each($1))
-            AND (remaining > 0 OR held > 0)"
-    );
-    #[derive(Deserialize)]
-    struct Row {
-        customer_id: String,
-        program_id: String,
-        lot_id: String,
-        original: i64,
-        remaining: i64,
-        held: i64,
-        consumed: i64,
-        expired: i64,
-        reversed: i64,
-        qualifying: i64,
-        earned_at: i64,
-        activates_at: Option<i64>,
-        expires_at: Option<i64>,
-        cancelled_at: Option<i64>,
-        currency: String,
-    }
-    let wanted: HashMap<_, _> = customer_ids.iter().map(|id| (id.as_str(), *id)).collect();
-    let ids: Vec<_> = customer_ids.iter().map(|id| id.as_str()).collect();
-    let text = on!(db, |conn| sqlx::query_scalar::<_, String>(SELECT)
-        .bind(json_list(&ids))
-        .fetch_one(conn)
-        .await)?;
-    let owned = |row: Row| {
-        let lot = Lot {
-            lot_id: row.lot_id,
-            wallet: Wallet::from_stored(row.currency),
-            original: row.original,
-            remaining: row.remaining,
-            held: row.held,
-            consumed: row.consumed,
-            expired: row.expired,
-            reversed: row.reversed,
-            qualifying: row.qualifying,
-            earned_at: Timestamp::from_micros(row.earned_at),
-            activates_at: row.activates_at.map(Timestamp::from_micros),
-            expires_at: row.expires_at.map(Timestamp::from_micros),
-            cancelled_at: row.cancelled_at.map(Timestamp::from_micros),
-        };
-        let customer_id = wanted.get(row.customer_id.as_str())?;
-        Some(((*customer_id).clone(), row.program_id, lot))
-    };
-    let rows = parse_json_list(&text)?;
-    Ok(rows.into_iter().filter_map(owned).collect())
 }
 
 /// Id of the lot that a posting made, if it made any; of several, of one of them.

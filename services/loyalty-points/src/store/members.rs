@@ -8,6 +8,7 @@ use common::db::{Access, Tx};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
+use serde::Deserialize;
 
 pub use customers::{Lock, insert_customer, lock, lock_again, update_revisions};
 pub use standings::{Batch, Standing, list_batch, list_standings, update};
@@ -19,7 +20,7 @@ pub const ACTIVE: &str = "active";
 pub const CLOSED: &str = "closed";
 
 /// A membership as stored.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, sqlx::FromRow, Deserialize)]
 pub struct Member {
     /// The customer.
     pub customer_id: CustomerId,

@@ -4,12 +4,13 @@ use common::db::{Access, Tx};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
+use serde::Deserialize;
 
 use crate::domain::overrides::TierOverride;
 
 /// The columns of a member's open override, all absent where there is none. Whether it has run out is for the
 /// reader to say.
-#[derive(Debug, Clone, Default, sqlx::FromRow)]
+#[derive(Debug, Clone, Default, sqlx::FromRow, Deserialize)]
 pub struct OpenColumns {
     #[sqlx(rename = "override_revision")]
     revision: Option<i64>,

@@ -2,11 +2,11 @@
 
 use common::db::{Access as _, Sql, Tx, json_list, json_rows};
 use common::ids::CustomerId;
-use common::on;
-use serde::Serialize;
+use common::{all, on};
+use serde::{Deserialize, Serialize};
 
 /// A customer whose row this transaction has locked. Hands out the revisions of the changes it makes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, sqlx::FromRow, Deserialize)]
 pub struct Lock {
     /// The customer.
     pub customer_id: CustomerId,
@@ -39,31 +39,20 @@ pub async fn lock_again(
 ) -> Result<Vec<Lock>, common::Error> {
     const SELECT: Sql = Sql {
         postgres: "
-            SELECT customer_id, revision, deleted_at IS NOT NULL
+            SELECT customer_id, revision, deleted_at IS NOT NULL AS deleted
             FROM customers
             WHERE customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))
             ORDER BY customer_id
             FOR NO KEY UPDATE",
         // The transaction is the only one that writes.
         sqlite: "
-            SELECT customer_id, revision, deleted_at IS NOT NULL
+            SELECT json_group_array(
+                       json_array(customer_id, revision, json(iif(deleted_at IS NULL, 'false', 'true')))
+                       ORDER BY customer_id)
             FROM customers
-            WHERE customer_id IN (SELECT value FROM json_each($1))
-            ORDER BY customer_id",
+            WHERE customer_id IN (SELECT value FROM json_each($1))",
     };
-    let text = SELECT.text(tx.dialect());
-    let rows = on!(tx, |conn| sqlx::query_as::<_, (CustomerId, i64, bool)>(
-        text
-    )
-    .bind(ids(customer_ids))
-    .fetch_all(conn)
-    .await)?;
-    let lock = |(customer_id, revision, deleted)| Lock {
-        customer_id,
-        revision,
-        deleted,
-    };
-    Ok(rows.into_iter().map(lock).collect())
+    Ok(all!(tx, SELECT, Lock, ids(customer_ids))?)
 }
 
 /// Writes the customers' revisions.

@@ -2,9 +2,9 @@
 
 use common::db::{Access, Sql, Tx, json_rows};
 use common::ids::CustomerId;
-use common::on;
 use common::time::Timestamp;
-use serde::Serialize;
+use common::{all, on};
+use serde::{Deserialize, Serialize};
 
 use super::Member;
 use super::customers::ids;
@@ -17,7 +17,7 @@ use crate::store::tier_overrides::OpenColumns;
 
 /// A membership with what its tier is decided on. Where something is posted, also with the account that it is posted
 /// to: see [`crate::work::Work::standing`].
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, sqlx::FromRow, Deserialize)]
 pub struct Standing {
     /// The membership.
     #[sqlx(flatten)]
@@ -48,6 +48,7 @@ pub struct Standing {
     oldest: Option<Timestamp>,
     upcoming: Option<Timestamp>,
     #[sqlx(skip)]
+    #[serde(skip)]
     account: (Wallet, Holding),
 }
 
@@ -168,22 +169,31 @@ pub async fn list_standings(
                 OFFSET 0
             ) l ON TRUE"
         ),
-        sqlite: select_standings!(
-            "SELECT value FROM json_each($1)",
-            "lots l
-                ON l.customer_id = m.customer_id
-                AND l.program_id = m.program_id
-                AND l.earned_at > $2 - v.window_micros
-                AND l.qualifying > 0"
+        // The fields of a standing by their places.
+        sqlite: concat!(
+            "
+            SELECT json_group_array(
+                       json_array(
+                           json_array(customer_id, program_id, state, enrolled_at, merged_into, survivor),
+                           tier, tier_since, tier_points, tier_valid_until, tier_policy, earned_tier,
+                           policy_version, limits_version,
+                           json_array(override_revision, override_tier, override_actor, override_reason,
+                                      override_created_at, override_expires_at),
+                           json(iif(absorbs, 'true', 'false')), qualified, oldest, upcoming)
+                       ORDER BY customer_id, program_id)
+            FROM (",
+            select_standings!(
+                "SELECT value FROM json_each($1)",
+                "lots l
+                    ON l.customer_id = m.customer_id
+                    AND l.program_id = m.program_id
+                    AND l.earned_at > $2 - v.window_micros
+                    AND l.qualifying > 0"
+            ),
+            ")"
         ),
     };
-    let text = SELECT.text(db.dialect());
-    let mut standings = on!(db, |conn| sqlx::query_as::<_, Standing>(text)
-        .bind(ids(customer_ids))
-        .bind(as_of)
-        .bind(program_id)
-        .fetch_all(conn)
-        .await)?;
+    let mut standings = all!(db, SELECT, Standing, ids(customer_ids), as_of, program_id)?;
     absorbed::count(db, &mut standings, as_of).await?;
     Ok(standings)
 }
