@@ -1,12 +1,11 @@
 //! The settings of this service. Everything that a program decides is data, not configuration.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::Error;
 use common::cache::Options;
-use common::config::{Secret, defaults, duration};
+use common::config::{Secret, defaults, duration, write_secret};
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 
@@ -98,19 +97,7 @@ impl Config {
 fn make_key(file: &Path) -> Result<(), Error> {
     let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
     let key = key.map_err(|_| Error::Internal("no randomness for a signing key".to_owned()))?;
-    let part = file.with_extension("part");
-    let written = || {
-        let _ = std::fs::remove_file(&part);
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut out = options.open(&part)?;
-        out.write_all(SigningKey::to_pem(key.as_ref()).as_bytes())?;
-        out.sync_all()?;
-        std::fs::rename(&part, file)
-    };
-    written().map_err(|error| broken(file, &error))
+    write_secret(file, &SigningKey::to_pem(key.as_ref())).map_err(|error| broken(file, &error))
 }
 
 fn broken(file: &Path, error: &std::io::Error) -> Error {

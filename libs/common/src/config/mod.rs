@@ -19,7 +19,7 @@ pub use auth::AuthConfig;
 pub use environment::refuse_unknown;
 pub(crate) use reread::LOOK_EVERY;
 pub use reread::Reread;
-pub use secret::Secret;
+pub use secret::{Secret, write_secret};
 pub use server::ServerConfig;
 pub use stores::{DatabaseConfig, PeersConfig, RedisConfig};
 pub use telemetry::{LogFormat, TelemetryConfig};

@@ -1,7 +1,9 @@
-//! A setting that must not be seen.
+//! A setting that must not be seen, and a file for one.
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::str::FromStr;
 
 /// A secret setting. `Debug` does not show it; [`Secret::reveal`] marks every place that uses it.
@@ -33,6 +35,20 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// Writes a file that nobody else may read, whole or not at all.
+pub fn write_secret(file: &Path, text: &str) -> io::Result<()> {
+    let part = file.with_extension("part");
+    let _ = std::fs::remove_file(&part);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut out = options.open(&part)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()?;
+    std::fs::rename(&part, file)
 }
 
 #[cfg(test)]

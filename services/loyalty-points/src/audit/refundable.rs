@@ -80,46 +80,67 @@ fn compare_lines(reversals: &Reversals, lines: LineSums) -> Result<(), Stop> {
     Err(diverged(Kind::EarningLines, at, description))
 }
 
-/// What is left of a purchase is what its reversals leave, and nothing once it is voided; of a member who is closed
-/// nothing is taken back any more.
+/// A purchase is what its earning was decided on. What is left of it is what its reversals leave, and nothing once it is
+/// voided; of a member who is closed nothing is taken back any more.
 fn compare_purchase(reversals: &Reversals, purchase: PurchaseRow) -> Result<(), Stop> {
-    let PurchaseRow {
-        customer_id,
-        program_id,
-        transaction_id,
-        spend,
-        remaining,
-        voided,
-        closed,
-        posting_id,
-        decision,
-    } = purchase;
-    let posting_id = posting_id.unwrap_or_default();
-    let key = (customer_id, posting_id);
+    let of = &purchase.transaction_id;
+    let spend = purchase.spend;
+    let posting_id = purchase.posting_id.clone().unwrap_or_default();
+    let key = (purchase.customer_id.clone(), posting_id);
     let taken = reversals.get(&key).into_iter().flatten();
     let left = taken.map(|taken| left_after(spend, taken.as_ref()));
     let by_reversals = left.min().unwrap_or(spend);
     let is_untold = reversals.get(&key).is_some_and(|all| all.contains(&None));
-    let posted = if voided { 0 } else { by_reversals };
-    let paid = match decision.as_deref().and_then(Decision::from_json) {
-        Some(Decision::Purchase { total_micros, .. }) => total_micros,
-        _ => spend,
-    };
-    let description = if paid != spend {
-        format!("{spend} is stored as paid for {transaction_id}, the earning says {paid}")
-    } else if remaining == posted || (closed && remaining == by_reversals) || is_untold {
+    let posted = if purchase.voided { 0 } else { by_reversals };
+    let remaining = purchase.remaining;
+    let description = if let Some(different) = undecided(&purchase) {
+        format!("{different} is not what the earning of {of} was decided on")
+    } else if remaining == posted || (purchase.closed && remaining == by_reversals) || is_untold {
         return Ok(());
     } else {
-        format!("{remaining} is stored as left of {transaction_id}, {posted} is")
+        format!("{remaining} is stored as left of {of}, {posted} is")
     };
     let (customer_id, posting_id) = key;
     let at = Where {
         customer_id,
         posting_id,
-        program_id,
+        program_id: purchase.program_id,
         ..Where::default()
     };
     Err(diverged(Kind::Purchase, at, description))
+}
+
+/// What of a purchase is not as its earning tells it; `None` too where it earned nothing, of which nobody tells.
+fn undecided(purchase: &PurchaseRow) -> Option<String> {
+    if let Some(posted_for) = purchase.posted_for
+        && posted_for != purchase.occurred_at
+    {
+        return Some(format!("the instant {}", purchase.occurred_at));
+    }
+    let decision = Decision::from_json(purchase.decision.as_deref()?)?;
+    let base_points = decision.base_points();
+    let Decision::Purchase {
+        total_micros,
+        tier,
+        multiplier,
+        policy_version,
+        ..
+    } = decision
+    else {
+        return None;
+    };
+    if total_micros != purchase.spend {
+        Some(format!("a payment of {}", purchase.spend))
+    } else if base_points != Some(purchase.base_points) {
+        Some(format!("{} points by the base rule", purchase.base_points))
+    } else if (tier.as_str(), policy_version) != (purchase.tier.as_str(), purchase.policy_version) {
+        let (tier, version) = (&purchase.tier, purchase.policy_version);
+        Some(format!("tier {tier:?} of version {version}"))
+    } else if multiplier != purchase.multiplier {
+        Some(format!("multiplier {}", purchase.multiplier))
+    } else {
+        None
+    }
 }
 
 /// What a reversal leaves of the money.

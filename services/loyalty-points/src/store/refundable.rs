@@ -1,6 +1,7 @@
 //! What of purchases and of the lines of earnings is left to return, to be compared with what was returned.
 
 use common::db::Access;
+use common::time::Timestamp;
 
 use super::histories::{Range, list};
 
@@ -17,12 +18,24 @@ pub struct PurchaseRow {
     pub spend: i64,
     /// What of it is left.
     pub remaining: i64,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// Points by the base rule alone.
+    pub base_points: i64,
+    /// The tier it earned in.
+    pub tier: String,
+    /// What that made of it, in basis points.
+    pub multiplier: i64,
+    /// By which version of the policy.
+    pub policy_version: i64,
     /// Whether it was voided.
     pub voided: bool,
     /// Whether the member is closed.
     pub closed: bool,
     /// The earning.
     pub posting_id: Option<String>,
+    /// When the earning says that it happened.
+    pub posted_for: Option<Timestamp>,
     /// What the earning was decided on.
     pub decision: Option<String>,
 }
@@ -34,12 +47,13 @@ pub async fn list_purchases(
 ) -> Result<Vec<PurchaseRow>, common::Error> {
     const SELECT: &str = "
         SELECT u.customer_id, u.program_id, u.transaction_id, u.spend, u.remaining,
+               u.occurred_at, u.base_points, u.tier, u.multiplier, u.policy_version,
                EXISTS (
                    SELECT 1
                    FROM voided_purchases v
                    WHERE v.customer_id = u.customer_id AND v.transaction_id = u.transaction_id
                ) AS voided,
-               m.state = 'closed' AS closed, p.posting_id, p.decision
+               m.state = 'closed' AS closed, p.posting_id, p.occurred_at AS posted_for, p.decision
         FROM purchases u
         JOIN members m ON m.customer_id = u.customer_id AND m.program_id = u.program_id
         LEFT JOIN postings p

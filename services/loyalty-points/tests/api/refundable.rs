@@ -91,6 +91,11 @@ async fn shop(backend: Backend) -> Shop {
 #[case::untouched("UPDATE purchases SET remaining = 0 WHERE transaction_id = 't2'")]
 #[case::voided("UPDATE purchases SET remaining = spend WHERE transaction_id = 't3'")]
 #[case::paid("UPDATE purchases SET spend = spend + 1 WHERE transaction_id = 't2'")]
+#[case::later("UPDATE purchases SET occurred_at = occurred_at + 1 WHERE transaction_id = 't2'")]
+#[case::base("UPDATE purchases SET base_points = base_points + 1 WHERE transaction_id = 't2'")]
+#[case::tier("UPDATE purchases SET tier = 'another' WHERE transaction_id = 't2'")]
+#[case::multiplied("UPDATE purchases SET multiplier = 20000 WHERE transaction_id = 't2'")]
+#[case::version("UPDATE purchases SET policy_version = 7 WHERE transaction_id = 't2'")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_purchase_is_named(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
