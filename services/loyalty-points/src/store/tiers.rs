@@ -79,3 +79,23 @@ pub async fn list(
         .fetch_all(conn)
         .await)?)
 }
+
+/// The changes made in a batch of a run, by customer: no more than members were looked at.
+pub async fn list_of_run(
+    db: &mut impl Access,
+    run_id: &str,
+    batch: i64,
+) -> Result<Vec<TierChangeRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT t.customer_id, t.revision, t.program_id, t.from_tier, t.to_tier, t.reason, t.points,
+               t.changed_at, t.actor, t.remark, t.policy_version
+        FROM run_members r
+        JOIN tier_changes t ON t.customer_id = r.customer_id AND t.revision = r.revision
+        WHERE r.run_id = $1 AND r.batch = $2
+        ORDER BY t.customer_id";
+    Ok(on!(db, |conn| sqlx::query_as::<_, TierChangeRow>(SELECT)
+        .bind(run_id)
+        .bind(batch)
+        .fetch_all(conn)
+        .await)?)
+}

@@ -15,7 +15,7 @@ use crate::shop::{Shop, earn};
 
 pub async fn seal(shop: &Shop) -> pb::SealNowResponse {
     let mut client = AuditServiceClient::new(shop.server.channel());
-    let request = pb::SealNowRequest {};
+    let request = pb::SealNowRequest::default();
     client.seal_now(request).await.unwrap().into_inner()
 }
 
@@ -234,7 +234,10 @@ async fn concurrent_sealers_and_writers_make_one_gapless_chain(
         work.spawn(async move {
             let mut client = AuditServiceClient::new(channel);
             for _ in 0..20 {
-                client.seal_now(pb::SealNowRequest {}).await.unwrap();
+                client
+                    .seal_now(pb::SealNowRequest::default())
+                    .await
+                    .unwrap();
             }
         });
     }

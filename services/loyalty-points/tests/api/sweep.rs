@@ -18,7 +18,10 @@ use crate::shop::{Shop, at, earn};
 use crate::walk::{CUSTOMERS, Dice, Walk};
 
 async fn run(shop: &Shop, dry_run: bool) -> Option<pb::SweepExpiryResponse> {
-    let request = pb::SweepExpiryRequest { dry_run };
+    let request = pb::SweepExpiryRequest {
+        dry_run,
+        ..Default::default()
+    };
     let mut stream = shop
         .client
         .clone()
