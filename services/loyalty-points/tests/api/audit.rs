@@ -171,7 +171,8 @@ async fn postings_are_sealed_once_and_in_order(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let mut shop = Shop::with_member(backend, "c1").await;
-    assert_eq!(seal(&shop).await, pb::SealNowResponse::default());
+    let nothing = seal(&shop).await;
+    assert_eq!((nothing.sealed, nothing.head), (0, None));
     for source in ["s1", "s2", "s3"] {
         shop.earn("c1", 10, source).await;
     }

@@ -204,11 +204,20 @@ async fn a_sweep_posts_and_announces_what_is_due_once(
         members: 1,
         holds_expired: 1,
         points_expired: 30,
+        swept: vec![pb::SweptMember {
+            program_id: "default".to_owned(),
+            customer_id: "c1".to_owned(),
+            holds_expired: 1,
+            points_expired: 30,
+            ..Default::default()
+        }],
         ..Default::default()
     };
-    assert_eq!(run(&shop, true).await, Some(due));
+    assert_eq!(run(&shop, true).await, Some(due.clone()));
     assert_eq!(shop.transactions("c1").await.len(), 3);
-    assert_eq!(run(&shop, false).await, Some(due));
+    let mut done = run(&shop, false).await.unwrap();
+    assert_ne!(std::mem::take(&mut done.swept[0].consistency_token), "");
+    assert_eq!(done, due);
     assert_eq!(run(&shop, false).await, None);
 
     let postings = shop.transactions("c1").await;
