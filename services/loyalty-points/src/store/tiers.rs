@@ -24,9 +24,9 @@ pub struct TierChangeRow {
     pub points: i64,
     /// When.
     pub changed_at: Timestamp,
-    /// Who, where it was done by hand.
+    /// Who, where it was done by hand or somebody asked for it.
     pub actor: String,
-    /// Why, in the words of who did it by hand.
+    /// Why, in the words of who did.
     pub remark: String,
     /// The version of the policy that decided it.
     pub policy_version: i64,
