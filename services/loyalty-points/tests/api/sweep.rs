@@ -17,6 +17,7 @@ use crate::feed::unpack;
 use crate::shop::{Shop, at, earn};
 use crate::walk::{CUSTOMERS, Dice, Walk};
 
+/// The last message, with the members of all of them.
 async fn run(shop: &Shop, dry_run: bool) -> Option<pb::SweepExpiryResponse> {
     let request = pb::SweepExpiryRequest {
         dry_run,
@@ -29,11 +30,12 @@ async fn run(shop: &Shop, dry_run: bool) -> Option<pb::SweepExpiryResponse> {
         .await
         .unwrap()
         .into_inner();
-    let mut last = None;
-    while let Some(so_far) = stream.message().await.unwrap() {
+    let (mut last, mut swept) = (None, Vec::new());
+    while let Some(mut so_far) = stream.message().await.unwrap() {
+        swept.append(&mut so_far.swept);
         last = Some(so_far);
     }
-    last
+    last.map(|last| pb::SweepExpiryResponse { swept, ..last })
 }
 
 pub async fn sweep(shop: &Shop) -> pb::SweepExpiryResponse {
