@@ -1,6 +1,7 @@
 //! Sweeps with a request id.
 
 use api::loyalty::v1 as pb;
+use pb::batch_post_item::Item;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use rstest::rstest;
 use testkit::{Backend, assert_refused, time, violations};
@@ -304,4 +305,63 @@ async fn a_request_id_is_of_one_sweep_and_of_no_dry_run(
             }
         );
     }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_of_many_lots_goes_on_behind_those_it_looked_at(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    /// As many as a message looks at.
+    const LOTS: usize = 200;
+    let mut shop = Shop::open(backend).await;
+    for customer in ["c1", "c2", "c3"] {
+        shop.created(customer).await;
+    }
+    shop.caught_up().await;
+    for (customer, lots, expires_at) in [
+        ("c3", LOTS, "1998-07-02T00:00:00Z"),
+        ("c1", LOTS - 1, "1998-07-02T01:00:00Z"),
+        ("c2", 3, "1998-07-02T02:00:00Z"),
+    ] {
+        let item = |number| {
+            let earn = pb::EarnPointsRequest {
+                expires_at: at(expires_at),
+                ..earn(customer, 1, &format!("{customer}-{number}"))
+            };
+            pb::BatchPostItem {
+                item: Some(Item::Earn(earn)),
+            }
+        };
+        let items: Vec<_> = (0..lots).map(item).collect();
+        for items in items.chunks(100) {
+            let request = pb::BatchPostRequest {
+                items: items.to_vec(),
+                ..Default::default()
+            };
+            shop.client.batch_post(request).await.unwrap();
+        }
+    }
+    shop.server.clock.set(time(SWEPT_AT));
+    // What is done is not due any more: the last one of the second message is the first lot of c2.
+    damage(&shop, "run_members", "c2").await;
+    let failed = sweep(shop.server.channel(), request("r1")).await;
+    assert_eq!(failed.unwrap_err().code(), Code::Internal);
+    repair(&shop, "run_members").await;
+    let whole = sweep(shop.server.channel(), request("r1")).await.unwrap();
+    let members: Vec<_> = whole
+        .messages
+        .iter()
+        .map(|told| swept(std::slice::from_ref(told)))
+        .collect();
+    let many = i64::try_from(LOTS).unwrap();
+    assert_eq!(
+        members,
+        [
+            vec![("c3", [0, many, 0])],
+            vec![("c1", [0, many - 1, 0]), ("c2", [0, 3, 0])]
+        ]
+    );
+    let again = sweep(shop.server.channel(), request("r1")).await.unwrap();
+    assert_eq!((again.replayed, again.messages), (true, whole.messages));
 }
