@@ -8,11 +8,10 @@ use prost_types::FileDescriptorSet;
 use serde_json::Value;
 
 /// Neither reads by their scope nor with a `request_id`, and harmless to repeat all the same.
-const REPEATABLE: [&str; 4] = [
+const REPEATABLE: [&str; 3] = [
     "/asterism.feed.v1.ConsumerService/AwaitPosition",
     "/asterism.feed.v1.ConsumerService/ListConsumers",
     "/asterism.feed.v1.ConsumerService/ListParkedEvents",
-    "/asterism.loyalty.v1.AuditService/SealNow",
 ];
 /// Whose answer is whole only the first time.
 const ONCE: &str = "/asterism.feedback.v1.SurveyService/CreateInvitations";

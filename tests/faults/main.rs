@@ -5,3 +5,4 @@ mod merges;
 mod overload;
 mod postgres;
 mod redis;
+mod runs;

@@ -179,7 +179,7 @@ impl Shop {
             }
         }
         let mut audit = AuditServiceClient::new(self.channel.clone());
-        audit.seal_now(pb::SealNowRequest {}).await.unwrap();
+        audit.seal_now(pb::SealNowRequest::default()).await.unwrap();
         let replay = audit.verify_ledger(pb::VerifyLedgerRequest::default());
         let mut replay = replay.await.unwrap().into_inner();
         let mut last = None;

@@ -12,8 +12,6 @@ use crate::mutation;
 use crate::platform::Platform;
 use crate::telemetry::metrics;
 
-/// Answers to repeated mutations are kept this long; facts with a natural key need no answer kept.
-const ANSWERS_KEPT: TimeDelta = TimeDelta::days(30);
 /// Answers forgotten in one transaction: on SQLite nobody else writes meanwhile.
 const FORGOTTEN_AT_ONCE: i64 = 2000;
 const FORGET_EVERY: Duration = Duration::from_mins(10);
@@ -65,7 +63,7 @@ async fn forget(platform: &Platform) -> Result<(), Error> {
     let now = platform.now();
     loop {
         let mut tx = platform.tx().await?;
-        let before = now - ANSWERS_KEPT;
+        let before = now - mutation::ANSWERS_KEPT;
         let forgotten = mutation::store::delete_before(&mut tx, before, FORGOTTEN_AT_ONCE).await?;
         tx.commit().await?;
         if forgotten == 0 {

@@ -50,6 +50,9 @@
 //! A *tier override* is a tier given by hand. It wins over what is earned until its end, which readers notice by
 //! the clock; `RecalculateTiers` only makes known what readers would find.
 //!
+//! What takes many transactions and is asked for by somebody (a sweep, a recalculation, a seal) is a *run*: who asked
+//! and why is kept, and asked for again, it tells what it did and goes on where it was cut off. See `runs`.
+//!
 //! A *tier policy* is published in versions that never change; each holds from an instant on and is applied as if it
 //! had always held. What is stored of a member's tier names the version that decided it: one decided under an older
 //! version than holds is decided anew when it is next read or posted to.
@@ -85,6 +88,7 @@ mod limits;
 mod members;
 mod programs;
 mod projections;
+mod runs;
 mod store;
 mod tiers;
 mod work;
@@ -164,6 +168,8 @@ impl Service for Loyalty {
         assembly.task(move |stop| audit::seal::run(sealed, stop));
         let (swept, every) = (state.clone(), config.sweep_every);
         assembly.task(move |stop| ledger::sweep::run(swept, every, stop));
+        let kept = state.clone();
+        assembly.task(move |stop| runs::run(kept, stop));
         assembly.consume(platform, "customer", Projections::new(state))
     }
 }

@@ -37,6 +37,15 @@ pub enum Cause {
     Reversal,
 }
 
+/// Who asked for a tier to be decided anew, and why; empty where nobody did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct By<'a> {
+    /// Who.
+    pub actor: &'a str,
+    /// Why.
+    pub remark: &'a str,
+}
+
 /// Decides a member's tier anew, and returns the change if there is one. Changes `standing` only; the caller
 /// writes it.
 pub async fn requalify(
@@ -45,6 +54,18 @@ pub async fn requalify(
     standing: &mut Standing,
     basis: &Basis,
     cause: Cause,
+) -> Result<Option<TierChangeRow>, common::Error> {
+    requalify_by(tx, lock, standing, basis, cause, By::default()).await
+}
+
+/// The same, asked for by somebody.
+async fn requalify_by(
+    tx: &mut Tx,
+    lock: &mut Lock,
+    standing: &mut Standing,
+    basis: &Basis,
+    cause: Cause,
+    by: By<'_>,
 ) -> Result<Option<TierChangeRow>, common::Error> {
     let now = tx.now();
     let verdict = decide(standing, basis, cause, now);
@@ -63,8 +84,8 @@ pub async fn requalify(
     let moved = Move {
         tier: &verdict.tier,
         reason,
-        actor: "",
-        remark: "",
+        actor: by.actor,
+        remark: by.remark,
     };
     record(tx, lock, standing, moved).await.map(Some)
 }
@@ -170,21 +191,35 @@ async fn catch_up(
     cause: Cause,
 ) -> Result<Option<CaughtUp>, common::Error> {
     let mut tx = state.platform.tx().await?;
-    let Some(mut lock) = members::lock(&mut tx, &[customer_id]).await?.pop() else {
+    let member = (program_id.as_str(), customer_id);
+    let caught_up = catch_up_within(state, &mut tx, member, cause, By::default()).await?;
+    if caught_up.is_some() {
+        tx.commit().await?;
+    }
+    Ok(caught_up)
+}
+
+/// The same, in a transaction that the caller commits.
+async fn catch_up_within(
+    state: &State,
+    tx: &mut Tx,
+    (program_id, customer_id): (&str, &CustomerId),
+    cause: Cause,
+    by: By<'_>,
+) -> Result<Option<CaughtUp>, common::Error> {
+    let Some(mut lock) = members::lock(tx, &[customer_id]).await?.pop() else {
         return Ok(None);
     };
     let now = tx.now();
-    let program_id = program_id.as_str();
-    let standings = members::list_standings(&mut tx, &[customer_id], program_id, now).await?;
+    let standings = members::list_standings(tx, &[customer_id], program_id, now).await?;
     let Some(mut standing) = standings.into_iter().next() else {
         return Ok(None);
     };
-    let basis = basis::of(state, &mut tx, &standing, now).await?;
-    let change = requalify(&mut tx, &mut lock, &mut standing, &basis, cause).await?;
-    members::update(&mut tx, &[&standing]).await?;
-    members::update_revisions(&mut tx, &[(&lock.customer_id, lock.revision)]).await?;
-    announce(state, &mut tx, &lock, &standing, basis.policy());
-    tx.commit().await?;
+    let basis = basis::of(state, tx, &standing, now).await?;
+    let change = requalify_by(tx, &mut lock, &mut standing, &basis, cause, by).await?;
+    members::update(tx, &[&standing]).await?;
+    members::update_revisions(tx, &[(&lock.customer_id, lock.revision)]).await?;
+    announce(state, tx, &lock, &standing, basis.policy());
     Ok(Some(CaughtUp {
         program: basis.program,
         stored: StoredTier {

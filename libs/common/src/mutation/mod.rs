@@ -16,6 +16,7 @@ pub(crate) mod store;
 
 pub use answers::Answers;
 
+use chrono::TimeDelta;
 use prost::{Message, Name};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Response, Status};
@@ -25,6 +26,9 @@ use crate::error::Error;
 use crate::platform::Platform;
 use crate::sealing::Keys;
 use fingerprint::Fingerprint;
+
+/// Answers to repeated mutations are kept this long; facts with a natural key need no answer kept.
+pub const ANSWERS_KEPT: TimeDelta = TimeDelta::days(30);
 
 /// Response metadata that marks an answer given again.
 pub const REPLAYED: &str = "asterism-replayed";

@@ -10,6 +10,7 @@ use super::leaf;
 use crate::domain::chain::{Block, POSTINGS_PER_BLOCK_MAX};
 use crate::domain::merkle::{self, Hash, bag, leaf_hash, peaks};
 use crate::store::postings::PostingRow;
+use crate::store::replay;
 use crate::store::seal_blocks::{self, BlockRow};
 use crate::store::seal_nodes;
 use crate::store::seals::{self, NewSeal};
@@ -35,6 +36,11 @@ pub async fn now(platform: &Platform) -> Result<i64, common::Error> {
     // Asking for the feed's head gives whatever is committed its position.
     platform.feed().head().await?;
     sequenced(platform).await
+}
+
+/// How many postings that are committed now are not sealed.
+pub async fn count(platform: &Platform) -> Result<i64, common::Error> {
+    replay::count_unsealed(&mut platform.reader().await?).await
 }
 
 /// Seals what has its position in the feed.

@@ -9,12 +9,12 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, parse, raw_of, trace};
+use super::{Answer, parse, raw_of, runs, seal, trace};
 use crate::State;
 use crate::audit::divergence::{Divergence, Kind};
 use crate::audit::signer::Signer;
 use crate::audit::verify::{self, Item, KnownHead, Progress, Success};
-use crate::audit::{heads, prove, seal};
+use crate::audit::{heads, prove};
 use crate::domain::chain::Block;
 use crate::domain::merkle::{Hash, Proof};
 use crate::domain::signing::Head;
@@ -51,10 +51,15 @@ type Items = Box<dyn tokio_stream::Stream<Item = Result<pb::VerifyLedgerResponse
 impl AuditService for Audit {
     type VerifyLedgerStream = std::pin::Pin<Items>;
 
-    async fn seal_now(&self, _: Request<pb::SealNowRequest>) -> Answer<pb::SealNowResponse> {
-        let sealed = seal::now(&self.state.platform).await?;
-        let head = self.newest_head().await?;
-        Ok(Response::new(pb::SealNowResponse { sealed, head }))
+    async fn seal_now(&self, request: Request<pb::SealNowRequest>) -> Answer<pb::SealNowResponse> {
+        seal::seal(&self.state, request.into_inner()).await
+    }
+
+    async fn list_runs(
+        &self,
+        request: Request<pb::ListRunsRequest>,
+    ) -> Answer<pb::ListRunsResponse> {
+        runs::list(&self.state, request.into_inner()).await
     }
 
     async fn verify_ledger(
@@ -80,9 +85,10 @@ impl AuditService for Audit {
         let mut v = Violations::new();
         let of = parse::of(
             &mut v,
-            &raw_of(&request.program_id, &request.customer_id, ""),
+            &raw_of(&request.program_id, &request.customer_id, &request.at_least),
         );
         let (of,) = v.all((of,))?;
+        self.state.platform.at_least(&of.at_least).await?;
         let (proof, newest) = prove::prove(&self.state, &of, &request.transaction_id).await?;
         Ok(Response::new(pb::GetInclusionProofResponse {
             proof: Some(inclusion(proof)),
@@ -120,7 +126,9 @@ impl AuditService for Audit {
         }))
     }
 
-    async fn get_head(&self, _: Request<pb::GetHeadRequest>) -> Answer<pb::GetHeadResponse> {
+    async fn get_head(&self, request: Request<pb::GetHeadRequest>) -> Answer<pb::GetHeadResponse> {
+        let at_least = request.into_inner().at_least;
+        self.state.platform.at_least(&at_least).await?;
         let head = self.newest_head().await?;
         Ok(Response::new(pb::GetHeadResponse { head }))
     }
@@ -156,7 +164,7 @@ fn known_head(raw: &pb::KnownHead) -> Result<KnownHead, common::Error> {
 }
 
 /// A head, signed if there is a key.
-fn head(head: &Head, signer: &Signer) -> pb::SealedHead {
+pub fn head(head: &Head, signer: &Signer) -> pb::SealedHead {
     let signed_by = signer.sign(head);
     let signed_by = signed_by.map(|(signature, key)| (signature, key.id()));
     let (signature, key_id) = signed_by.unwrap_or_default();

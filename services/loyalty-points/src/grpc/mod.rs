@@ -23,6 +23,8 @@ mod programs;
 mod recalculation;
 mod redeem;
 mod reverse;
+mod runs;
+mod seal;
 mod statement;
 mod sweep;
 pub mod tier_lookup;

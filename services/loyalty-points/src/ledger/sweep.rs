@@ -5,31 +5,34 @@
 //! Each member is done in a transaction of its own under the customer's lock, so several replicas may sweep at
 //! once: whoever comes second finds nothing left to do.
 
-use std::collections::{BTreeSet, VecDeque};
+mod due;
+mod run;
+
+use std::collections::BTreeSet;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use common::db::Tx;
 use common::ids::CustomerId;
-use common::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use self::due::Due;
+pub use self::due::Place;
+pub use self::run::SweepRun;
 use super::holds::let_go_timed_out;
 use super::{Change, Origin, merges, write};
 use crate::domain::expiry;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
 use crate::store::accounts::{AccountKey, MemberKey};
-use crate::store::due::{self, DuePage, DueRow};
+use crate::store::due::DueRow;
 use crate::store::holds;
 use crate::store::members::{Lock, Standing};
 use crate::store::notices::{self, NoticeRow};
+use crate::store::runs::MemberRow;
 use crate::tiers::Cause;
 use crate::work::Work;
 use crate::{State, events};
-
-/// Lots or holds looked at in one read.
-const DUE_AT_ONCE: i64 = 200;
 
 /// Whether what is found is posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,23 +68,27 @@ impl AddAssign for Swept {
     }
 }
 
-/// What a sweep looks for, in this order.
-enum Look {
-    Holds,
-    Lots,
-    Notice { program_id: String, days: i64 },
+impl From<&MemberRow> for Swept {
+    fn from(row: &MemberRow) -> Self {
+        let is_done = row.revision.is_some();
+        Self {
+            members: is_done.into(),
+            holds_expired: row.holds_expired,
+            points_expired: row.points_expired,
+            notices: row.notices,
+            failed: (!is_done).into(),
+        }
+    }
 }
 
-/// A sweep under way.
+/// A sweep under way, of which nothing is kept.
 pub struct Sweep {
     state: State,
     extent: Extent,
-    now: Timestamp,
-    ahead: VecDeque<Look>,
-    last: Option<DueRow>,
+    due: Due,
+    place: Option<Place>,
     // Who is not done again although found again: who failed, and who was only told of.
-    passed: BTreeSet<(String, String)>,
-    so_far: Swept,
+    passed: BTreeSet<(CustomerId, String)>,
 }
 
 /// Sweeps every so often until stopped.
@@ -109,109 +116,92 @@ async fn whole(state: &State, stop: &CancellationToken) -> Result<(), Error> {
 impl Sweep {
     /// Looks from the beginning, for what is due now.
     pub async fn begin(state: State, extent: Extent) -> Result<Self, Error> {
-        let all_days = notices::list_all_days(&mut state.platform.reader().await?).await?;
-        let notice = |(program_id, days)| Look::Notice { program_id, days };
-        let due = [Look::Holds, Look::Lots].into_iter();
+        let now = state.platform.now();
         Ok(Self {
             extent,
-            now: state.platform.now(),
-            ahead: due.chain(all_days.into_iter().map(notice)).collect(),
-            last: None,
+            due: Due::at(&state, now).await?,
+            place: None,
             passed: BTreeSet::new(),
-            so_far: Swept::default(),
             state,
         })
     }
 
-    /// Does a bounded number of members; returns what was done so far, or `None` at the end.
-    pub async fn batch(&mut self) -> Result<Option<Swept>, Error> {
-        while let Some(look) = self.ahead.front() {
-            let found = self.list(look).await?;
-            let Some(last) = found.last() else {
-                self.ahead.pop_front();
-                self.last = None;
+    /// Does a bounded number of members; returns what was done for whom, or `None` at the end.
+    pub async fn batch(&mut self) -> Result<Option<Vec<MemberRow>>, Error> {
+        let Some((place, found)) = self.due.next(&self.state, self.place.as_ref()).await? else {
+            return Ok(None);
+        };
+        self.place = Some(place);
+        let mut once = BTreeSet::new();
+        let mut members = Vec::new();
+        for row in found {
+            let member = (row.customer_id.clone(), row.program_id.clone());
+            if self.passed.contains(&member) || !once.insert(member.clone()) {
                 continue;
-            };
-            self.last = Some(last.clone());
-            let mut once = BTreeSet::new();
-            for row in found {
-                let member = (row.customer_id.clone(), row.program_id.clone());
-                if self.passed.contains(&member) || !once.insert(member.clone()) {
-                    continue;
-                }
-                let done = self.done(&row).await;
-                if done.failed > 0 || self.extent == Extent::Told {
-                    self.passed.insert(member);
-                }
-                self.so_far += done;
             }
-            return Ok(Some(self.so_far));
+            let done = self.member(&row).await.unwrap_or_else(|error| {
+                warn(&error, &row);
+                Some(could_not(&row))
+            });
+            let has_failed = done.as_ref().is_some_and(|done| done.revision.is_none());
+            if has_failed || self.extent == Extent::Told {
+                self.passed.insert(member);
+            }
+            members.extend(done);
         }
-        Ok(None)
+        Ok(Some(members))
     }
 
-    async fn list(&self, look: &Look) -> Result<Vec<DueRow>, Error> {
-        let mut db = self.state.platform.reader().await?;
-        let start = (Timestamp::from_micros(i64::MIN), "", "");
-        let after = self.last.as_ref().map_or(start, |last| {
-            (
-                last.expires_at,
-                last.customer_id.as_str(),
-                last.item_id.as_str(),
-            )
-        });
-        let page = DuePage {
-            after,
-            limit: DUE_AT_ONCE,
-        };
-        Ok(match look {
-            Look::Holds => due::list_holds(&mut db, self.now, page).await?,
-            Look::Lots => due::list_lots(&mut db, self.now, page).await?,
-            Look::Notice { program_id, days } => {
-                let notice = due::Notice {
-                    program_id,
-                    days: *days,
-                    from: self.now,
-                    to: self.now + TimeDelta::days(*days),
-                };
-                due::list_unnoticed(&mut db, notice, page).await?
-            }
-        })
-    }
-
-    /// Does one member. One who cannot be done does not keep the others from it.
-    async fn done(&self, row: &DueRow) -> Swept {
-        match self.member(&row.customer_id, &row.program_id).await {
-            Ok(swept) => swept,
-            Err(error) => {
-                let (customer_id, program_id) = (&row.customer_id, &row.program_id);
-                tracing::warn!(%error, customer.id = %customer_id, program.id = %program_id,
-                    "a member was not swept");
-                Swept {
-                    failed: 1,
-                    ..Swept::default()
-                }
-            }
-        }
-    }
-
-    async fn member(&self, customer_id: &str, program_id: &str) -> Result<Swept, Error> {
-        let customer_id = CustomerId::parse(customer_id).map_err(common::Error::Internal)?;
-        let program_id = ProgramId::parse(program_id).map_err(common::Error::Internal)?;
+    async fn member(&self, row: &DueRow) -> Result<Option<MemberRow>, Error> {
         let mut tx = self.state.platform.tx().await?;
-        let program = self.state.programs.get(&mut tx, &program_id).await?;
-        let mut work = Work::new(&mut tx);
-        let Some(mut lock) = work.lock(&customer_id).await? else {
-            return Ok(Swept::default());
-        };
-        let swept = post(&self.state, &mut work, &mut lock, &program).await?;
-        if swept != Swept::default() && self.extent == Extent::Made {
-            work.settle(&lock);
-            work.flush().await?;
+        let done = member(&self.state, &mut tx, row).await?;
+        if done.is_some() && self.extent == Extent::Made {
             tx.commit().await?;
         }
-        Ok(swept)
+        Ok(done)
     }
+}
+
+/// A member who cannot be done does not keep the others from it.
+fn warn(error: &Error, row: &DueRow) {
+    let (customer_id, program_id) = (&row.customer_id, &row.program_id);
+    tracing::warn!(%error, customer.id = %customer_id, program.id = %program_id,
+        "a member was not swept");
+}
+
+fn could_not(row: &DueRow) -> MemberRow {
+    MemberRow {
+        customer_id: row.customer_id.clone(),
+        program_id: row.program_id.clone(),
+        revision: None,
+        holds_expired: 0,
+        points_expired: 0,
+        notices: 0,
+    }
+}
+
+/// Does one member; `None` where nothing is due any more.
+async fn member(state: &State, tx: &mut Tx, row: &DueRow) -> Result<Option<MemberRow>, Error> {
+    let program_id = ProgramId::parse(&row.program_id).map_err(common::Error::Internal)?;
+    let program = state.programs.get(tx, &program_id).await?;
+    let mut work = Work::new(tx);
+    let Some(mut lock) = work.lock(&row.customer_id).await? else {
+        return Ok(None);
+    };
+    let swept = post(state, &mut work, &mut lock, &program).await?;
+    if swept == Swept::default() {
+        return Ok(None);
+    }
+    work.settle(&lock);
+    work.flush().await?;
+    Ok(Some(MemberRow {
+        customer_id: row.customer_id.clone(),
+        program_id: row.program_id.clone(),
+        revision: Some(lock.revision),
+        holds_expired: swept.holds_expired,
+        points_expired: swept.points_expired,
+        notices: swept.notices,
+    }))
 }
 
 /// Posts all that is due for a member of whom the customer is locked.

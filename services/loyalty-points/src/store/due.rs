@@ -1,6 +1,7 @@
 //! What is due by the clock, found by when it is due.
 
 use common::db::Access;
+use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
 
@@ -10,7 +11,7 @@ pub struct DueRow {
     /// When it expires.
     pub expires_at: Timestamp,
     /// The member's customer.
-    pub customer_id: String,
+    pub customer_id: CustomerId,
     /// Its identifier.
     pub item_id: String,
     /// The program.

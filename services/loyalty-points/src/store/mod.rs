@@ -29,6 +29,7 @@ pub mod refundable;
 pub mod refunds;
 pub mod replay;
 pub mod reversals;
+pub mod runs;
 pub mod seal_blocks;
 pub mod seal_nodes;
 pub mod seals;

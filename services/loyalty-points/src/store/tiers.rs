@@ -24,9 +24,9 @@ pub struct TierChangeRow {
     pub points: i64,
     /// When.
     pub changed_at: Timestamp,
-    /// Who, where it was done by hand.
+    /// Who, where it was done by hand or somebody asked for it.
     pub actor: String,
-    /// Why, in the words of who did it by hand.
+    /// Why, in the words of who did.
     pub remark: String,
     /// The version of the policy that decided it.
     pub policy_version: i64,
@@ -76,6 +76,26 @@ pub async fn list(
         .bind(program_id)
         .bind(before)
         .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// The changes made in a batch of a run, by customer: no more than members were looked at.
+pub async fn list_of_run(
+    db: &mut impl Access,
+    run_id: &str,
+    batch: i64,
+) -> Result<Vec<TierChangeRow>, common::Error> {
+    const SELECT: &str = "
+        SELECT t.customer_id, t.revision, t.program_id, t.from_tier, t.to_tier, t.reason, t.points,
+               t.changed_at, t.actor, t.remark, t.policy_version
+        FROM run_members r
+        JOIN tier_changes t ON t.customer_id = r.customer_id AND t.revision = r.revision
+        WHERE r.run_id = $1 AND r.batch = $2
+        ORDER BY t.customer_id";
+    Ok(on!(db, |conn| sqlx::query_as::<_, TierChangeRow>(SELECT)
+        .bind(run_id)
+        .bind(batch)
         .fetch_all(conn)
         .await)?)
 }

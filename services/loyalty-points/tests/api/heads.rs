@@ -58,7 +58,7 @@ async fn public_key(shop: &Shop) -> pb::GetSigningKeyResponse {
 async fn newest(shop: &Shop) -> Result<Option<pb::SealedHead>, Status> {
     let mut client = AuditServiceClient::new(shop.server.channel());
     Ok(client
-        .get_head(pb::GetHeadRequest {})
+        .get_head(pb::GetHeadRequest::default())
         .await?
         .into_inner()
         .head)

@@ -35,6 +35,7 @@ mod refundable;
 mod refunds;
 mod refusals;
 mod reversals;
+mod runs;
 mod shop;
 mod statements;
 mod storage;

@@ -36,7 +36,7 @@ fn real(page_size: i32) -> pb::RecalculateTiersRequest {
 }
 
 /// Who moves, from where, to where, why.
-fn moves(
+pub fn moves(
     messages: &[pb::RecalculateTiersResponse],
 ) -> Vec<(&str, &str, &str, pb::TierChangeReason)> {
     let changes = messages.iter().flat_map(|message| &message.changes);
@@ -53,7 +53,7 @@ fn moves(
 }
 
 /// Five members, a closed one, and a clock at which two tiers have aged out and an override has ended.
-async fn aged(backend: Backend) -> Shop {
+pub async fn aged(backend: Backend) -> Shop {
     let mut shop = Shop::open(backend).await;
     for (customer, bought_at, dollars) in [
         ("c1", "1997-08-01T00:00:00Z", 300),
@@ -81,7 +81,7 @@ async fn aged(backend: Backend) -> Shop {
     shop
 }
 
-const MOVES: [(&str, &str, &str, pb::TierChangeReason); 3] = [
+pub const MOVES: [(&str, &str, &str, pb::TierChangeReason); 3] = [
     ("c1", "Gold", "Bronze", AgedOut),
     ("c3", "Silver", "Bronze", AgedOut),
     ("c5", "Gold", "Bronze", OverrideEnded),

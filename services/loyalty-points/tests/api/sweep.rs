@@ -17,8 +17,12 @@ use crate::feed::unpack;
 use crate::shop::{Shop, at, earn};
 use crate::walk::{CUSTOMERS, Dice, Walk};
 
+/// The last message, with the members of all of them.
 async fn run(shop: &Shop, dry_run: bool) -> Option<pb::SweepExpiryResponse> {
-    let request = pb::SweepExpiryRequest { dry_run };
+    let request = pb::SweepExpiryRequest {
+        dry_run,
+        ..Default::default()
+    };
     let mut stream = shop
         .client
         .clone()
@@ -26,11 +30,12 @@ async fn run(shop: &Shop, dry_run: bool) -> Option<pb::SweepExpiryResponse> {
         .await
         .unwrap()
         .into_inner();
-    let mut last = None;
-    while let Some(so_far) = stream.message().await.unwrap() {
+    let (mut last, mut swept) = (None, Vec::new());
+    while let Some(mut so_far) = stream.message().await.unwrap() {
+        swept.append(&mut so_far.swept);
         last = Some(so_far);
     }
-    last
+    last.map(|last| pb::SweepExpiryResponse { swept, ..last })
 }
 
 pub async fn sweep(shop: &Shop) -> pb::SweepExpiryResponse {
@@ -201,11 +206,20 @@ async fn a_sweep_posts_and_announces_what_is_due_once(
         members: 1,
         holds_expired: 1,
         points_expired: 30,
+        swept: vec![pb::SweptMember {
+            program_id: "default".to_owned(),
+            customer_id: "c1".to_owned(),
+            holds_expired: 1,
+            points_expired: 30,
+            ..Default::default()
+        }],
         ..Default::default()
     };
-    assert_eq!(run(&shop, true).await, Some(due));
+    assert_eq!(run(&shop, true).await, Some(due.clone()));
     assert_eq!(shop.transactions("c1").await.len(), 3);
-    assert_eq!(run(&shop, false).await, Some(due));
+    let mut done = run(&shop, false).await.unwrap();
+    assert_ne!(std::mem::take(&mut done.swept[0].consistency_token), "");
+    assert_eq!(done, due);
     assert_eq!(run(&shop, false).await, None);
 
     let postings = shop.transactions("c1").await;

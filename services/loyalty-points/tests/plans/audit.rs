@@ -21,7 +21,10 @@ async fn grow(shop: &mut Shop, blocks: std::ops::Range<usize>) -> String {
             last = earned.transaction.unwrap().transaction_id;
         }
         let mut client = AuditServiceClient::new(shop.server.channel());
-        client.seal_now(pb::SealNowRequest {}).await.unwrap();
+        client
+            .seal_now(pb::SealNowRequest::default())
+            .await
+            .unwrap();
     }
     last
 }

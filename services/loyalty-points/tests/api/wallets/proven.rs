@@ -145,6 +145,7 @@ async fn postings_are_sealed_and_explained_with_their_currency(
             program_id: TRAVEL.to_owned(),
             customer_id: "c1".to_owned(),
             transaction_id: posting.transaction_id,
+            ..Default::default()
         };
         let proof = audit.get_inclusion_proof(proof).await.unwrap();
         let leaf = proof.into_inner().proof.unwrap().leaf;
