@@ -6,11 +6,21 @@ use rand::Rng as _;
 use super::{Generator, Seen, Whose};
 
 impl Generator {
+    /// Whoever may be merged asks for more than anybody has.
     pub(super) fn authorize(&mut self, whose: Whose) -> pb::AuthorizeHoldRequest {
         let timeout = self.units(1..12);
+        let mut whose = whose;
+        if self.rng.random_bool(0.7) && self.may_be_merged(&whose.customer_id) {
+            whose.customer_id = self.survivor_other_than("");
+        }
+        let points = if self.may_be_merged(&whose.customer_id) {
+            1_000_000
+        } else {
+            self.rng.random_range(1..=60)
+        };
         pb::AuthorizeHoldRequest {
             request_id: self.id(),
-            points: self.rng.random_range(1..=60),
+            points,
             timeout: Some(prost_types::Duration {
                 seconds: timeout / 1_000_000,
                 nanos: i32::try_from(timeout % 1_000_000).expect("below a second") * 1_000,
