@@ -216,7 +216,7 @@ impl<'a> Drive<'a> {
         let standing = self.seen.lock().expect("nobody panics here").standing();
         for (program_id, merge_id, whose) in standing {
             let asked = pb::UnmergeMembersRequest {
-                request_id: format!("undo {merge_id}"),
+                request_id: format!("undo-{merge_id}"),
                 program_id,
                 merge_id,
                 reason: "they are two".to_owned(),
