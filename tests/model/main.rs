@@ -19,11 +19,11 @@
 //! - `model.rs`: an arm of `apply`, and the rule itself as a function of `Step` in the file of its family.
 //!
 //! # What is left out
-//! - Of merges amid other calls: chains of them; holds and purchases of who may be merged, and what is asked of a survivor
-//!   about the ledger of another one (a reversal, the event that points wait for): what that passes on to the survivor no
-//!   answer names. So half of the customers may be merged into the others. Their limits are read where they count: with who
-//!   stands for them. Merges that the customer service announces come at the end of a round, while the service is killed.
-//!   `faults/merges.rs` kills it amid many of them.
+//! - Of merges amid other calls: chains of them, so half of the customers may be merged into the others; and whatever is
+//!   passed on later, of which no answer names the lots. So who may be merged buys nothing, and has holds that are captured
+//!   but let nothing go; and no survivor is asked to take back, activate or cancel what another one has earned. What a
+//!   merged person has used of limits is read with who stands for it. Merges that the customer service announces come at
+//!   the end of a round, while the service is killed; `faults/merges.rs` kills it amid many of them.
 //! - Purchases in the processes that are killed: whoever takes over waits for the lease on the feed. Of those in this
 //!   process the lease is short.
 //! - What leaves no posting of its own (a purchase told again, a void of what had been taken back, a sweep, tiers decided

@@ -1,7 +1,7 @@
 //! Merges of members, and undoing them.
 //!
-//! Some customers may be merged into the others, so that there are no chains. Whoever may be merged buys nothing, holds
-//! nothing, and shares no source with the others, and nothing of its ledger is asked for in another one's.
+//! Some customers may be merged into the others, so that there are no chains. Whoever may be merged buys nothing, lets no
+//! hold go, and shares no source with the others, and nothing of its ledger is asked for in another one's.
 
 use api::loyalty::v1 as pb;
 use rand::Rng as _;

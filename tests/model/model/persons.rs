@@ -1,6 +1,7 @@
 //! Members who are one person: merges that callers ask for, and undoing them.
 //!
-//! Nobody is merged here who stands for others: there are no chains. And nobody who is merged holds anything.
+//! Nobody is merged here who stands for others: there are no chains. And no hold lets go of anything while its member is
+//! merged.
 
 use api::loyalty::v1 as pb;
 use pb::{LedgerAccount as Account, LotState, TransactionKind as Kind};

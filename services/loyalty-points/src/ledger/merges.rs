@@ -8,6 +8,7 @@
 
 mod feed;
 mod give_back;
+mod parts;
 mod pass;
 
 use std::collections::BTreeMap;

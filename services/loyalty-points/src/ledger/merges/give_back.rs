@@ -6,14 +6,15 @@ use std::sync::Arc;
 use common::ids::CustomerId;
 
 use super::feed::caller;
-use super::pass::{debt_part, pass_on, renew};
+use super::parts::{amounts, debt_part, repaid};
+use super::pass::{pass_on, renew};
 use super::{
     After, Amounts, Moved, MovedLot, UnmergeMembers, after, find, find_account, lock_of, tidy,
 };
 use crate::State;
 use crate::domain::currency::Wallet;
 use crate::domain::lots::Lot;
-use crate::domain::merge::{self as decide, Back, Repaid, Taken};
+use crate::domain::merge::{self as decide, Back, Taken};
 use crate::domain::program::Program;
 use crate::error::Error;
 use crate::events;
@@ -21,7 +22,7 @@ use crate::grpc::present;
 use crate::ledger::{Change, Origin, write};
 use crate::store::accounts::AccountKey;
 use crate::store::members::Standing;
-use crate::store::merges::{self, MergeRow, PartRow};
+use crate::store::merges::{self, MergeRow};
 use crate::store::refunds;
 use crate::tiers::Cause;
 use crate::work::{Needs, Work};
@@ -223,52 +224,6 @@ async fn origins(
         of_holder.insert(lot.lot_id, lot.origin);
     }
     Ok(origins)
-}
-
-/// What of a member went along with a merge.
-fn amounts(parts: &[PartRow], absorbed: &CustomerId) -> Amounts {
-    let mut amounts = Amounts::new();
-    for part in parts
-        .iter()
-        .filter(|part| part.customer_id == absorbed.as_str())
-    {
-        let amount = amounts.entry(part.wallet.clone()).or_default();
-        match part.kind.as_str() {
-            "lot" => {
-                amount.points += part.points;
-                amount.lots.push(MovedLot {
-                    from_lot_id: part.lot_id.clone().unwrap_or_default(),
-                    lot_id: part.to_lot_id.clone().unwrap_or_default(),
-                    is_new: false,
-                    points: part.points,
-                    posting_id: part.received_by.clone().unwrap_or_default(),
-                });
-            }
-            "debt" => amount.debt += part.points,
-            _ => {}
-        }
-    }
-    amounts
-}
-
-/// What of a member's lots repaid debt when a merge brought it or them.
-fn repaid(parts: &[PartRow], holder: &CustomerId, wallet: &Wallet) -> Vec<Repaid> {
-    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-    for part in parts {
-        let is_own = part.customer_id == holder.as_str() && part.wallet == *wallet;
-        if let Some(lot_id) = part
-            .lot_id
-            .as_deref()
-            .filter(|_| is_own && part.kind == "repaid")
-        {
-            *sums.entry(lot_id).or_default() += part.points;
-        }
-    }
-    let repaid = |(lot_id, points): (&str, i64)| Repaid {
-        lot_id: lot_id.to_owned(),
-        points,
-    };
-    sums.into_iter().map(repaid).collect()
 }
 
 /// From whom to whom.

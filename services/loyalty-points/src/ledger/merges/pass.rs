@@ -3,9 +3,9 @@
 use common::ids::CustomerId;
 
 use super::feed::caller;
+use super::parts::debt_part;
 use super::{Amounts, Moved, MovedLot, find, find_account, lock_of, tidy};
 use crate::State;
-use crate::domain::currency::Wallet;
 use crate::domain::lots::Lot;
 use crate::domain::merge::{self as decide, Leaving};
 use crate::domain::program::Program;
@@ -183,18 +183,4 @@ async fn hand_over_account(
     }
     merges::insert_parts(work.direct(), merge, &parts).await?;
     Ok(moved)
-}
-
-/// Debt that went along with a member; negative where it was given back.
-pub(super) fn debt_part(of: &CustomerId, wallet: &Wallet, points: i64) -> PartRow {
-    PartRow {
-        kind: "debt".to_owned(),
-        wallet: wallet.clone(),
-        customer_id: of.to_string(),
-        lot_id: None,
-        to_customer_id: None,
-        to_lot_id: None,
-        points,
-        received_by: None,
-    }
 }
