@@ -71,8 +71,7 @@ impl Step<'_> {
             );
 
             let to = &mut both[place];
-            let mut entries = crossing(&lots, debt);
-            entries.iter_mut().for_each(|entry| entry.points *= -1);
+            let mut entries = arriving(&lots, debt);
             let mut over = Vec::new();
             for lot in lots {
                 let (new, went) = self.again(&lot);
@@ -186,8 +185,7 @@ impl Step<'_> {
             if lots.is_empty() && debt == 0 {
                 continue;
             }
-            let mut entries = crossing(&lots, debt);
-            entries.iter_mut().for_each(|entry| entry.points *= -1);
+            let mut entries = arriving(&lots, debt);
             let mut back = Vec::new();
             for lot in lots {
                 let origin = origin(&lot)
@@ -319,6 +317,15 @@ fn crossing(lots: &[Lot], debt: i64) -> Vec<pb::LedgerEntry> {
     ];
     let entries = entries.into_iter();
     entries.filter(|entry| entry.points != 0).collect()
+}
+
+/// The same, as the one that it arrives in has it.
+fn arriving(lots: &[Lot], debt: i64) -> Vec<pb::LedgerEntry> {
+    let mut entries = crossing(lots, debt);
+    for entry in &mut entries {
+        entry.points = -entry.points;
+    }
+    entries
 }
 
 /// All that is left of lots leaves them.
