@@ -329,6 +329,20 @@ async fn find(
     standings.await?.into_iter().next().ok_or_else(not_found)
 }
 
+/// Locks whoever the points of a member go on to. Time may go on until they are locked, and what is decided then goes on
+/// at the same instant.
+pub async fn lock_on(
+    work: &mut Work<'_>,
+    program: &Program,
+    customer_id: &CustomerId,
+) -> Result<(), Error> {
+    let mut at = customer_id.clone();
+    while let Some(next) = find(work, program, &at).await?.member.merged_into {
+        at = next;
+    }
+    Ok(())
+}
+
 /// The lock of a customer who is known.
 async fn lock_of(work: &mut Work<'_>, customer_id: &CustomerId) -> Result<Lock, Error> {
     let lock = work.lock(customer_id).await?;
