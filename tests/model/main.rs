@@ -148,8 +148,6 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "merge with spending",
         "merge with debt",
         "members merged in default",
-        "members merged in club",
-        "merge of debt",
         "merge of which something was spent",
         "merge of which something came back",
         "limit of a month or year",
