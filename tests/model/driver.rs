@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use api::loyalty::v1 as pb;
 use chrono::TimeDelta;
 use common::mutation::REPLAYED;
 use futures::future::join_all;
@@ -21,7 +22,7 @@ use tokio::sync::RwLock;
 use crate::answers::{Answer, Refusal};
 use crate::generate::{Generator, Seen};
 use crate::history::{History, Start};
-use crate::operations::{Request, Response, placed};
+use crate::operations::{Request, Response, Unmerge, placed};
 use crate::service::Service;
 
 /// A call that is cut is given up after at most this many microseconds.
@@ -70,6 +71,7 @@ impl<'a> Drive<'a> {
     pub async fn run(self, callers: Vec<Generator>) -> Vec<String> {
         join_all(callers.into_iter().map(|caller| self.calls(caller))).await;
         self.settle_all().await;
+        self.undo_merges().await;
         // Whatever has happened since: who asks again is told the same.
         let sent = self.sent.lock().expect("nobody panics here").clone();
         join_all(sent.iter().step_by(4).map(|sent| self.again(sent))).await;
@@ -206,6 +208,24 @@ impl<'a> Drive<'a> {
             {
                 caller.remember(announce, &response);
             }
+        }
+    }
+
+    /// In the end everybody stands for itself again.
+    async fn undo_merges(&self) {
+        let standing = self.seen.lock().expect("nobody panics here").standing();
+        for (program_id, merge_id, whose) in standing {
+            let asked = pb::UnmergeMembersRequest {
+                request_id: format!("undo-{merge_id}"),
+                program_id,
+                merge_id,
+                reason: "they are two".to_owned(),
+                ..Default::default()
+            };
+            let request = Request::UnmergeMembers(Unmerge { asked, whose });
+            let start = self.history.begin();
+            let answer = answer(self.service, &request).await.answer;
+            self.note(start, request, answer);
         }
     }
 

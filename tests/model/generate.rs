@@ -6,6 +6,7 @@ mod imports;
 mod limits;
 mod members;
 mod pending;
+mod persons;
 mod points;
 mod purchases;
 mod reads;
@@ -29,7 +30,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 29] = [
+const WEIGHTS: [(Operation, u32); 31] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -56,6 +57,8 @@ const WEIGHTS: [(Operation, u32); 29] = [
     (Operation::Announce, 14),
     (Operation::Sweep, 2),
     (Operation::Recalculate, 3),
+    (Operation::MergeMembers, 4),
+    (Operation::UnmergeMembers, 6),
     (Operation::Usage, 4),
     (Operation::Hold, 3),
     (Operation::Holds, 2),
@@ -89,6 +92,8 @@ enum Operation {
     Announce,
     Sweep,
     Recalculate,
+    MergeMembers,
+    UnmergeMembers,
     Usage,
     Hold,
     Holds,
@@ -151,6 +156,8 @@ impl Generator {
                 program_id: whose.program_id.replace("nowhere", ""),
                 customers: self.customers.clone(),
             }),
+            Operation::MergeMembers => Request::MergeMembers(self.merge_members(whose)),
+            Operation::UnmergeMembers => Request::UnmergeMembers(self.unmerge_members(seen)),
             Operation::Usage => Request::Usage(self.usage(whose, now)),
             Operation::Hold => Request::Hold(self.hold(seen)),
             Operation::Holds => Request::Holds(reads::holds(whose)),
@@ -215,7 +222,13 @@ impl Generator {
     fn of(&mut self, places: &[Place]) -> Place {
         let recent = &places[places.len().saturating_sub(40)..];
         let place = recent.choose(&mut self.rng).cloned();
-        let (program_id, customer_id) = self.member();
+        let (program_id, mut customer_id) = self.member();
+        if let Some((_, whose, _)) = &place
+            && self.may_be_merged(whose)
+            && !self.may_be_merged(&customer_id)
+        {
+            customer_id.clone_from(whose);
+        }
         match place {
             Some((_, _, id)) if self.rng.random_bool(0.03) => (program_id, customer_id, id),
             Some(place) if self.rng.random_bool(0.97) => place,

@@ -15,6 +15,7 @@ mod member;
 mod merges;
 mod pending;
 mod periods;
+mod persons;
 mod points;
 mod purchases;
 mod reads;
@@ -34,6 +35,7 @@ use crate::operations::{Request, Response, Told};
 pub use limits::{Around, Counter, Limits, Usage, history_of};
 pub use member::Member;
 pub use periods::{GRACE, Period, start_of, year_of};
+pub use persons::Taken;
 
 /// Microseconds since 1970.
 pub type Micros = i64;
@@ -46,6 +48,8 @@ pub struct Customer {
     pub members: BTreeMap<String, Vec<Member>>,
     /// Purchases that are void.
     pub voided: BTreeSet<String>,
+    /// The merges by which it took others in, undone or not, by program and id.
+    pub merges: BTreeMap<(String, String), Taken>,
 }
 
 /// A point currency of a program.
@@ -109,6 +113,10 @@ pub fn apply(
         }
         Request::Import(request) => step.import(request).map(Response::Import),
         Request::Announce(request) => step.announce(request).map(Response::Announce),
+        Request::MergeMembers(request) => step.merge_members(request).map(Response::MergeMembers),
+        Request::UnmergeMembers(request) => step
+            .unmerge_members(&request.asked)
+            .map(Response::UnmergeMembers),
         Request::Merge(request) => Ok(Response::Merge(step.merge(request))),
         Request::Recalculate(request) => Ok(Response::Recalculate(step.recalculate(request))),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
@@ -219,12 +227,29 @@ impl Step<'_> {
 
     /// The account as any decision finds it: holds of the member that have timed out are let go first.
     fn open(&mut self, of: Of<'_>, code: &str) -> Result<&mut Member, Refusal> {
-        self.find(of, code)?;
+        self.find_standing(of, code)?;
         self.notice(of)?;
         self.find(of, code)
     }
 
+    /// One of them, if nobody else stands for the member.
+    fn find_standing(&mut self, of: Of<'_>, code: &str) -> Result<&mut Member, Refusal> {
+        self.find(of, code)?;
+        self.stands(of)?;
+        self.find(of, code)
+    }
+
     fn open_with(
+        &mut self,
+        of: Of<'_>,
+        has: impl Fn(&Member) -> bool,
+    ) -> Result<&mut Member, Refusal> {
+        self.stands(of)?;
+        self.open_begun(of, has)
+    }
+
+    /// Also of a member for whom another one stands: what began before goes on.
+    fn open_begun(
         &mut self,
         of: Of<'_>,
         has: impl Fn(&Member) -> bool,

@@ -4,6 +4,7 @@ pub mod batches;
 mod call;
 mod imports;
 mod merges;
+mod persons;
 pub mod purchases;
 mod recalculation;
 mod sweeps;
@@ -15,6 +16,7 @@ use crate::answers::micros;
 use crate::model::{history_of, program};
 pub use imports::{Import, Imported, placed};
 pub use merges::{Merge, Merged, Standing};
+pub use persons::{Unmerge, sort_moved};
 pub use purchases::{Announce, Announced};
 pub use recalculation::{Recalculate, Recalculated};
 pub use sweeps::{Sweep, at_least};
@@ -46,6 +48,8 @@ pub enum Request {
     Sweep(Sweep),
     Announce(Announce),
     Recalculate(Recalculate),
+    MergeMembers(pb::MergeMembersRequest),
+    UnmergeMembers(Unmerge),
     Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
@@ -81,6 +85,8 @@ pub enum Response {
     Sweep(pb::SweepExpiryResponse),
     Announce(Announced),
     Recalculate(Recalculated),
+    MergeMembers(pb::MergeMembersResponse),
+    UnmergeMembers(pb::UnmergeMembersResponse),
     Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
@@ -116,6 +122,8 @@ impl Request {
             Self::Import(it) => it.customers(),
             Self::Sweep(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Announce(it) => vec![&it.purchase.customer_id],
+            Self::MergeMembers(it) => vec![&it.survivor_id, &it.absorbed_id],
+            Self::UnmergeMembers(it) => it.whose.iter().map(String::as_str).collect(),
             Self::Merge(it) => vec![&it.survivor, &it.absorbed],
             Self::Recalculate(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
@@ -188,6 +196,8 @@ impl Request {
             Self::Override(it) => Some(&mut it.dry_run),
             Self::ClearOverride(it) => Some(&mut it.dry_run),
             Self::SetLimit(it) => Some(&mut it.dry_run),
+            Self::MergeMembers(it) => Some(&mut it.dry_run),
+            Self::UnmergeMembers(it) => Some(&mut it.asked.dry_run),
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Enroll(_)
             | Self::Sweep(_)
@@ -282,6 +292,8 @@ impl Request {
             Self::Override(it) => &mut it.reason,
             Self::ClearOverride(it) => &mut it.reason,
             Self::SetLimit(it) => &mut it.reason,
+            Self::MergeMembers(it) => &mut it.reason,
+            Self::UnmergeMembers(it) => &mut it.asked.reason,
             Self::Enroll(_)
             | Self::Import(_)
             | Self::Sweep(_)

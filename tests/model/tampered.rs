@@ -7,6 +7,7 @@ mod lines;
 mod merges;
 mod pending;
 mod periods;
+mod persons;
 mod purchases;
 mod statements;
 mod sweeps;
@@ -106,6 +107,8 @@ fn history(requests: &[Request]) -> Vec<Event> {
             lot_ids: vec![format!("lot {n}")],
             settled: vec![(format!("posting {n}"), n)],
             items: items(n),
+            merge_id: format!("merge {n}"),
+            moved: moved(n),
             ..Told::default()
         };
         let mut after = world.clone();
@@ -124,6 +127,17 @@ fn history(requests: &[Request]) -> Vec<Event> {
         });
     }
     events
+}
+
+/// What the lots are called that come from the lots of earlier requests.
+fn moved(n: i64) -> Vec<pb::MovedLot> {
+    let lot = |from: i64| pb::MovedLot {
+        from_lot_id: format!("lot {from}"),
+        lot_id: format!("lot {n} from {from}"),
+        transaction_id: format!("posting {n}"),
+        ..Default::default()
+    };
+    (1..n).map(lot).collect()
 }
 
 /// What is told of the items of a batch.
@@ -149,13 +163,18 @@ fn set_revision(response: &mut Response, revision: i64) {
     }
     let posting = response.postings().into_iter().next();
     let whose = posting.map_or(ALICE.to_owned(), |posting| posting.customer_id.clone());
-    let token = ConsistencyToken {
+    let token = |whose: &str| ConsistencyToken {
         source: "loyalty".to_owned(),
-        customer_id: CustomerId::parse(&whose).unwrap(),
+        customer_id: CustomerId::parse(whose).unwrap(),
         revision,
     };
-    for place in response.tokens() {
-        *place = token.encode();
+    let of_both = matches!(
+        response,
+        Response::MergeMembers(_) | Response::UnmergeMembers(_)
+    );
+    for (n, place) in response.tokens().into_iter().enumerate() {
+        let whose = if of_both { [ALICE, BOB][n] } else { &whose };
+        *place = token(whose).encode();
     }
     if let (_, Some(change)) = response.tiers() {
         change.revision = revision;

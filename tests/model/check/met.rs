@@ -22,6 +22,7 @@ pub fn met(event: &Event) -> Vec<String> {
             met.push(format!("tier lost in {}", program(&asked.program_id)));
         }
         (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
+        (_, Ok(told)) if event.is_change() => met.extend(persons(told)),
         _ => {}
     }
     met
@@ -50,6 +51,29 @@ fn purchases(announce: &Announce, announced: &Announced) -> Vec<String> {
         }
     }
     met.into_iter().map(str::to_owned).collect()
+}
+
+/// Merges amid other calls.
+fn persons(told: &Response) -> Vec<String> {
+    let sum = |moved: &[pb::MovedPoints]| moved.iter().map(|it| it.points).sum::<i64>();
+    let mut met = Vec::new();
+    match told {
+        Response::MergeMembers(it) => {
+            let merge = it.merge.as_ref().expect("always told");
+            met.push(format!("members merged in {}", merge.program_id));
+            let has_debt = it.moved.iter().any(|moved| moved.debt > 0);
+            met.extend(has_debt.then(|| "merge of debt".to_owned()));
+        }
+        Response::UnmergeMembers(it) => {
+            let (moved, returned) = (sum(&it.moved), sum(&it.returned));
+            let is_spent = returned < moved;
+            met.extend(is_spent.then(|| "merge of which something was spent".to_owned()));
+            let is_back = returned > 0;
+            met.extend(is_back.then(|| "merge of which something came back".to_owned()));
+        }
+        _ => {}
+    }
+    met
 }
 
 fn merges(told: &Merged) -> Vec<String> {

@@ -8,10 +8,10 @@ use rand::seq::IndexedRandom as _;
 use super::{Generator, Seen, Whose};
 
 impl Generator {
-    /// Several things of one customer. All transfers go to the same other one, in the program that both are in, so
-    /// that whether they are refused does not depend on the recipient.
+    /// Several things of one customer. All transfers go to the same other one, in the program that both are in, and
+    /// that one is never merged, so that whether they are refused does not depend on the recipient.
     pub(super) fn batch(&mut self, whose: &Whose, seen: &Seen, now: i64) -> pb::BatchPostRequest {
-        let recipient = self.other_than(&whose.customer_id);
+        let recipient = self.survivor_other_than(&whose.customer_id);
         let count = self.rng.random_range(1..=6);
         let mut items = Vec::new();
         for _ in 0..count {

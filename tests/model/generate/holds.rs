@@ -3,11 +3,18 @@
 use api::loyalty::v1 as pb;
 use rand::Rng as _;
 
-use super::{Generator, Seen, Whose};
+use super::{Generator, NOBODY, Seen, Whose};
+use crate::model::DAY;
+
+/// Longer than a round takes.
+const HELD: i64 = 7 * DAY;
 
 impl Generator {
+    /// Holds of whoever may be merged outlast the round: what they let go would go on to somebody else.
     pub(super) fn authorize(&mut self, whose: Whose) -> pb::AuthorizeHoldRequest {
         let timeout = self.units(1..12);
+        let may_be_merged = self.may_be_merged(&whose.customer_id);
+        let timeout = if may_be_merged { HELD } else { timeout };
         pb::AuthorizeHoldRequest {
             request_id: self.id(),
             points: self.rng.random_range(1..=60),
@@ -26,13 +33,14 @@ impl Generator {
 
     pub(super) fn capture(&mut self, seen: &Seen) -> pb::CaptureHoldRequest {
         let (program_id, customer_id, hold_id) = self.of(&seen.holds);
+        let r#final = self.rng.random_bool(0.3) && !self.may_be_merged(&customer_id);
         pb::CaptureHoldRequest {
             request_id: self.id(),
             program_id,
             customer_id,
             hold_id,
             points: self.rng.random_range(1..=40),
-            r#final: self.rng.random_bool(0.3),
+            r#final,
             reason: self.reason(),
             dry_run: self.dry(),
             ..Default::default()
@@ -40,7 +48,10 @@ impl Generator {
     }
 
     pub(super) fn void(&mut self, seen: &Seen) -> pb::VoidHoldRequest {
-        let (program_id, customer_id, hold_id) = self.of(&seen.holds);
+        let (program_id, customer_id, mut hold_id) = self.of(&seen.holds);
+        if self.may_be_merged(&customer_id) {
+            NOBODY.clone_into(&mut hold_id);
+        }
         pb::VoidHoldRequest {
             request_id: self.id(),
             program_id,

@@ -50,7 +50,8 @@ impl Generator {
     }
 
     pub(super) fn usage(&mut self, whose: Whose, now: i64) -> pb::GetLimitUsageRequest {
-        let names_member = self.rng.random_bool(0.7);
+        // What a person has used who is merged is told by who stands for it.
+        let names_member = self.rng.random_bool(0.7) && !self.may_be_merged(&whose.customer_id);
         pb::GetLimitUsageRequest {
             as_of: self.sometimes(0.2, now, -30..30).map(stamp),
             program_id: whose.program_id,

@@ -207,7 +207,11 @@ impl Generator {
         let same =
             |(program, customer, _): &&Place| program == program_id && customer == customer_id;
         let waiting = seen.waiting.iter().rev().take(10).find(same);
-        match (waiting, seen.sources.choose(&mut self.rng)) {
+        let is_shared = self.may_be_merged(customer_id);
+        let shared = seen.sources.iter();
+        let shared = shared.filter(|(whose, _)| self.may_be_merged(whose) == is_shared);
+        let shared: Vec<_> = shared.map(|(_, source)| source.clone()).collect();
+        match (waiting, shared.choose(&mut self.rng)) {
             (Some((.., source)), _) if self.rng.random_bool(0.2) => source.clone(),
             (_, Some(source)) if self.rng.random_bool(0.08) => source.clone(),
             _ => self.id(),

@@ -25,6 +25,11 @@ pub struct Bought {
 impl Generator {
     /// A new purchase, or what became of one: it is voided, or told of again.
     pub(super) fn announce(&mut self, whose: &Whose, now: i64) -> Announce {
+        let mut whose = whose.clone();
+        if self.may_be_merged(&whose.customer_id) {
+            whose.customer_id = self.survivor_other_than("");
+        }
+        let whose = &whose;
         let before = self.bought.choose(&mut self.rng).cloned();
         let (bought, happened) = match (before, self.rng.random_range(0..10)) {
             (Some(bought), 0..4) => (bought, vec![Voided]),

@@ -14,17 +14,23 @@ pub struct Seen {
     pub postings: Vec<Place>,
     /// Of purchases.
     pub bought: Vec<Place>,
-    pub sources: Vec<String>,
+    /// Sources, each with who earned by it.
+    pub sources: Vec<(String, String)>,
     /// Sources of points that wait for an event, or did.
     pub waiting: Vec<Place>,
     /// Rows that were imported, with what held for all of theirs.
     pub rows: Vec<(pb::ImportHeader, pb::ImportRow)>,
+    /// Merges of members, and those of them that are undone.
+    pub merges: Vec<Merge>,
+    pub undone: Vec<Merge>,
     /// Limits, each with the version and the usage that was told last.
     pub limits: BTreeMap<String, (i64, i64)>,
 }
 
 /// Something in a member's ledger: program, customer, id.
 pub type Place = (String, String, String);
+/// A merge: program, id, and the survivor with the absorbed one.
+pub type Merge = (String, String, Vec<String>);
 
 impl Seen {
     /// Remembers what an answer named.
@@ -51,6 +57,11 @@ impl Seen {
             self.remember_rows(asked, answer);
             return;
         }
+        match response {
+            Response::MergeMembers(it) => self.remember_merge(it.merge.as_ref(), &it.moved),
+            Response::UnmergeMembers(it) => self.remember_merge(it.merge.as_ref(), &it.returned),
+            _ => {}
+        }
         let told = response.told();
         for posting in response.clone().postings() {
             let place = |id: &str| place(posting, id);
@@ -72,7 +83,8 @@ impl Seen {
                 self.bought.push(place(&posting.transaction_id));
             }
             if let Request::Earn(earn) = request {
-                self.sources.push(earn.source_ref.clone());
+                self.sources
+                    .push((earn.customer_id.clone(), earn.source_ref.clone()));
                 // Those with lines are come back to most.
                 if !earn.lines.is_empty() {
                     let again = place(&posting.transaction_id);
@@ -88,6 +100,41 @@ impl Seen {
 }
 
 impl Seen {
+    /// The merges that stand, the first made first.
+    pub fn standing(&self) -> Vec<Merge> {
+        let stands = |merge: &&Merge| !self.undone.contains(merge);
+        self.merges.iter().filter(stands).cloned().collect()
+    }
+
+    /// A merge that was made or undone, and the lots that points went into.
+    fn remember_merge(&mut self, merge: Option<&pb::MemberMerge>, moved: &[pb::MovedPoints]) {
+        let merge = merge.expect("always told");
+        let pb::MemberMerge {
+            program_id,
+            merge_id,
+            survivor_id,
+            absorbed_id,
+            ..
+        } = merge.clone();
+        let is_undone = merge.unmerged_at.is_some();
+        let into = if is_undone {
+            &absorbed_id
+        } else {
+            &survivor_id
+        };
+        for lot in moved.iter().flat_map(|moved| &moved.lots) {
+            self.lots
+                .push((program_id.clone(), into.clone(), lot.lot_id.clone()));
+        }
+        let merge = (program_id, merge_id, vec![survivor_id, absorbed_id]);
+        let merges = if is_undone {
+            &mut self.undone
+        } else {
+            &mut self.merges
+        };
+        merges.push(merge);
+    }
+
     /// What was forced is never taken back: of what became debt no contract tells.
     fn remember_rows(&mut self, asked: &Import, answer: &Imported) {
         for (row, posting) in asked.chunk.rows.iter().zip(&answer.postings) {

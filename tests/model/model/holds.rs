@@ -60,7 +60,7 @@ impl Step<'_> {
     ) -> Result<pb::CaptureHoldResponse, Refusal> {
         let (now, told) = (self.now, self.told);
         let whose = of(&request.program_id, &request.customer_id);
-        let member = self.open_with(whose, |it| it.has_hold(&request.hold_id))?;
+        let member = self.open_begun(whose, |it| it.has_hold(&request.hold_id))?;
         let position = open_hold(member, &request.hold_id)?;
         let held = member.holds[position].held();
         if request.points > held {
@@ -116,7 +116,7 @@ impl Step<'_> {
     pub fn void(&mut self, request: &pb::VoidHoldRequest) -> Result<pb::VoidHoldResponse, Refusal> {
         let (now, told) = (self.now, self.told);
         let whose = of(&request.program_id, &request.customer_id);
-        let member = self.open_with(whose, |it| it.has_hold(&request.hold_id))?;
+        let member = self.open_begun(whose, |it| it.has_hold(&request.hold_id))?;
         open_hold(member, &request.hold_id)?;
         let state = pb::HoldState::Voided;
         let posting = member.let_go(&request.hold_id, state, &request.reason, (now, now));

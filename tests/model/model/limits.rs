@@ -231,14 +231,18 @@ impl World {
         let customers = self.customers.iter();
         let counted = customers.filter(|(whose, _)| is_counted(whose));
         let accounts = counted.flat_map(|(_, customer)| customer.accounts());
-        let used: i64 = accounts
-            .filter_map(|account| account.counted.get(counter))
-            .sum();
+        let (mut used, mut by_others) = (0, 0);
+        for account in accounts {
+            used += account.counted.get(counter).unwrap_or(&0);
+            let others = account.others.values();
+            by_others += others.filter_map(|it| it.used.get(counter)).sum::<i64>();
+        }
         match limit.scope() {
             pb::LimitScope::Program => {
                 used + self.around.elsewhere.get(counter).copied().unwrap_or(0)
             }
-            _ => used,
+            // Members who are merged are one person.
+            _ => used + by_others,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::imports::Known;
 use super::limits::{Counter, Usage};
 pub use super::lot::Lot;
 use super::lot::is_in;
+use super::persons::Counts;
 use super::tiers::Given;
 use crate::answers::stamp;
 use crate::operations::CALLER;
@@ -97,6 +98,10 @@ pub struct Member {
     pub latest: Option<Micros>,
     /// What is used of limits by it.
     pub counted: Usage,
+    /// Who stands for it, if it is merged.
+    pub survivor: Option<String>,
+    /// What counts of those for whom it stands.
+    pub others: BTreeMap<String, Counts>,
 }
 
 impl Hold {
@@ -128,6 +133,8 @@ impl Member {
             moves: Vec::new(),
             latest: None,
             counted: Usage::new(),
+            survivor: None,
+            others: BTreeMap::new(),
         }
     }
 

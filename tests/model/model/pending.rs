@@ -89,6 +89,7 @@ impl Step<'_> {
         only: &str,
     ) -> Result<Vec<(usize, String)>, Refusal> {
         let now = self.now;
+        self.stands(whose)?;
         self.notice(whose)?;
         let mut earnings = Vec::new();
         for (place, account) in self.accounts(whose)?.iter().enumerate() {

@@ -23,7 +23,7 @@ impl Step<'_> {
             of(&request.program_id, &request.customer_id),
             &request.points_currency,
         );
-        self.find(whose, code)?;
+        self.find_standing(whose, code)?;
         let earned_at = request.occurred_at.as_ref().map_or(now, micros);
         let at = request.activates_at.as_ref().map_or(earned_at, micros);
         let activates_at = (!request.activates_on_event).then(|| at.max(earned_at));
@@ -115,7 +115,7 @@ impl Step<'_> {
             of(&request.program_id, &request.customer_id),
             &request.points_currency,
         );
-        self.find(whose, code)?;
+        self.find_standing(whose, code)?;
         let expires_at = given.or_else(|| self.expiry(&request.program_id, code, now));
         if request.points > 0 && expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(Refusal::invalid("expires_at"));

@@ -121,9 +121,14 @@ impl Member {
         pb::Member {
             program_id: self.program_id.clone(),
             customer_id: self.customer_id.clone(),
-            state: pb::MemberState::Active.into(),
+            state: match &self.survivor {
+                None => pb::MemberState::Active.into(),
+                Some(_) => pb::MemberState::Merged.into(),
+            },
+            // There are no chains.
+            merged_into: self.survivor.clone().unwrap_or_default(),
+            survivor_id: self.survivor.clone().unwrap_or_default(),
             enrolled_at: Some(stamp(self.enrolled_at)),
-            ..Default::default()
         }
     }
 

@@ -74,7 +74,9 @@ impl Step<'_> {
         let now = self.now;
         let mut answer = Recalculated::default();
         for customer_id in &request.customers {
-            let Ok(member) = self.find(of(&request.program_id, customer_id), "") else {
+            // Of who is merged nothing is decided.
+            let whose = of(&request.program_id, customer_id);
+            let Ok(member) = self.find_standing(whose, "") else {
                 continue;
             };
             member.end_given(now);
@@ -90,7 +92,8 @@ impl Step<'_> {
     ) -> Result<pb::OverrideTierResponse, Refusal> {
         let now = self.now;
         let expires_at = request.expires_at.as_ref().map(micros);
-        let member = self.find(of(&request.program_id, &request.customer_id), "")?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.find_standing(whose, "")?;
         member.end_given(now);
         if expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(Refusal::invalid("expires_at"));
@@ -127,7 +130,8 @@ impl Step<'_> {
         request: &pb::ClearOverrideRequest,
     ) -> Result<pb::ClearOverrideResponse, Refusal> {
         let now = self.now;
-        let member = self.find(of(&request.program_id, &request.customer_id), "")?;
+        let whose = of(&request.program_id, &request.customer_id);
+        let member = self.find_standing(whose, "")?;
         member.end_given(now);
         let from_tier = member.latest_tier(now).tier;
         let Some(open) = member.open_given() else {
@@ -211,7 +215,9 @@ impl Member {
             place.expect("the lowest tier costs nothing")
         };
         let points = self.lots.iter().map(|lot| (lot.earned_at, lot.qualifying));
-        let points: Vec<_> = points.collect();
+        // Whoever is merged counts with who stands for it now, at any instant.
+        let others = self.others.values().flat_map(|it| it.qualifying.clone());
+        let points: Vec<_> = points.chain(others).collect();
         let earned = period(&self.program_id).earned(&points, at, enough);
         let (amount, earned) = (earned.amount, earned.place);
         let next = tiers.get(earned + 1);

@@ -73,6 +73,14 @@ impl Request {
             Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
             Self::Sweep(it) => it.call(channel).await.map(|it| it.map(Response::Sweep)),
             Self::Announce(it) => it.call(service).await.map(|it| it.map(Response::Announce)),
+            Self::MergeMembers(it) => {
+                let reply = to.merge_members(it).await;
+                reply.map(|it| it.map(Response::MergeMembers))
+            }
+            Self::UnmergeMembers(it) => {
+                let reply = to.unmerge_members(it.asked).await;
+                reply.map(|it| it.map(Response::UnmergeMembers))
+            }
             Self::Merge(it) => it.call(service).await.map(|it| it.map(Response::Merge)),
             Self::Recalculate(it) => {
                 let reply = it.call(channel).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::loyalty::v1 as pb;
 use common::token::{ConsistencyToken, SharedToken};
 
-use super::{CALLER, Response, batches};
+use super::{CALLER, Response, batches, persons};
 use crate::answers::{Refusal, micros, stamp};
 
 /// What only the service knows: ids, and the place in the customer's history.
@@ -28,6 +28,10 @@ pub struct Told {
     pub limits: Option<Result<Vec<pb::LimitCut>, Refusal>>,
     /// Of each item of a batch, and of each row of an import.
     pub items: Vec<Told>,
+    /// The merge that was made.
+    pub merge_id: String,
+    /// The lots that points went into, by a merge or back.
+    pub moved: Vec<pb::MovedLot>,
     /// What new lots are called that the answer does not name, as all is undone.
     pub nameless: String,
 }
@@ -85,6 +89,11 @@ impl Response {
                 told.items = rows.map(|row| it.told(row.as_ref())).collect();
             }
             Self::Announce(it) => told = it.told(),
+            Self::MergeMembers(it) => {
+                told.merge_id = it.merge.clone().unwrap_or_default().merge_id;
+                told.moved = persons::lots(&it.moved);
+            }
+            Self::UnmergeMembers(it) => told.moved = persons::lots(&it.returned),
             Self::Enroll(_)
             | Self::Sweep(_)
             | Self::Recalculate(_)
@@ -127,6 +136,12 @@ impl Response {
             Self::Announce(it) => return it.instant(),
             Self::Override(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::ClearOverride(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
+            Self::MergeMembers(it) => {
+                return it.survivor_balances.first()?.as_of.as_ref().map(micros);
+            }
+            Self::UnmergeMembers(it) => {
+                return it.survivor_balances.first()?.as_of.as_ref().map(micros);
+            }
             Self::SetLimit(it) => return it.limit.as_ref()?.changed_at.as_ref().map(micros),
             // Of a balance at another instant this is that instant, which decides just as much.
             Self::Balance(it) => &it.balance,
@@ -172,6 +187,18 @@ impl Response {
             Self::Import(it) => {
                 let rows = it.answer.outcomes.iter_mut();
                 rows.map(|row| &mut row.consistency_token).collect()
+            }
+            Self::MergeMembers(it) => {
+                vec![
+                    &mut it.consistency_token,
+                    &mut it.absorbed_consistency_token,
+                ]
+            }
+            Self::UnmergeMembers(it) => {
+                vec![
+                    &mut it.consistency_token,
+                    &mut it.survivor_consistency_token,
+                ]
             }
             Self::Sweep(_)
             | Self::Announce(_)
@@ -229,6 +256,8 @@ impl Response {
             Self::Enroll(_)
             | Self::Sweep(_)
             | Self::Recalculate(_)
+            | Self::MergeMembers(_)
+            | Self::UnmergeMembers(_)
             | Self::Merge(_)
             | Self::Extend(_)
             | Self::Balance(_)
@@ -270,6 +299,10 @@ impl Response {
             Self::SetLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
             Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
+            // What it posted it does not name.
+            Self::MergeMembers(_) | Self::UnmergeMembers(_) => {
+                return self.revisions().get(customer_id).copied().unwrap_or(0);
+            }
             _ => {}
         }
         let mut own = self.clone();

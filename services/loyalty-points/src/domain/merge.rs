@@ -209,8 +209,8 @@ pub struct Back {
 }
 
 /// Takes back what another member gives back: into the lots that it left from. Where what it came from can be spent
-/// from or until another instant by now, it goes into a new lot that keeps to those. `lots` are the lots named and all
-/// with points left or held.
+/// from or until another instant by now, it goes into a new lot that keeps to those. Tells the lot that each went into,
+/// too. `lots` are the lots named and all with points left or held.
 ///
 /// # Panics
 /// If a lot that is named is not among the lots.
@@ -220,13 +220,13 @@ pub fn take_back(
     (backs, debt): (Vec<Back>, i64),
     mut lot_id: impl FnMut() -> String,
     now: Timestamp,
-) -> Result<Plan, Refused> {
+) -> Result<(Plan, Vec<String>), Refused> {
     let points: i64 = backs.iter().map(|back| back.from.remaining).sum();
     if holding.points + holding.held + points > POINTS_PER_MEMBER_MAX {
         return Err(Refused::TooManyPoints);
     }
     let before = lots.clone();
-    let (mut entries, mut new) = (Vec::new(), BTreeSet::new());
+    let (mut entries, mut new, mut into) = (Vec::new(), BTreeSet::new(), Vec::new());
     if debt > 0 {
         entries.push(plan::entry(Account::Debt, -debt));
     }
@@ -238,10 +238,12 @@ pub fn take_back(
             lot.consumed -= from.remaining;
             lot.remaining += from.remaining;
             entries.push(plan::lot_entry(&id, from.remaining));
+            into.push(id);
         } else {
             let again = fresh(&from, from.remaining, lot_id());
             entries.push(plan::lot_entry(&again.lot_id, again.original));
             new.insert(again.lot_id.clone());
+            into.push(again.lot_id.clone());
             lots.push(again);
         }
     }
@@ -254,11 +256,12 @@ pub fn take_back(
         debt: owed,
         ..holding
     };
-    Ok(Plan {
+    let plan = Plan {
         created,
         changed: plan::changed(&before, own),
         ..plan_of(Kind::Unmerge, entries, (after, now))
-    })
+    };
+    Ok((plan, into))
 }
 
 /// Repays what is owed from lots that have not expired: those that can be spent first.

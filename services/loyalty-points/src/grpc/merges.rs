@@ -53,12 +53,13 @@ impl Posting for MergeMembers {
         let Merged {
             mut merge,
             program,
-            moved,
+            mut moved,
             survivor,
             absorbed,
         } = merges::merge(state, work, self).await?;
         if run == Run::Dry {
             merge.merge_id.clear();
+            merges::unmade(&mut moved);
         }
         Ok(pb::MergeMembersResponse {
             moved: present::moved(&program, &moved),
@@ -92,10 +93,13 @@ impl Posting for UnmergeMembers {
             merge,
             program,
             moved,
-            returned,
+            mut returned,
             survivor,
             absorbed,
         } = merges::unmerge(state, work, self).await?;
+        if run == Run::Dry {
+            merges::unmade(&mut returned);
+        }
         Ok(pb::UnmergeMembersResponse {
             moved: present::moved(&program, &moved),
             returned: present::moved(&program, &returned),

@@ -15,7 +15,7 @@ use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
 use crate::ledger::limits::applied_to;
-use crate::ledger::merges::{Amounts, Moved};
+use crate::ledger::merges::{Amounts, Moved, MovedLot};
 use crate::ledger::{Posted, Reversed};
 use crate::store::entries::EntryRow;
 use crate::store::extensions::ExtensionRow;
@@ -65,8 +65,18 @@ pub fn moved(program: &Program, amounts: &Amounts) -> Vec<pb::MovedPoints> {
         points_currency: program.code_of(wallet).to_owned(),
         points: moved.points,
         debt: moved.debt,
+        lots: moved.lots.iter().map(moved_lot).collect(),
     };
     amounts.iter().map(moved).collect()
+}
+
+fn moved_lot(lot: &MovedLot) -> pb::MovedLot {
+    pb::MovedLot {
+        from_lot_id: lot.from_lot_id.clone(),
+        lot_id: lot.lot_id.clone(),
+        points: lot.points,
+        transaction_id: lot.posting_id.clone(),
+    }
 }
 
 fn id_or_empty(customer_id: Option<&CustomerId>) -> String {

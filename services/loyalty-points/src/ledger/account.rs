@@ -71,6 +71,7 @@ pub(super) async fn open_begun(
     account: &Account,
 ) -> Result<(Arc<Program>, Lock, Standing), Error> {
     let (program, mut lock) = lock(state, work, account).await?;
+    merges::lock_on(work, &program, &account.customer_id).await?;
     let standing = begun(state, work, &mut lock, &program, account).await?;
     Ok((program, lock, standing))
 }

@@ -8,6 +8,7 @@
 
 mod feed;
 mod give_back;
+mod parts;
 mod pass;
 
 use std::collections::BTreeMap;
@@ -71,12 +72,39 @@ pub struct UnmergeMembers {
 pub type Amounts = BTreeMap<Wallet, Moved>;
 
 /// What was moved in one currency.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moved {
     /// Points.
     pub points: i64,
     /// Debt.
     pub debt: i64,
+    /// The points lot by lot.
+    pub lots: Vec<MovedLot>,
+}
+
+/// Points that went from lot to lot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedLot {
+    /// The lot that they left.
+    pub from_lot_id: String,
+    /// The lot that they went into.
+    pub lot_id: String,
+    /// Whether that was made for it.
+    pub is_new: bool,
+    /// How many points.
+    pub points: i64,
+    /// The posting that received them.
+    pub posting_id: String,
+}
+
+/// Takes out what a dry run only would have made.
+pub fn unmade(amounts: &mut Amounts) {
+    for lot in amounts.values_mut().flat_map(|moved| &mut moved.lots) {
+        lot.posting_id.clear();
+        if lot.is_new {
+            lot.lot_id.clear();
+        }
+    }
 }
 
 /// Members that were merged.
@@ -299,6 +327,20 @@ async fn find(
     }
     let standings = work.standings(customer_id, program.program_id.as_str());
     standings.await?.into_iter().next().ok_or_else(not_found)
+}
+
+/// Locks whoever the points of a member go on to. Time may go on until they are locked, and what is decided then goes on
+/// at the same instant.
+pub async fn lock_on(
+    work: &mut Work<'_>,
+    program: &Program,
+    customer_id: &CustomerId,
+) -> Result<(), Error> {
+    let mut at = customer_id.clone();
+    while let Some(next) = find(work, program, &at).await?.member.merged_into {
+        at = next;
+    }
+    Ok(())
 }
 
 /// The lock of a customer who is known.

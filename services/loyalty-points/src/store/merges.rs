@@ -258,6 +258,9 @@ pub struct PartRow {
     pub to_lot_id: Option<String>,
     /// How much.
     pub points: i64,
+    /// The posting that made what it became; read, not written.
+    #[serde(skip)]
+    pub received_by: Option<String>,
 }
 
 fn as_stored<S: serde::Serializer>(wallet: &Wallet, to: S) -> Result<S::Ok, S::Error> {
@@ -320,10 +323,12 @@ pub async fn list_parts(
     merge: &MergeRow,
 ) -> Result<Vec<PartRow>, common::Error> {
     const SELECT: &str = "
-        SELECT kind, currency, customer_id, lot_id, to_customer_id, to_lot_id, points
-        FROM merge_parts
-        WHERE program_id = $1 AND merge_id = $2
-        ORDER BY part";
+        SELECT p.kind, p.currency, p.customer_id, p.lot_id, p.to_customer_id, p.to_lot_id, p.points,
+               l.posting_id AS received_by
+        FROM merge_parts p
+        LEFT JOIN lots l ON l.customer_id = p.to_customer_id AND l.lot_id = p.to_lot_id
+        WHERE p.program_id = $1 AND p.merge_id = $2
+        ORDER BY p.part";
     Ok(on!(db, |conn| sqlx::query_as(SELECT)
         .bind(&merge.program_id)
         .bind(&merge.merge_id)

@@ -213,7 +213,7 @@ fn unmerge(absorbed: &mut Member, survivor: &mut Member, noted: &Noted, now: Tim
         ids,
         now,
     );
-    let plan = plan.unwrap();
+    let (plan, _) = plan.unwrap();
     assert_eq!(way_out + clearing(&plan), 0);
     absorbed.apply(plan);
     expired

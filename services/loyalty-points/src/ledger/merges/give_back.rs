@@ -6,12 +6,15 @@ use std::sync::Arc;
 use common::ids::CustomerId;
 
 use super::feed::caller;
-use super::pass::{debt_part, pass_on, renew};
-use super::{After, Amounts, Moved, UnmergeMembers, after, find, find_account, lock_of, tidy};
+use super::parts::{amounts, debt_part, repaid};
+use super::pass::{pass_on, renew};
+use super::{
+    After, Amounts, Moved, MovedLot, UnmergeMembers, after, find, find_account, lock_of, tidy,
+};
 use crate::State;
 use crate::domain::currency::Wallet;
 use crate::domain::lots::Lot;
-use crate::domain::merge::{self as decide, Back, Repaid, Taken};
+use crate::domain::merge::{self as decide, Back, Taken};
 use crate::domain::program::Program;
 use crate::error::Error;
 use crate::events;
@@ -19,7 +22,7 @@ use crate::grpc::present;
 use crate::ledger::{Change, Origin, write};
 use crate::store::accounts::AccountKey;
 use crate::store::members::Standing;
-use crate::store::merges::{self, MergeRow, PartRow};
+use crate::store::merges::{self, MergeRow};
 use crate::store::refunds;
 use crate::tiers::Cause;
 use crate::work::{Needs, Work};
@@ -91,6 +94,7 @@ pub(super) async fn undo(
     tidy(state, work, &mut lock, program, standing).await?;
     pass_on(state, work, program, &absorbed, Cause::Usual).await?;
 
+    work.flush().await?;
     let parts = merges::list_parts(work.tx(), &merge).await?;
     let moved = amounts(&parts, &absorbed);
     let origins = origins(work, program, &absorbed, (&merge.merge_id, "")).await?;
@@ -102,8 +106,8 @@ pub(super) async fn undo(
     let mut returned = Amounts::new();
     for holder in holders {
         for wallet in program.wallets() {
-            let known = moved.get(&wallet).copied().unwrap_or_default();
-            let so_far = returned.get(&wallet).copied().unwrap_or_default();
+            let known = moved.get(&wallet).map_or(0, |moved| moved.debt);
+            let so_far = returned.get(&wallet).map_or(0, |returned| returned.debt);
             let taken = Taken {
                 lots: origins
                     .get(&holder)
@@ -112,7 +116,7 @@ pub(super) async fn undo(
                     .map(|(lot_id, _)| lot_id.clone())
                     .collect(),
                 repaid: repaid(&parts, &holder, &wallet),
-                debt: known.debt - so_far.debt,
+                debt: known - so_far,
             };
             let way = Way {
                 program,
@@ -133,6 +137,7 @@ pub(super) async fn undo(
                 let sum = returned.entry(wallet).or_default();
                 sum.points += given.points;
                 sum.debt += given.debt;
+                sum.lots.extend(given.lots);
             }
         }
     }
@@ -221,43 +226,6 @@ async fn origins(
     Ok(origins)
 }
 
-/// What of a member went along with a merge.
-fn amounts(parts: &[PartRow], absorbed: &CustomerId) -> Amounts {
-    let mut amounts = Amounts::new();
-    for part in parts
-        .iter()
-        .filter(|part| part.customer_id == absorbed.as_str())
-    {
-        let amount = amounts.entry(part.wallet.clone()).or_default();
-        match part.kind.as_str() {
-            "lot" => amount.points += part.points,
-            "debt" => amount.debt += part.points,
-            _ => {}
-        }
-    }
-    amounts
-}
-
-/// What of a member's lots repaid debt when a merge brought it or them.
-fn repaid(parts: &[PartRow], holder: &CustomerId, wallet: &Wallet) -> Vec<Repaid> {
-    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-    for part in parts {
-        let is_own = part.customer_id == holder.as_str() && part.wallet == *wallet;
-        if let Some(lot_id) = part
-            .lot_id
-            .as_deref()
-            .filter(|_| is_own && part.kind == "repaid")
-        {
-            *sums.entry(lot_id).or_default() += part.points;
-        }
-    }
-    let repaid = |(lot_id, points): (&str, i64)| Repaid {
-        lot_id: lot_id.to_owned(),
-        points,
-    };
-    sums.into_iter().map(repaid).collect()
-}
-
 /// From whom to whom.
 #[derive(Clone, Copy)]
 struct Way<'a> {
@@ -313,9 +281,17 @@ async fn back(
     };
     write::write(state, work, &mut lock, change).await?;
     work.settle(&lock);
-    let moved = Moved {
+    let gone = |lot: &Lot| MovedLot {
+        from_lot_id: lot.lot_id.clone(),
+        lot_id: String::new(),
+        is_new: false,
+        points: lot.remaining,
+        posting_id: String::new(),
+    };
+    let mut moved = Moved {
         points: given.lots.iter().map(|lot| lot.remaining).sum(),
         debt: given.debt,
+        lots: given.lots.iter().map(gone).collect(),
     };
     if moved == Moved::default() {
         return Ok(moved);
@@ -333,15 +309,23 @@ async fn back(
     let named = backs.iter().map(|back| back.lot_id.as_str()).collect();
     let lots = self::lots(work, &standing, &named).await?;
     let ids = || state.platform.ids.uuid();
-    let plan = decide::take_back(standing.holding(), lots, (backs, moved.debt), ids, now)?;
+    let came = (backs, moved.debt);
+    let (plan, into) = decide::take_back(standing.holding(), lots, came, ids, now)?;
+    for (lot, lot_id) in moved.lots.iter_mut().zip(into) {
+        lot.is_new = plan.created.iter().any(|new| new.lot_id == lot_id);
+        lot.lot_id = lot_id;
+    }
     let change = Change {
         program,
         standing,
         plan,
         origin: origin(from),
     };
-    write::write(state, work, &mut lock, change).await?;
+    let written = write::write(state, work, &mut lock, change).await?;
     work.settle(&lock);
+    for lot in &mut moved.lots {
+        lot.posting_id.clone_from(&written.posting.posting_id);
+    }
     Ok(moved)
 }
 

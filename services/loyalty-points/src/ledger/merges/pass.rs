@@ -3,9 +3,10 @@
 use common::ids::CustomerId;
 
 use super::feed::caller;
-use super::{Amounts, Moved, find, find_account, lock_of, tidy};
+use super::parts::debt_part;
+use super::{Amounts, Moved, MovedLot, find, find_account, lock_of, tidy};
 use crate::State;
-use crate::domain::currency::Wallet;
+use crate::domain::lots::Lot;
 use crate::domain::merge::{self as decide, Leaving};
 use crate::domain::program::Program;
 use crate::error::Error;
@@ -94,24 +95,20 @@ async fn hand_over(
             let receiving = find(work, program, to).await?;
             tidy(state, work, &mut lock, program, receiving).await?;
         }
-        let amount = Moved {
-            points: leaving.lots.iter().map(|lot| lot.remaining).sum(),
-            debt: leaving.debt,
-        };
-        hand_over_account(state, work, program, (standing, leaving), merge).await?;
+        let amount = hand_over_account(state, work, program, (standing, leaving), merge).await?;
         moved.insert(wallet, amount);
     }
     Ok(moved)
 }
 
-/// Hands over what leaves one account.
+/// Hands over what leaves one account; returns that.
 async fn hand_over_account(
     state: &State,
     work: &mut Work<'_>,
     program: &Program,
     (standing, leaving): (Standing, Leaving),
     merge: &MergeRow,
-) -> Result<(), Error> {
+) -> Result<Moved, Error> {
     let (from, to) = (standing.member.customer_id.clone(), &merge.survivor);
     let wallet = standing.wallet().clone();
     let receiving = find_account(work, program, to, &wallet).await?;
@@ -127,8 +124,21 @@ async fn hand_over_account(
             to_customer_id: Some(to.to_string()),
             to_lot_id: Some(arrives.lot_id.clone()),
             points: left.remaining,
+            received_by: None,
         })
         .collect();
+    let went = |(left, arrives): (&Lot, &Lot)| MovedLot {
+        from_lot_id: left.lot_id.clone(),
+        lot_id: arrives.lot_id.clone(),
+        is_new: true,
+        points: left.remaining,
+        posting_id: String::new(),
+    };
+    let mut moved = Moved {
+        points: leaving.lots.iter().map(|lot| lot.remaining).sum(),
+        debt: leaving.debt,
+        lots: leaving.lots.iter().zip(&arriving).map(went).collect(),
+    };
     if leaving.debt > 0 {
         parts.push(debt_part(&from, &wallet, leaving.debt));
     }
@@ -142,6 +152,7 @@ async fn hand_over_account(
         to_customer_id: None,
         to_lot_id: None,
         points: repaid.points,
+        received_by: None,
     }));
     let origin = |counterparty: &CustomerId| Origin {
         actor: caller(&merge.actor),
@@ -163,21 +174,13 @@ async fn hand_over_account(
     };
     for (customer_id, change) in [(&from, left), (to, arrived)] {
         let mut lock = lock_of(work, customer_id).await?;
-        write::write(state, work, &mut lock, change).await?;
+        let written = write::write(state, work, &mut lock, change).await?;
         work.settle(&lock);
+        // Last that of who received.
+        for lot in &mut moved.lots {
+            lot.posting_id.clone_from(&written.posting.posting_id);
+        }
     }
-    Ok(merges::insert_parts(work.direct(), merge, &parts).await?)
-}
-
-/// Debt that went along with a member; negative where it was given back.
-pub(super) fn debt_part(of: &CustomerId, wallet: &Wallet, points: i64) -> PartRow {
-    PartRow {
-        kind: "debt".to_owned(),
-        wallet: wallet.clone(),
-        customer_id: of.to_string(),
-        lot_id: None,
-        to_customer_id: None,
-        to_lot_id: None,
-        points,
-    }
+    merges::insert_parts(work.direct(), merge, &parts).await?;
+    Ok(moved)
 }

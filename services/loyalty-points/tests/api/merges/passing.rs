@@ -76,6 +76,42 @@ async fn what_holds_let_go_and_late_purchases_go_on_to_the_survivor(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_hold_lets_go_is_with_the_survivor_at_the_same_instant(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.earn("a", 50, "a").await;
+    let captured = authorize(&mut shop, "a", 30).await;
+    let voided = authorize(&mut shop, "a", 20).await;
+    merge(&mut shop, "b", "a").await;
+    // Time goes on whenever somebody looks.
+    shop.server.clock.tick(1_000);
+
+    let capture = pb::CaptureHoldRequest {
+        customer_id: "a".to_owned(),
+        hold_id: captured,
+        points: 25,
+        r#final: true,
+        ..Default::default()
+    };
+    let captured = shop.client.capture_hold(capture).await.unwrap();
+    let captured = captured.into_inner();
+    let at = captured.transaction.unwrap().posted_at;
+    assert_eq!(captured.balance.unwrap().as_of, at);
+    assert_eq!(shop.transactions("b").await[0].posted_at, at);
+    let void = pb::VoidHoldRequest {
+        customer_id: "a".to_owned(),
+        hold_id: voided,
+        ..Default::default()
+    };
+    let voided = shop.client.void_hold(void).await.unwrap().into_inner();
+    let at = voided.transaction.unwrap().posted_at;
+    assert_eq!(voided.balance.unwrap().as_of, at);
+    assert_eq!(shop.transactions("b").await[0].posted_at, at);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn merged_customers_are_merged_in_every_program_once(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
