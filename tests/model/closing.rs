@@ -8,15 +8,23 @@ use crate::VALIDITY;
 use crate::answers::stamp;
 use crate::driver;
 use crate::history::History;
-use crate::model::{GRACE, start_of, year_of};
-use crate::operations::{Import, Merge, Recalculate, Request};
+use crate::model::{DAY, GRACE, start_of, year_of};
+use crate::operations::{Import, Merge, Publish, Recalculate, Request, policy};
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
 /// Merges members, while the service is killed, and undoes it; then years pass, and tiers are lost.
-pub async fn close(service: &Service, history: &History, customers: &[String], unit: i64) {
+pub async fn close(
+    service: &Service,
+    history: &History,
+    customers: &[String],
+    (unit, number): (i64, usize),
+) {
     let time = &history.time;
-    // Behind whatever a clock that went back has shown: then what comes later has the later id.
-    time.jump(TimeDelta::microseconds(unit));
+    // Behind whatever a clock that went back has shown: then what comes later has the later id. And behind the instants
+    // from which policies hold.
+    time.jump(TimeDelta::microseconds(8 * unit));
+    publish(service, history, customers, number).await;
+    read_tiers(service, history, customers, time.now()).await;
     // Whoever is merged into the first one owes something.
     let debt = Request::Import(Import::of_debt(&customers[1], time.now()));
     driver::read(service, history, &debt).await;
@@ -45,17 +53,49 @@ pub async fn close(service: &Service, history: &History, customers: &[String], u
             });
             driver::read(service, history, &request).await;
         }
-        read_tiers(service, history, customers).await;
+        read_tiers(service, history, customers, time.now()).await;
     }
 }
 
-async fn read_tiers(service: &Service, history: &History, customers: &[String]) {
+/// Each program has another policy from now on, and yet another a day later. Whoever thinks that the latest is older is
+/// refused, and so is one that is to hold before it.
+async fn publish(service: &Service, history: &History, customers: &[String], number: usize) {
+    let now = history.time.now();
+    for (place, program_id) in ["default", CLUB].into_iter().enumerate() {
+        let publish = |number: usize, from: Option<i64>, expected: i64| {
+            Request::Publish(Publish {
+                asked: pb::PublishTierPolicyRequest {
+                    request_id: format!("{}/{program_id}/{number}/{expected}", customers[0]),
+                    program_id: program_id.to_owned(),
+                    policy: Some(policy(program_id, number)),
+                    effective_at: from.map(stamp),
+                    reason: "a new year".to_owned(),
+                    expected_latest_version: expected,
+                    ..Default::default()
+                },
+                customers: customers.to_vec(),
+            })
+        };
+        let number = number + 2 * place;
+        let requests = [
+            publish(number, None, 0),
+            publish(number, None, 1),
+            publish(number + 1, Some(now + DAY), 0),
+            publish(number + 2, None, 0),
+        ];
+        for request in &requests {
+            driver::read(service, history, request).await;
+        }
+    }
+}
+
+async fn read_tiers(service: &Service, history: &History, customers: &[String], at: i64) {
     for customer_id in customers {
         for program_id in ["default", CLUB] {
             let tier = pb::GetTierRequest {
                 program_id: program_id.to_owned(),
                 customer_id: customer_id.clone(),
-                as_of: Some(stamp(history.time.now())),
+                as_of: Some(stamp(at)),
                 ..Default::default()
             };
             driver::read(service, history, &Request::Tier(tier)).await;
@@ -65,7 +105,7 @@ async fn read_tiers(service: &Service, history: &History, customers: &[String]) 
 
 /// Reads all there is about the customers, once nothing moves any more.
 pub async fn read_all(service: &Service, history: &History, customers: &[String]) {
-    read_tiers(service, history, customers).await;
+    read_tiers(service, history, customers, history.time.now()).await;
     for customer_id in customers {
         for program_id in ["default", CLUB] {
             let balances = pb::ListBalancesRequest {

@@ -183,7 +183,8 @@ impl<'a> Drive<'a> {
                     ));
                 }
             }
-            Some(_) if way < 30 => {
+            // Of what comes alone nothing is left behind that may still be under way.
+            Some(_) if way < 30 && !request.is_alone() => {
                 drop(tokio::time::timeout(cut, request.call(self.service)).await);
                 is_cut = true;
                 answers.push((request.clone(), answer(self.service, request).await.answer));

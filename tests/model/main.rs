@@ -26,7 +26,6 @@
 //!   process the lease is short. Purchases of merged members.
 //! - What leaves no posting of its own (a purchase told again, a void of what had been taken back, a sweep, tiers decided
 //!   anew) comes when nothing else goes on: else nobody could say which holds it found to have timed out.
-//! - Policies that count spend or purchases, years of membership, and other versions of a policy.
 //! - Limits that are new, or end, while callers earn: no answer tells which limits an earning is counted against.
 //! - That a chunk of an import is committed as one: each customer's rows have a place of their own. Rows that were forced
 //!   are not refunded.
@@ -123,6 +122,8 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "IMPORT_CONFLICT",
         "LIMIT_CHANGED",
         "LIMIT_FIXED",
+        "TIER_POLICY_CHANGED",
+        "TIER_POLICY_NOT_LATER",
     ] {
         assert!(
             compared.reasons.contains_key(reason),
@@ -143,6 +144,18 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "merge with spending",
         "merge with debt",
         "limit of a month or year",
+        "policy by TIER_METRIC_POINTS_EARNED",
+        "policy by TIER_METRIC_SPEND",
+        "policy by TIER_METRIC_FREQUENCY",
+        "policy in TIER_PERIOD_ROLLING",
+        "policy in TIER_PERIOD_CALENDAR_YEAR",
+        "policy in TIER_PERIOD_MEMBERSHIP_YEAR",
+        "policy with TIER_DOWNGRADE_IMMEDIATE",
+        "policy with TIER_DOWNGRADE_TO_EARNED",
+        "policy with TIER_DOWNGRADE_ONE_DOWN",
+        "tier earned by TIER_METRIC_POINTS_EARNED",
+        "tier earned by TIER_METRIC_SPEND",
+        "tier earned by TIER_METRIC_FREQUENCY",
     ] {
         assert!(compared.met.contains_key(what), "no {what}: {compared:#?}");
     }
@@ -225,8 +238,12 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
         left: limits,
         ..Compared::default()
     };
-    for mut world in worlds {
+    for (round, mut world) in worlds.into_iter().enumerate() {
         world.around = compared.left.clone();
+        for customer in world.customers.values_mut() {
+            customer.policies = compared.policies.clone();
+            customer.follow_policies();
+        }
         let customers: Vec<_> = world.customers.keys().cloned().collect();
         let generator = |seed| Generator {
             rng: StdRng::seed_from_u64(seed),
@@ -244,7 +261,8 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
         }
         read_all(&service, &history, &customers).await;
         if matches!(history.time, Time::Fake(..)) {
-            close(&service, &history, &customers, run.unit).await;
+            let number = usize::try_from(run.seed % 1000).expect("below") + 4 * round;
+            close(&service, &history, &customers, (run.unit, number)).await;
         }
         let events = history.take();
         match check(world, &events) {

@@ -4,6 +4,7 @@ pub mod batches;
 mod call;
 mod imports;
 mod merges;
+mod policies;
 pub mod purchases;
 mod recalculation;
 mod sweeps;
@@ -15,6 +16,7 @@ use crate::answers::micros;
 use crate::model::{history_of, program};
 pub use imports::{Import, Imported, placed};
 pub use merges::{Merge, Merged, Standing};
+pub use policies::{Publish, policy};
 pub use purchases::{Announce, Announced};
 pub use recalculation::{Recalculate, Recalculated};
 pub use sweeps::{Sweep, at_least};
@@ -46,6 +48,7 @@ pub enum Request {
     Sweep(Sweep),
     Announce(Announce),
     Recalculate(Recalculate),
+    Publish(Publish),
     Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
@@ -81,6 +84,7 @@ pub enum Response {
     Sweep(pb::SweepExpiryResponse),
     Announce(Announced),
     Recalculate(Recalculated),
+    Publish(pb::PublishTierPolicyResponse),
     Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
@@ -118,6 +122,7 @@ impl Request {
             Self::Announce(it) => vec![&it.purchase.customer_id],
             Self::Merge(it) => vec![&it.survivor, &it.absorbed],
             Self::Recalculate(it) => it.customers.iter().map(String::as_str).collect(),
+            Self::Publish(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
@@ -188,6 +193,7 @@ impl Request {
             Self::Override(it) => Some(&mut it.dry_run),
             Self::ClearOverride(it) => Some(&mut it.dry_run),
             Self::SetLimit(it) => Some(&mut it.dry_run),
+            Self::Publish(it) => Some(&mut it.asked.dry_run),
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Enroll(_)
             | Self::Sweep(_)
@@ -244,7 +250,7 @@ impl Request {
     /// its place among others.
     pub fn is_alone(&self) -> bool {
         match self {
-            Self::Sweep(_) | Self::Recalculate(_) | Self::Merge(_) => true,
+            Self::Sweep(_) | Self::Recalculate(_) | Self::Publish(_) | Self::Merge(_) => true,
             Self::Announce(it) => it.is_alone,
             _ => false,
         }
@@ -282,6 +288,7 @@ impl Request {
             Self::Override(it) => &mut it.reason,
             Self::ClearOverride(it) => &mut it.reason,
             Self::SetLimit(it) => &mut it.reason,
+            Self::Publish(it) => &mut it.asked.reason,
             Self::Enroll(_)
             | Self::Import(_)
             | Self::Sweep(_)
@@ -306,6 +313,7 @@ impl Request {
             Self::Earn(it) => vec![&it.occurred_at, &it.activates_at, &it.expires_at],
             Self::Adjust(it) => vec![&it.expires_at],
             Self::Override(it) => vec![&it.expires_at],
+            Self::Publish(it) => vec![&it.asked.effective_at],
             Self::Import(it) => return it.instants().iter().map(micros).collect(),
             Self::Announce(it) => vec![&it.purchase.occurred_at],
             Self::Batch(it) => {

@@ -7,6 +7,7 @@ mod lines;
 mod merges;
 mod pending;
 mod periods;
+mod policies;
 mod purchases;
 mod statements;
 mod sweeps;

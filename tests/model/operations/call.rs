@@ -73,6 +73,7 @@ impl Request {
             Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
             Self::Sweep(it) => it.call(channel).await.map(|it| it.map(Response::Sweep)),
             Self::Announce(it) => it.call(service).await.map(|it| it.map(Response::Announce)),
+            Self::Publish(it) => it.call(channel).await.map(|it| it.map(Response::Publish)),
             Self::Merge(it) => it.call(service).await.map(|it| it.map(Response::Merge)),
             Self::Recalculate(it) => {
                 let reply = it.call(channel).await;
