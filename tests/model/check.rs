@@ -184,10 +184,10 @@ impl Replay<'_> {
                 return Err(self.unexplained(event, &ranges));
             };
             if let [customer_id] = customers[..] {
-                answered
-                    .entry(customer_id)
-                    .or_default()
-                    .push((event.ended, versions[0]));
+                for (customer_id, version) in self.order.implied(customer_id, versions[0]) {
+                    let answers = answered.entry(customer_id).or_default();
+                    answers.push((event.ended, version));
+                }
             }
         }
         Ok(compared)
