@@ -27,8 +27,6 @@
 //! - What leaves no posting of its own (a purchase told again, a void of what had been taken back, a sweep, tiers decided
 //!   anew) comes when nothing else goes on: else nobody could say which holds it found to have timed out.
 //! - Limits that are new, or end, while callers earn: no answer tells which limits an earning is counted against.
-//! - That a chunk of an import is committed as one: each customer's rows have a place of their own. Rows that were forced
-//!   are not refunded.
 //!
 //! # Invariant
 //! The model shares no code with the service.

@@ -237,6 +237,10 @@ fn refund(
     let mut spending = member.spendings[&request.transaction_id].clone();
     let total: i64 = spending.parts.iter().map(|(_, points, _)| points).sum();
     let before: i64 = spending.parts.iter().map(|(_, _, refunded)| refunded).sum();
+    if total == 0 {
+        // What became debt came from no lot.
+        return Err(Refusal::new(Code::FailedPrecondition, "NOTHING_TO_REVERSE"));
+    }
     if before == total {
         return Err(already(&spending.latest));
     }
