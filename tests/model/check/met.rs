@@ -32,7 +32,7 @@ pub fn met(event: &Event) -> Vec<String> {
                 let is_earned = tier.rank > 1 && tier.tier_override.is_none();
                 let how = if is_earned { "earned" } else { "told" };
                 format!("tier {how} by {}", tier.metric().as_str_name())
-            }))
+            }));
         }
         (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
         _ => {}

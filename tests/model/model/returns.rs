@@ -51,8 +51,8 @@ fn due(extent: Option<&Extent>, total: i64, before: i64, left: i64) -> Result<i6
         }
         Some(Extent::Points(points)) => Ok(*points),
         Some(Extent::Returned(returned)) => {
-            let share = i128::from(total) * amount_of(&returned.returned);
-            let share = share / amount_of(&returned.original);
+            let share = i128::from(total) * amount_of(returned.returned.as_ref());
+            let share = share / amount_of(returned.original.as_ref());
             let share = i64::try_from(share).expect("not more than the total");
             match (share - before).min(left) {
                 ..=0 => Err(Refusal::new(Code::FailedPrecondition, "NOTHING_TO_REVERSE")),
@@ -62,8 +62,8 @@ fn due(extent: Option<&Extent>, total: i64, before: i64, left: i64) -> Result<i6
     }
 }
 
-fn amount_of(money: &Option<api::r#type::v1::Money>) -> i128 {
-    i128::from(money.as_ref().expect("always given").micros)
+fn amount_of(money: Option<&api::r#type::v1::Money>) -> i128 {
+    i128::from(money.expect("always given").micros)
 }
 
 fn already(latest: &str) -> Refusal {
@@ -204,7 +204,10 @@ pub fn take_back(
     {
         let (part, whole) = match asked.extent {
             Some(Extent::Lines(_)) => lines::returned(&earning.lines),
-            Some(Extent::Returned(it)) => (amount_of(&it.returned), amount_of(&it.original)),
+            Some(Extent::Returned(it)) => (
+                amount_of(it.returned.as_ref()),
+                amount_of(it.original.as_ref()),
+            ),
             Some(Extent::Points(_)) if points < left => {
                 (i128::from(before + points), i128::from(original))
             }
