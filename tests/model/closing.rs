@@ -9,7 +9,7 @@ use crate::answers::stamp;
 use crate::driver;
 use crate::history::History;
 use crate::model::{DAY, GRACE, start_of, year_of};
-use crate::operations::{Import, Merge, Publish, Recalculate, Request, policy};
+use crate::operations::{Announce, Import, Merge, Publish, Recalculate, Request, Response, policy};
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
 /// Merges members, while the service is killed, and undoes it; then years pass, and tiers are lost.
@@ -41,19 +41,53 @@ pub async fn close(
     let merges: Vec<_> = customers.chunks_exact(2).map(merge).collect();
     let merges = merges.iter().map(|it| driver::read(service, history, it));
     tokio::join!(join_all(merges), service.kill_and_restart());
+    time.jump(TimeDelta::microseconds(DAY));
+    for customer_id in customers {
+        buy(service, history, customer_id).await;
+    }
+    recalculate(service, history, customers).await;
     for _ in 0..3 {
         let next = start_of(year_of(time.now()) + 1) + GRACE;
         time.jump(TimeDelta::microseconds(next - time.now()));
-        for program_id in ["default", CLUB] {
-            let customers = customers.to_vec();
-            let program_id = program_id.to_owned();
-            let request = Request::Recalculate(Recalculate {
-                program_id,
-                customers,
-            });
-            driver::read(service, history, &request).await;
+        recalculate(service, history, customers).await;
+    }
+}
+
+async fn recalculate(service: &Service, history: &History, customers: &[String]) {
+    for program_id in ["default", CLUB] {
+        let request = Request::Recalculate(Recalculate {
+            program_id: program_id.to_owned(),
+            customers: customers.to_vec(),
+        });
+        driver::read(service, history, &request).await;
+    }
+    read_tiers(service, history, customers, history.time.now()).await;
+}
+
+/// A customer has no tier but what is earned, in all programs, and buys enough for the highest wherever money or
+/// purchases count. Of one purchase it is told again.
+async fn buy(service: &Service, history: &History, customer_id: &str) {
+    for program_id in ["default", CLUB] {
+        let clear = pb::ClearOverrideRequest {
+            request_id: format!("clear/{program_id}/{customer_id}"),
+            program_id: program_id.to_owned(),
+            customer_id: customer_id.to_owned(),
+            reason: "a new year".to_owned(),
+            ..Default::default()
+        };
+        driver::read(service, history, &Request::ClearOverride(clear)).await;
+    }
+    for number in 0..2 {
+        let id = format!("{customer_id} in the end {number}");
+        let mut announce = Announce::of_dollars(&id, customer_id, (80, history.time.now()));
+        let answer = driver::ask(service, history, &Request::Announce(announce.clone())).await;
+        if let (Ok(Response::Announce(told)), 0) = (answer, number) {
+            let known = told.postings.into_iter().flatten();
+            announce.known = known.map(|posting| posting.transaction_id).collect();
+            announce.id.push_str(" again");
+            announce.is_alone = true;
+            driver::read(service, history, &Request::Announce(announce)).await;
         }
-        read_tiers(service, history, customers, time.now()).await;
     }
 }
 

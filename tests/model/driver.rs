@@ -272,9 +272,15 @@ impl<'a> Drive<'a> {
 
 /// Calls once nobody else does, and remembers it.
 pub async fn read(service: &Service, history: &History, request: &Request) {
+    drop(ask(service, history, request).await);
+}
+
+/// The same, and returns the answer.
+pub async fn ask(service: &Service, history: &History, request: &Request) -> Answer {
     let start = history.begin();
     let answer = answer(service, request).await.answer;
     history.end(start, request, &answer);
+    answer
 }
 
 /// What a caller was told in the end.

@@ -25,7 +25,9 @@
 //! - Purchases in the processes that are killed: whoever takes over waits for the lease on the feed. Of those in this
 //!   process the lease is short. Purchases of merged members.
 //! - What leaves no posting of its own (a purchase told again, a void of what had been taken back, a sweep, tiers decided
-//!   anew) comes when nothing else goes on: else nobody could say which holds it found to have timed out.
+//!   anew) comes when nothing else goes on: else nobody could say which holds it found to have timed out. So does another
+//!   version of a tier policy: no answer tells by which version a purchase was multiplied. None comes in the processes
+//!   that are killed, where replicas know of one only after a while.
 //! - Limits that are new, or end, while callers earn: no answer tells which limits an earning is counted against.
 //!
 //! # Invariant

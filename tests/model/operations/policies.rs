@@ -30,7 +30,7 @@ const HELD: [(Period, Downgrade); 7] = [
 const COUNTED: [(Metric, [i64; 2]); 3] = [
     (Metric::PointsEarned, [100, 250]),
     (Metric::Spend, [50_000_000, 150_000_000]),
-    (Metric::Frequency, [1, 3]),
+    (Metric::Frequency, [1, 2]),
 ];
 
 /// One policy of many: among so many numbers after one another as there are ways to hold a tier, each of those comes
