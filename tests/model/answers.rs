@@ -73,7 +73,7 @@ impl Refusal {
 
     /// Whether the same request may well fare better: nothing was decided.
     pub fn is_passing(&self) -> bool {
-        let is_final = self.reason == "LIMIT_CHANGED";
+        let is_final = self.reason == "LIMIT_CHANGED" || self.reason == "TIER_POLICY_CHANGED";
         !is_final
             && matches!(
                 self.code,

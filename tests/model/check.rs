@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 use crate::answers::{Answer, agrees, comparable};
 use crate::history::Event;
-use crate::model::{Around, Customer, DAY, Limits, Micros, Usage, World, apply, program};
+use crate::model::{Around, Customer, DAY, Limits, Micros, Policies, Usage, World, apply, program};
 use crate::operations::{Request, Response, batches};
 use crate::order::Order;
 use crate::statements;
@@ -33,6 +33,8 @@ pub struct Compared {
     pub met: BTreeMap<String, usize>,
     /// What is left around the customers for those who come next.
     pub left: Around,
+    /// Which policies they come under.
+    pub policies: Policies,
 }
 
 impl Compared {
@@ -44,6 +46,7 @@ impl Compared {
         self.reads += other.reads;
         self.cuts += other.cuts;
         self.left = other.left;
+        self.policies = other.policies;
         for (reason, times) in other.reasons {
             *self.reasons.entry(reason).or_default() += times;
         }
@@ -137,6 +140,9 @@ impl Replay<'_> {
         compared.changes = self.events.len() - observations.len();
         compared.cuts = self.events.iter().map(cuts).sum();
         compared.left = limits::left(&self.world);
+        if let Some(customer) = self.world.customers.values().next() {
+            compared.policies = customer.policies.clone();
+        }
         for reason in self.events.iter().flat_map(reasons_of_items) {
             *compared.reasons.entry(reason).or_default() += 1;
         }
@@ -178,10 +184,10 @@ impl Replay<'_> {
                 return Err(self.unexplained(event, &ranges));
             };
             if let [customer_id] = customers[..] {
-                answered
-                    .entry(customer_id)
-                    .or_default()
-                    .push((event.ended, versions[0]));
+                for (customer_id, version) in self.order.implied(customer_id, versions[0]) {
+                    let answers = answered.entry(customer_id).or_default();
+                    answers.push((event.ended, version));
+                }
             }
         }
         Ok(compared)

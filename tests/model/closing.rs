@@ -8,15 +8,23 @@ use crate::VALIDITY;
 use crate::answers::stamp;
 use crate::driver;
 use crate::history::History;
-use crate::model::{GRACE, start_of, year_of};
-use crate::operations::{Import, Merge, Recalculate, Request};
+use crate::model::{DAY, GRACE, start_of, year_of};
+use crate::operations::{Announce, Import, Merge, Publish, Recalculate, Request, Response, policy};
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
 /// Merges members, while the service is killed, and undoes it; then years pass, and tiers are lost.
-pub async fn close(service: &Service, history: &History, customers: &[String], unit: i64) {
+pub async fn close(
+    service: &Service,
+    history: &History,
+    customers: &[String],
+    (unit, number): (i64, usize),
+) {
     let time = &history.time;
-    // Behind whatever a clock that went back has shown: then what comes later has the later id.
-    time.jump(TimeDelta::microseconds(unit));
+    // Behind whatever a clock that went back has shown: then what comes later has the later id. And behind the instants
+    // from which policies hold.
+    time.jump(TimeDelta::microseconds(8 * unit));
+    publish(service, history, customers, number).await;
+    read_tiers(service, history, customers, time.now()).await;
     // Whoever is merged into the first one owes something.
     let debt = Request::Import(Import::of_debt(&customers[1], time.now()));
     driver::read(service, history, &debt).await;
@@ -33,29 +41,95 @@ pub async fn close(service: &Service, history: &History, customers: &[String], u
     let merges: Vec<_> = customers.chunks_exact(2).map(merge).collect();
     let merges = merges.iter().map(|it| driver::read(service, history, it));
     tokio::join!(join_all(merges), service.kill_and_restart());
+    time.jump(TimeDelta::microseconds(DAY));
+    for customer_id in customers {
+        buy(service, history, customer_id).await;
+    }
+    recalculate(service, history, customers).await;
     for _ in 0..3 {
         let next = start_of(year_of(time.now()) + 1) + GRACE;
         time.jump(TimeDelta::microseconds(next - time.now()));
-        for program_id in ["default", CLUB] {
-            let customers = customers.to_vec();
-            let program_id = program_id.to_owned();
-            let request = Request::Recalculate(Recalculate {
-                program_id,
-                customers,
-            });
-            driver::read(service, history, &request).await;
-        }
-        read_tiers(service, history, customers).await;
+        recalculate(service, history, customers).await;
     }
 }
 
-async fn read_tiers(service: &Service, history: &History, customers: &[String]) {
+async fn recalculate(service: &Service, history: &History, customers: &[String]) {
+    for program_id in ["default", CLUB] {
+        let request = Request::Recalculate(Recalculate {
+            program_id: program_id.to_owned(),
+            customers: customers.to_vec(),
+        });
+        driver::read(service, history, &request).await;
+    }
+    read_tiers(service, history, customers, history.time.now()).await;
+}
+
+/// A customer has no tier but what is earned, in all programs, and buys enough for the highest wherever money or
+/// purchases count. Of one purchase it is told again.
+async fn buy(service: &Service, history: &History, customer_id: &str) {
+    for program_id in ["default", CLUB] {
+        let clear = pb::ClearOverrideRequest {
+            request_id: format!("clear/{program_id}/{customer_id}"),
+            program_id: program_id.to_owned(),
+            customer_id: customer_id.to_owned(),
+            reason: "a new year".to_owned(),
+            ..Default::default()
+        };
+        driver::read(service, history, &Request::ClearOverride(clear)).await;
+    }
+    for number in 0..2 {
+        let id = format!("{customer_id} in the end {number}");
+        let mut announce = Announce::of_dollars(&id, customer_id, (80, history.time.now()));
+        let answer = driver::ask(service, history, &Request::Announce(announce.clone())).await;
+        if let (Ok(Response::Announce(told)), 0) = (answer, number) {
+            let known = told.postings.into_iter().flatten();
+            announce.known = known.map(|posting| posting.transaction_id).collect();
+            announce.id.push_str(" again");
+            announce.is_alone = true;
+            driver::read(service, history, &Request::Announce(announce)).await;
+        }
+    }
+}
+
+/// Each program has another policy from now on, and yet another a day later. Whoever thinks that the latest is older is
+/// refused, and so is one that is to hold before it.
+async fn publish(service: &Service, history: &History, customers: &[String], number: usize) {
+    let now = history.time.now();
+    for (place, program_id) in ["default", CLUB].into_iter().enumerate() {
+        let publish = |number: usize, from: Option<i64>, expected: i64| {
+            Request::Publish(Publish {
+                asked: pb::PublishTierPolicyRequest {
+                    request_id: format!("{}/{program_id}/{number}/{expected}", customers[0]),
+                    program_id: program_id.to_owned(),
+                    policy: Some(policy(program_id, number)),
+                    effective_at: from.map(stamp),
+                    reason: "a new year".to_owned(),
+                    expected_latest_version: expected,
+                    ..Default::default()
+                },
+                customers: customers.to_vec(),
+            })
+        };
+        let number = number + 2 * place;
+        let requests = [
+            publish(number, None, 0),
+            publish(number, None, 1),
+            publish(number + 1, Some(now + DAY), 0),
+            publish(number + 2, None, 0),
+        ];
+        for request in &requests {
+            driver::read(service, history, request).await;
+        }
+    }
+}
+
+async fn read_tiers(service: &Service, history: &History, customers: &[String], at: i64) {
     for customer_id in customers {
         for program_id in ["default", CLUB] {
             let tier = pb::GetTierRequest {
                 program_id: program_id.to_owned(),
                 customer_id: customer_id.clone(),
-                as_of: Some(stamp(history.time.now())),
+                as_of: Some(stamp(at)),
                 ..Default::default()
             };
             driver::read(service, history, &Request::Tier(tier)).await;
@@ -65,7 +139,7 @@ async fn read_tiers(service: &Service, history: &History, customers: &[String]) 
 
 /// Reads all there is about the customers, once nothing moves any more.
 pub async fn read_all(service: &Service, history: &History, customers: &[String]) {
-    read_tiers(service, history, customers).await;
+    read_tiers(service, history, customers, history.time.now()).await;
     for customer_id in customers {
         for program_id in ["default", CLUB] {
             let balances = pb::ListBalancesRequest {

@@ -185,7 +185,8 @@ impl<'a> Drive<'a> {
                     ));
                 }
             }
-            Some(_) if way < 30 => {
+            // Of what comes alone nothing is left behind that may still be under way.
+            Some(_) if way < 30 && !request.is_alone() => {
                 drop(tokio::time::timeout(cut, request.call(self.service)).await);
                 is_cut = true;
                 answers.push((request.clone(), answer(self.service, request).await.answer));
@@ -291,9 +292,15 @@ impl<'a> Drive<'a> {
 
 /// Calls once nobody else does, and remembers it.
 pub async fn read(service: &Service, history: &History, request: &Request) {
+    drop(ask(service, history, request).await);
+}
+
+/// The same, and returns the answer.
+pub async fn ask(service: &Service, history: &History, request: &Request) -> Answer {
     let start = history.begin();
     let answer = answer(service, request).await.answer;
     history.end(start, request, &answer);
+    answer
 }
 
 /// What a caller was told in the end.

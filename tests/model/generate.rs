@@ -8,6 +8,7 @@ mod members;
 mod pending;
 mod persons;
 mod points;
+mod policies;
 mod purchases;
 mod reads;
 mod seen;
@@ -30,7 +31,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 31] = [
+const WEIGHTS: [(Operation, u32); 32] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -49,7 +50,8 @@ const WEIGHTS: [(Operation, u32); 31] = [
     (Operation::Lots, 3),
     (Operation::Transactions, 3),
     (Operation::Statement, 3),
-    (Operation::Tier, 4),
+    (Operation::Tier, 8),
+    (Operation::Publish, 3),
     (Operation::Override, 4),
     (Operation::ClearOverride, 3),
     (Operation::SetLimit, 6),
@@ -85,6 +87,7 @@ enum Operation {
     Transactions,
     Statement,
     Tier,
+    Publish,
     Override,
     ClearOverride,
     SetLimit,
@@ -144,6 +147,7 @@ impl Generator {
             Operation::Transactions => Request::Transactions(reads::transactions(whose)),
             Operation::Statement => Request::Statement(self.statement(whose, now)),
             Operation::Tier => Request::Tier(self.tier(whose, now)),
+            Operation::Publish => Request::Publish(self.publish(whose, now)),
             Operation::Override => Request::Override(self.override_tier(whose, now)),
             Operation::ClearOverride => Request::ClearOverride(self.clear_override(whose)),
             Operation::SetLimit => Request::SetLimit(self.set_limit(seen)),
@@ -168,7 +172,14 @@ impl Generator {
         let is_here = self.is_here;
         let chosen =
             WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
-                Operation::Announce | Operation::Sweep | Operation::Recalculate if !is_here => 0,
+                Operation::Announce
+                | Operation::Sweep
+                | Operation::Recalculate
+                | Operation::Publish
+                    if !is_here =>
+                {
+                    0
+                }
                 _ => *weight,
             });
         chosen.expect("there are operations").0

@@ -17,6 +17,7 @@ mod pending;
 mod periods;
 mod persons;
 mod points;
+mod policies;
 mod purchases;
 mod reads;
 mod returns;
@@ -34,8 +35,9 @@ use crate::answers::Refusal;
 use crate::operations::{Request, Response, Told};
 pub use limits::{Around, Counter, Limits, Usage, history_of};
 pub use member::Member;
-pub use periods::{GRACE, Period, start_of, year_of};
+pub use periods::{GRACE, Record, earned, start_of, year_of};
 pub use persons::Taken;
+pub use policies::Policies;
 
 /// Microseconds since 1970.
 pub type Micros = i64;
@@ -50,6 +52,8 @@ pub struct Customer {
     pub voided: BTreeSet<String>,
     /// The merges by which it took others in, undone or not, by program and id.
     pub merges: BTreeMap<(String, String), Taken>,
+    /// The tier policies of programs, as far as they are known.
+    pub policies: Policies,
 }
 
 /// A point currency of a program.
@@ -119,6 +123,7 @@ pub fn apply(
             .map(Response::UnmergeMembers),
         Request::Merge(request) => Ok(Response::Merge(step.merge(request))),
         Request::Recalculate(request) => Ok(Response::Recalculate(step.recalculate(request))),
+        Request::Publish(request) => step.publish(request).map(Response::Publish),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
         Request::Usage(request) => step.usage(request).map(Response::Usage),
@@ -128,6 +133,21 @@ pub fn apply(
 }
 
 impl Customer {
+    /// Takes new accounts in a program, where there are none, under the policy that holds.
+    pub fn join(&mut self, program_id: &str, accounts: Vec<Member>) -> &[Member] {
+        let is_new = !self.members.contains_key(program_id);
+        let entry = self.members.entry(program_id.to_owned());
+        entry.or_insert(accounts);
+        if is_new {
+            self.follow_policies();
+        }
+        let accounts = self.members.get_mut(program_id).expect("they are there");
+        for account in accounts.iter_mut().filter(|_| is_new) {
+            account.decided_by = account.policy(account.enrolled_at).version;
+        }
+        accounts
+    }
+
     pub fn accounts(&self) -> impl Iterator<Item = &Member> {
         self.members.values().flatten()
     }
@@ -181,10 +201,10 @@ impl Step<'_> {
     ) -> Result<pb::EnrollMemberResponse, Refusal> {
         let program_id = self.known(&request.program_id)?;
         let customer = self.world.customers.entry(request.customer_id.clone());
-        let members = &mut customer.or_default().members;
-        let customer = (request.customer_id.as_str(), self.now);
-        let new = || World::enrolled(&self.world.programs, program_id, customer);
-        let accounts = members.entry(program_id.to_owned()).or_insert_with(new);
+        let customer = customer.or_default();
+        let whose = (request.customer_id.as_str(), self.now);
+        let accounts = World::enrolled(&self.world.programs, program_id, whose);
+        let accounts = customer.join(program_id, accounts);
         Ok(pb::EnrollMemberResponse {
             member: Some(accounts[0].told()),
             consistency_token: String::new(),

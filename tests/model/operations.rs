@@ -5,6 +5,7 @@ mod call;
 mod imports;
 mod merges;
 mod persons;
+mod policies;
 pub mod purchases;
 mod recalculation;
 mod sweeps;
@@ -17,6 +18,7 @@ use crate::model::{history_of, program};
 pub use imports::{Import, Imported, placed};
 pub use merges::{Merge, Merged, Standing};
 pub use persons::{Unmerge, sort_moved};
+pub use policies::{Publish, policy};
 pub use purchases::{Announce, Announced};
 pub use recalculation::{Recalculate, Recalculated};
 pub use sweeps::{Sweep, at_least};
@@ -50,6 +52,7 @@ pub enum Request {
     Recalculate(Recalculate),
     MergeMembers(pb::MergeMembersRequest),
     UnmergeMembers(Unmerge),
+    Publish(Publish),
     Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
@@ -87,6 +90,7 @@ pub enum Response {
     Recalculate(Recalculated),
     MergeMembers(pb::MergeMembersResponse),
     UnmergeMembers(pb::UnmergeMembersResponse),
+    Publish(pb::PublishTierPolicyResponse),
     Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
@@ -126,6 +130,7 @@ impl Request {
             Self::UnmergeMembers(it) => it.whose.iter().map(String::as_str).collect(),
             Self::Merge(it) => vec![&it.survivor, &it.absorbed],
             Self::Recalculate(it) => it.customers.iter().map(String::as_str).collect(),
+            Self::Publish(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
@@ -198,6 +203,7 @@ impl Request {
             Self::SetLimit(it) => Some(&mut it.dry_run),
             Self::MergeMembers(it) => Some(&mut it.dry_run),
             Self::UnmergeMembers(it) => Some(&mut it.asked.dry_run),
+            Self::Publish(it) => Some(&mut it.asked.dry_run),
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Enroll(_)
             | Self::Sweep(_)
@@ -254,7 +260,7 @@ impl Request {
     /// its place among others.
     pub fn is_alone(&self) -> bool {
         match self {
-            Self::Sweep(_) | Self::Recalculate(_) | Self::Merge(_) => true,
+            Self::Sweep(_) | Self::Recalculate(_) | Self::Publish(_) | Self::Merge(_) => true,
             Self::Announce(it) => it.is_alone,
             _ => false,
         }
@@ -294,6 +300,7 @@ impl Request {
             Self::SetLimit(it) => &mut it.reason,
             Self::MergeMembers(it) => &mut it.reason,
             Self::UnmergeMembers(it) => &mut it.asked.reason,
+            Self::Publish(it) => &mut it.asked.reason,
             Self::Enroll(_)
             | Self::Import(_)
             | Self::Sweep(_)
@@ -318,6 +325,7 @@ impl Request {
             Self::Earn(it) => vec![&it.occurred_at, &it.activates_at, &it.expires_at],
             Self::Adjust(it) => vec![&it.expires_at],
             Self::Override(it) => vec![&it.expires_at],
+            Self::Publish(it) => vec![&it.asked.effective_at],
             Self::Import(it) => return it.instants().iter().map(micros).collect(),
             Self::Announce(it) => vec![&it.purchase.occurred_at],
             Self::Batch(it) => {

@@ -11,6 +11,8 @@ pub struct Order {
     pub all: Vec<usize>,
     /// That of each history: of customers, and of the limits of programs.
     pub of: BTreeMap<String, Vec<usize>>,
+    /// The place of each change in each history.
+    places: BTreeMap<String, BTreeMap<usize, usize>>,
 }
 
 /// Where a change stands in a customer's history.
@@ -83,7 +85,39 @@ impl Order {
             }
         }
         let all = merge(events, &of)?;
-        Ok(Self { all, of })
+        let places = |order: &Vec<usize>| order.iter().copied().zip(0..).collect();
+        let places = of
+            .iter()
+            .map(|(history, order)| (history.clone(), places(order)));
+        let places = places.collect();
+        Ok(Self { all, of, places })
+    }
+}
+
+impl Order {
+    /// The versions that there are of all at least, where one is seen: what is committed as one is seen of everybody who
+    /// takes part in it, or of nobody.
+    pub fn implied<'a>(&'a self, customer_id: &'a str, version: usize) -> BTreeMap<&'a str, usize> {
+        let mut seen = BTreeMap::from([(customer_id, version)]);
+        let mut found = vec![(customer_id, version)];
+        while let Some((customer_id, version)) = found.pop() {
+            let Some(places) = self.places.get(customer_id) else {
+                continue;
+            };
+            for (other, others) in self.of.iter().filter(|(other, _)| *other != customer_id) {
+                let is_seen = |n: &usize| places.get(n).is_some_and(|place| *place < version);
+                let least = others
+                    .iter()
+                    .rposition(is_seen)
+                    .map_or(0, |place| place + 1);
+                let known = seen.entry(other).or_default();
+                if *known < least {
+                    *known = least;
+                    found.push((other, least));
+                }
+            }
+        }
+        seen
     }
 }
 

@@ -34,6 +34,8 @@ pub const CLUB_TIERS: [(&str, i64, i32); 3] = [
     ("Sun", 400, 25_500),
 ];
 
+/// When it all begins, where the clock obeys.
+const LEAP_DAY: &str = "2028-02-29T10:00:00Z";
 /// So long the feed is followed by nobody after a kill.
 const LEASE: Duration = Duration::from_millis(300);
 
@@ -77,6 +79,24 @@ pub type Limit = (
     pb::LimitExcess,
 );
 
+/// The tier policy that it is made with.
+pub fn club_policy() -> pb::TierPolicy {
+    let tier = |(rank, (name, threshold, multiplier)): (i32, (&str, i64, i32))| pb::Tier {
+        name: name.to_owned(),
+        rank,
+        threshold,
+        multiplier_basis_points: multiplier,
+        ..Default::default()
+    };
+    pb::TierPolicy {
+        period: pb::TierPeriod::CalendarYear.into(),
+        downgrade: pb::TierDowngrade::OneDown.into(),
+        grace_days: i32::try_from(GRACE / DAY).expect("few"),
+        tiers: (1..).zip(CLUB_TIERS).map(tier).collect(),
+        ..Default::default()
+    }
+}
+
 /// The service under test.
 pub struct Service {
     /// One to each replica.
@@ -112,6 +132,8 @@ impl Service {
             ..Setup::default()
         };
         let server = TestServer::<Loyalty>::start_as(backend, &[&customers], setup).await;
+        // Whoever is enrolled now has an anniversary on a day that few years have.
+        server.clock.set(testkit::time(LEAP_DAY));
         let time = Time::fake(server.clock.clone());
         let service = Self {
             channels: vec![server.channel()],
@@ -232,13 +254,6 @@ impl Service {
     /// Makes the program of which customers become members by call.
     pub async fn open_club(&self) {
         let mut client = LoyaltyServiceClient::new(self.channel().clone());
-        let tier = |(rank, (name, threshold, multiplier)): (i32, (&str, i64, i32))| pb::Tier {
-            name: name.to_owned(),
-            rank,
-            threshold,
-            multiplier_basis_points: multiplier,
-            ..Default::default()
-        };
         let club = pb::Program {
             program_id: CLUB.to_owned(),
             display_name: "Club".to_owned(),
@@ -256,13 +271,7 @@ impl Service {
                 points_per_unit: 1,
             }),
             validity_days: 0,
-            tier_policy: Some(pb::TierPolicy {
-                period: pb::TierPeriod::CalendarYear.into(),
-                downgrade: pb::TierDowngrade::OneDown.into(),
-                grace_days: i32::try_from(GRACE / DAY).expect("few"),
-                tiers: (1..).zip(CLUB_TIERS).map(tier).collect(),
-                ..Default::default()
-            }),
+            tier_policy: Some(club_policy()),
             ..Default::default()
         };
         let request = pb::CreateProgramRequest {

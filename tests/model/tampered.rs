@@ -8,6 +8,7 @@ mod merges;
 mod pending;
 mod periods;
 mod persons;
+mod policies;
 mod purchases;
 mod statements;
 mod sweeps;

@@ -21,6 +21,19 @@ pub fn met(event: &Event) -> Vec<String> {
         (Request::Recalculate(asked), Ok(Response::Recalculate(told))) if told.aged_out > 0 => {
             met.push(format!("tier lost in {}", program(&asked.program_id)));
         }
+        (Request::Publish(_), Ok(Response::Publish(told))) if event.is_change() => {
+            let policy = told.policy.as_ref().expect("always told");
+            met.push(format!("policy by {}", policy.metric().as_str_name()));
+            met.push(format!("policy in {}", policy.period().as_str_name()));
+            met.push(format!("policy with {}", policy.downgrade().as_str_name()));
+        }
+        (Request::Tier(_), Ok(Response::Tier(told))) => {
+            met.extend(told.tier.as_ref().map(|tier| {
+                let is_earned = tier.rank > 1 && tier.tier_override.is_none();
+                let how = if is_earned { "earned" } else { "told" };
+                format!("tier {how} by {}", tier.metric().as_str_name())
+            }));
+        }
         (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
         (_, Ok(told)) if event.is_change() => met.extend(persons(told)),
         _ => {}
@@ -33,7 +46,8 @@ fn purchases(announce: &Announce, announced: &Announced) -> Vec<String> {
     let total = announce.purchase.total.as_ref().map_or(0, |it| it.micros);
     let is_void = announce.happened.contains(&Happened::Voided);
     let is_again = announced.postings.iter().all(Option::is_none);
-    met.extend((is_again && announce.is_alone).then_some("purchase told again"));
+    let is_again = is_again && announce.is_alone && !announce.known.is_empty();
+    met.extend(is_again.then_some("purchase told again"));
     for posting in announced.postings.iter().flatten() {
         met.push(if is_void {
             "purchase voided"

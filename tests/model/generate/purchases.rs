@@ -22,6 +22,14 @@ pub struct Bought {
     has_earned: bool,
 }
 
+impl Bought {
+    /// Whether it is worth a point; else it may count for a tier all the same, and leaves no posting.
+    fn earns(&self) -> bool {
+        let total = self.purchase.total.as_ref().expect("always given");
+        total.currency_code == "USD" && total.micros >= 1_000_000
+    }
+}
+
 impl Generator {
     /// A new purchase, or what became of one: it is voided, or told of again.
     pub(super) fn announce(&mut self, whose: &Whose, now: i64) -> Announce {
@@ -41,10 +49,8 @@ impl Generator {
             _ => (self.purchase(whose, now), vec![Recorded]),
         };
         let leaves_a_posting = match happened[..] {
-            [Recorded] => bought.known.is_empty(),
+            [Recorded] => bought.known.is_empty() && bought.earns(),
             [Voided] => bought.is_private && bought.has_earned && !bought.is_void,
-            // Void before it earns anything, it never does.
-            [Voided, Recorded] => true,
             _ => false,
         };
         Announce {

@@ -135,14 +135,13 @@ impl Seen {
         merges.push(merge);
     }
 
-    /// What was forced is never taken back: of what became debt no contract tells.
     fn remember_rows(&mut self, asked: &Import, answer: &Imported) {
         for (row, posting) in asked.chunk.rows.iter().zip(&answer.postings) {
             let Some(posting) = posting else {
                 continue;
             };
             self.rows.push((asked.header().clone(), row.clone()));
-            let can_be_reversed = matches!(posting.kind(), Earn | Redeem) && !row.force;
+            let can_be_reversed = matches!(posting.kind(), Earn | Redeem);
             if can_be_reversed {
                 self.postings.push(place(posting, &posting.transaction_id));
             }

@@ -6,17 +6,34 @@ use rand::seq::IndexedRandom as _;
 
 use super::{Generator, Whose};
 use crate::answers::stamp;
+use crate::model::{DAY, GRACE, start_of, year_of};
 use crate::service::{CLUB, CLUB_TIERS};
 
 impl Generator {
     /// Of an instant: what is told without one may come from a cache, as old as the caller allows.
     pub(super) fn tier(&mut self, whose: Whose, now: i64) -> pb::GetTierRequest {
+        let at = if self.rng.random_bool(0.5) {
+            now + self.units(-10..10)
+        } else {
+            self.turn(now)
+        };
         pb::GetTierRequest {
-            as_of: Some(stamp(now + self.units(-10..10))),
+            as_of: Some(stamp(at)),
             program_id: whose.program_id,
             customer_id: whose.customer_id,
             ..Default::default()
         }
+    }
+
+    /// About when a year of some kind or the grace after it ends, or a tier falls that is held in a window.
+    fn turn(&mut self, now: i64) -> i64 {
+        let year = start_of(year_of(now) + self.rng.random_range(-1..4));
+        let from = [year, year + 58 * DAY, now + 365 * DAY, now + 730 * DAY];
+        let from = *from.choose(&mut self.rng).expect("there are some");
+        let grace = *[0, DAY, GRACE]
+            .choose(&mut self.rng)
+            .expect("there are some");
+        from + grace - self.rng.random_range(0..2)
     }
 
     pub(super) fn override_tier(&mut self, whose: Whose, now: i64) -> pb::OverrideTierRequest {

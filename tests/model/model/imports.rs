@@ -113,7 +113,7 @@ impl Step<'_> {
                 let customer = (row.customer_id.as_str(), since);
                 let accounts = World::enrolled(&self.world.programs, &program_id, customer);
                 let customer = self.world.customers.entry(row.customer_id.clone());
-                customer.or_default().members.insert(program_id, accounts);
+                customer.or_default().join(&program_id, accounts);
             }
             Err(refusal) => return Err(refusal),
         }

@@ -39,9 +39,16 @@ pub fn give_back(lines: &mut [Line], returned: &pb::ReturnedLines) -> Result<(),
 
 /// The part of an earning that belongs to all that was returned so far, rounded down.
 pub fn share(lines: &[Line], earned: i64) -> i64 {
-    let whole: i64 = lines.iter().map(|line| line.weight).sum();
-    let returned: i64 = lines.iter().map(|line| line.returned.0).sum();
-    earned * returned / whole
+    let (returned, whole) = returned(lines);
+    let share = i128::from(earned) * returned / whole;
+    i64::try_from(share).expect("not more than was earned")
+}
+
+/// The weight of all that was returned so far, and that of all lines.
+pub fn returned(lines: &[Line]) -> (i128, i128) {
+    let returned = lines.iter().map(|line| i128::from(line.returned.0));
+    let whole = lines.iter().map(|line| i128::from(line.weight));
+    (returned.sum(), whole.sum())
 }
 
 pub fn unknown(line_id: &str) -> Refusal {

@@ -12,6 +12,7 @@ use super::limits::{Counter, Usage};
 pub use super::lot::Lot;
 use super::lot::is_in;
 use super::persons::Counts;
+use super::policies::{Policies, Versions};
 use super::tiers::Given;
 use crate::answers::stamp;
 use crate::operations::CALLER;
@@ -74,6 +75,14 @@ pub struct Spending {
     pub latest: String,
 }
 
+/// The money of a purchase, and what is left of it.
+#[derive(Debug, Clone)]
+pub struct Purchase {
+    pub at: Micros,
+    pub spend: i64,
+    pub left: i64,
+}
+
 #[derive(Debug, Clone)]
 pub struct Member {
     pub program_id: String,
@@ -90,6 +99,12 @@ pub struct Member {
     pub spendings: BTreeMap<String, Spending>,
     /// Tiers given by hand, the first given first. Of all currencies the first account has them.
     pub given: Vec<Given>,
+    /// Of the tier policy of the program.
+    pub policies: Versions,
+    /// The version of it that the tier was decided by last, when anything was posted.
+    pub decided_by: i64,
+    /// Purchases that count, by their ids. Of all currencies the first account has them.
+    pub bought: BTreeMap<String, Purchase>,
     /// Rows of other systems, by their identifiers.
     pub imported: BTreeMap<String, Known>,
     /// What came into lots and left them: the lot, from when on it counts, and points.
@@ -129,6 +144,9 @@ impl Member {
             earnings: BTreeMap::new(),
             spendings: BTreeMap::new(),
             given: Vec::new(),
+            policies: Policies::default().of(program_id),
+            decided_by: 1,
+            bought: BTreeMap::new(),
             imported: BTreeMap::new(),
             moves: Vec::new(),
             latest: None,

@@ -23,8 +23,7 @@ impl Step<'_> {
                 let customer = (merge.survivor.as_str(), now);
                 let new = World::enrolled(&self.world.programs, program_id, customer);
                 let customer = self.world.customers.get_mut(&merge.survivor);
-                let members = &mut customer.expect("a customer").members;
-                members.insert(program_id.to_owned(), new);
+                customer.expect("a customer").join(program_id, new);
             }
             let Ok(mut own) = self.tidied(survivor) else {
                 continue;
@@ -40,6 +39,8 @@ impl Step<'_> {
             // What the other one has earned counts where it is.
             tier.lots
                 .extend(gone.iter().take(1).flat_map(|it| it.lots.clone()));
+            tier.bought
+                .extend(gone.iter().take(1).flat_map(|it| it.bought.clone()));
             let standing = Standing {
                 balances: balances(&both, now),
                 tier: Some(tier.tier_and_amount(now)),

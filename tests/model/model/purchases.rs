@@ -5,10 +5,9 @@ use api::loyalty::v1 as pb;
 use pb::TransactionKind as Kind;
 
 use super::limits::Granted;
-use super::member::{Earning, Line, Lot, Member};
+use super::member::{Earning, Line, Lot, Member, Purchase};
 use super::points::{bring_in, new_lot};
 use super::returns::{TakeBack, reversal, take_back};
-use super::tiers::multiplier;
 use super::{Micros, Of, Step, of};
 use crate::answers::{Refusal, micros};
 use crate::operations::purchases::{Happened, PROGRAMS, PURCHASE, VOIDED};
@@ -56,8 +55,26 @@ impl Step<'_> {
         let Ok(member) = self.find(whose, "") else {
             return Ok(None);
         };
-        let points = base(purchase) * multiplier(program_id, &member.tier_at(at)) / 10_000;
-        if is_void || points == 0 {
+        if is_void {
+            return Ok(None);
+        }
+        member.follow(now);
+        // It does not count itself for what it earns.
+        let points = base(purchase) * member.multiplier(at) / 10_000;
+        let total = purchase.total.as_ref().expect("always given");
+        if total.currency_code == UNIT.0 && total.micros > 0 {
+            let spend = total.micros;
+            let new = Purchase {
+                at,
+                spend,
+                left: spend,
+            };
+            member.bought.entry(id.clone()).or_insert(new);
+        }
+        if points == 0 {
+            if total.currency_code == UNIT.0 {
+                member.recount(now);
+            }
             return Ok(None);
         }
         if earned_by(member, id).is_some() {
@@ -113,7 +130,12 @@ impl Step<'_> {
         let Ok(member) = self.find(whose, "") else {
             return Ok(None);
         };
+        member.follow(now);
+        if let Some(bought) = member.bought.get_mut(&purchase.transaction_id) {
+            bought.left = 0;
+        }
         let Some(id) = earned_by(member, &purchase.transaction_id) else {
+            member.recount(now);
             return Ok(None);
         };
         self.notice_only(whose)?;
@@ -125,6 +147,7 @@ impl Step<'_> {
         };
         // Of what limits left nothing of there is nothing to take back.
         let Some(earning) = member.earnings.get(&id) else {
+            member.recount(now);
             return Ok(None);
         };
         let posting = pb::LedgerTransaction {
@@ -167,6 +190,15 @@ impl Step<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Member {
+    /// The tier is decided anew where purchases count for it.
+    fn recount(&mut self, now: Micros) {
+        if self.policy(now).metric() != pb::TierMetric::PointsEarned {
+            self.end_given(now);
+        }
     }
 }
 

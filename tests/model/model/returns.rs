@@ -9,6 +9,7 @@ use super::member::{Earning, Lot, Member, of_lot, on};
 use super::{DAY, Micros, Step, lines, of};
 use crate::answers::Refusal;
 use crate::operations::Told;
+use crate::operations::purchases::PURCHASE;
 
 type Answer = Result<pb::ReverseTransactionResponse, Refusal>;
 
@@ -50,10 +51,8 @@ fn due(extent: Option<&Extent>, total: i64, before: i64, left: i64) -> Result<i6
         }
         Some(Extent::Points(points)) => Ok(*points),
         Some(Extent::Returned(returned)) => {
-            let of = |money: &Option<api::r#type::v1::Money>| {
-                i128::from(money.as_ref().expect("always given").micros)
-            };
-            let share = i128::from(total) * of(&returned.returned) / of(&returned.original);
+            let share = i128::from(total) * amount_of(returned.returned.as_ref());
+            let share = share / amount_of(returned.original.as_ref());
             let share = i64::try_from(share).expect("not more than the total");
             match (share - before).min(left) {
                 ..=0 => Err(Refusal::new(Code::FailedPrecondition, "NOTHING_TO_REVERSE")),
@@ -61,6 +60,10 @@ fn due(extent: Option<&Extent>, total: i64, before: i64, left: i64) -> Result<i6
             }
         }
     }
+}
+
+fn amount_of(money: Option<&api::r#type::v1::Money>) -> i128 {
+    i128::from(money.expect("always given").micros)
 }
 
 fn already(latest: &str) -> Refusal {
@@ -196,6 +199,24 @@ pub fn take_back(
     entries.extend(recovered.iter().map(|it| of_lot(&it.lot_id, -it.points)));
     let posting = member.post(pb::LedgerTransaction { entries, ..posting }, now);
     member.count(&earning.counted, -points);
+    if earning.source.0 == PURCHASE
+        && let Some(purchase) = member.bought.get_mut(&earning.source.1)
+    {
+        let (part, whole) = match asked.extent {
+            Some(Extent::Lines(_)) => lines::returned(&earning.lines),
+            Some(Extent::Returned(it)) => (
+                amount_of(it.returned.as_ref()),
+                amount_of(it.original.as_ref()),
+            ),
+            Some(Extent::Points(_)) if points < left => {
+                (i128::from(before + points), i128::from(original))
+            }
+            _ => (1, 1),
+        };
+        let returned = i128::from(purchase.spend) * part / whole;
+        let returned = i64::try_from(returned).expect("not more than the total");
+        purchase.left = purchase.left.min(purchase.spend - returned);
+    }
     earning.reversed = (before + points, times + 1);
     earning.latest.clone_from(&posting.transaction_id);
     member.earnings.insert(asked.id.to_owned(), earning);
@@ -219,6 +240,10 @@ fn refund(
     let mut spending = member.spendings[&request.transaction_id].clone();
     let total: i64 = spending.parts.iter().map(|(_, points, _)| points).sum();
     let before: i64 = spending.parts.iter().map(|(_, _, refunded)| refunded).sum();
+    if total == 0 {
+        // What became debt came from no lot.
+        return Err(Refusal::new(Code::FailedPrecondition, "NOTHING_TO_REVERSE"));
+    }
     if before == total {
         return Err(already(&spending.latest));
     }

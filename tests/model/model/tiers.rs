@@ -4,18 +4,10 @@ use api::loyalty::v1 as pb;
 use tonic::Code;
 
 use super::member::Member;
-use super::periods::{GRACE, Period};
-use super::{DAY, Micros, Step, of, program};
+use super::periods::{Record, earned};
+use super::{Micros, Step, of};
 use crate::answers::{Refusal, micros, stamp};
 use crate::operations::{CALLER, Recalculate, Recalculated};
-use crate::service::{CLUB, CLUB_TIERS};
-
-/// The tiers of the program that there is from the start, with what each is earned by.
-const DEFAULT_TIERS: [(&str, i64, i32); 3] = [
-    ("Bronze", 0, 10_000),
-    ("Silver", 100, 10_000),
-    ("Gold", 250, 10_000),
-];
 
 /// A tier given by hand.
 #[derive(Debug, Clone)]
@@ -34,30 +26,6 @@ impl Given {
 
     fn wins_at(&self, at: Micros) -> bool {
         self.created_at <= at && self.ends_at().is_none_or(|ends_at| at < ends_at)
-    }
-}
-
-/// What purchases earn in a tier, in basis points.
-pub fn multiplier(program_id: &str, tier: &str) -> i64 {
-    let mut tiers = ladder(program_id).iter();
-    let found = tiers.find(|(name, ..)| *name == tier);
-    i64::from(found.expect("a tier of the program").2)
-}
-
-/// Until when tiers are held.
-fn period(program_id: &str) -> Period {
-    if program_id == CLUB {
-        Period::CalendarYear { grace: GRACE }
-    } else {
-        Period::Rolling(365 * DAY)
-    }
-}
-
-fn ladder(program_id: &str) -> &'static [(&'static str, i64, i32)] {
-    if program_id == CLUB {
-        &CLUB_TIERS
-    } else {
-        &DEFAULT_TIERS
     }
 }
 
@@ -98,8 +66,8 @@ impl Step<'_> {
         if expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(Refusal::invalid("expires_at"));
         }
-        let mut tiers = ladder(program(&request.program_id)).iter();
-        if !tiers.any(|(name, ..)| *name == request.tier) {
+        let mut tiers = member.policy(now).tiers.iter();
+        if !tiers.any(|tier| tier.name == request.tier) {
             let refusal = Refusal::new(Code::NotFound, "TIER_NOT_FOUND");
             return Err(refusal.with("tier", &request.tier));
         }
@@ -152,8 +120,16 @@ impl Step<'_> {
 }
 
 impl Member {
+    /// The tier is decided by another version of the policy, if one holds since it was decided last.
+    pub fn follow(&mut self, now: Micros) {
+        if self.decided_by < self.policy(now).version {
+            self.end_given(now);
+        }
+    }
+
     /// Ends what was given until now or before, for ever, whatever the clock does later.
     pub fn end_given(&mut self, now: Micros) {
+        self.decided_by = self.policy(now).version;
         if let Some(open) = self.open_given()
             && open.expires_at.is_some_and(|expires_at| expires_at <= now)
         {
@@ -177,7 +153,7 @@ impl Member {
             changed_at: Some(stamp(now)),
             actor: CALLER.to_owned(),
             remark: remark.to_owned(),
-            policy_version: 1,
+            policy_version: tier.policy_version,
             ..Default::default()
         }
     }
@@ -196,9 +172,9 @@ impl Member {
         (tier.tier, tier.qualifying_points)
     }
 
-    /// Its name at an instant.
-    pub fn tier_at(&self, at: Micros) -> String {
-        self.tier(at).tier
+    /// What purchases of an instant earn, in basis points.
+    pub fn multiplier(&self, at: Micros) -> i64 {
+        i64::from(self.tier(at).multiplier_basis_points)
     }
 
     /// As it was at an instant by the times that are written.
@@ -208,43 +184,56 @@ impl Member {
     }
 
     fn tier_given(&self, at: Micros, given: Option<&Given>) -> pb::MemberTier {
-        let tiers = ladder(&self.program_id);
-        let enough = |amount: i64| {
-            let mut tiers = tiers.iter();
-            let place = tiers.rposition(|(_, threshold, _)| *threshold <= amount);
-            place.expect("the lowest tier costs nothing")
+        let policy = self.policy(at);
+        let tiers = &policy.tiers;
+        let counted = self.counted_by(policy.metric());
+        let record = Record {
+            enrolled_at: self.enrolled_at,
+            counted: &counted,
         };
-        let points = self.lots.iter().map(|lot| (lot.earned_at, lot.qualifying));
-        // Whoever is merged counts with who stands for it now, at any instant.
-        let others = self.others.values().flat_map(|it| it.qualifying.clone());
-        let points: Vec<_> = points.chain(others).collect();
-        let earned = period(&self.program_id).earned(&points, at, enough);
+        let earned = earned(policy, &record, at);
         let (amount, earned) = (earned.amount, earned.place);
         let next = tiers.get(earned + 1);
-        let tier = given.map_or(tiers[earned].0, |given| &given.tier);
-        let place = tiers.iter().position(|(name, ..)| *name == tier);
-        let place = place.expect("only tiers of the program are given");
+        // A tier that the policy does not have does not win.
+        let place = |given: &Given| tiers.iter().position(|tier| tier.name == given.tier);
+        let won = given.and_then(|given| Some((given, place(given)?)));
+        let place = won.map_or(earned, |(_, place)| place);
+        let tier = &tiers[place];
         pb::MemberTier {
             program_id: self.program_id.clone(),
             customer_id: self.customer_id.clone(),
-            tier: tier.to_owned(),
-            rank: i32::try_from(place + 1).expect("few"),
+            tier: tier.name.clone(),
+            rank: tier.rank,
             qualifying_points: amount,
-            next_tier: next
-                .map(|(name, ..)| (*name).to_owned())
-                .unwrap_or_default(),
-            points_to_next_tier: next.map_or(0, |(_, threshold, _)| threshold - amount),
-            tier_override: given.map(|given| pb::TierOverride {
+            next_tier: next.map(|next| next.name.clone()).unwrap_or_default(),
+            points_to_next_tier: next.map_or(0, |next| next.threshold - amount),
+            tier_override: won.map(|(given, _)| pb::TierOverride {
                 actor: CALLER.to_owned(),
                 reason: given.reason.clone(),
                 created_at: Some(stamp(given.created_at)),
                 expires_at: given.ends_at().map(stamp),
             }),
-            earned_tier: tiers[earned].0.to_owned(),
-            policy_version: 1,
-            metric: pb::TierMetric::PointsEarned.into(),
-            multiplier_basis_points: tiers[place].2,
+            earned_tier: tiers[earned].name.clone(),
+            policy_version: policy.version,
+            metric: policy.metric,
+            multiplier_basis_points: tier.multiplier_basis_points,
+            benefits: tier.benefits.clone(),
             ..Default::default()
+        }
+    }
+
+    /// What counts, each from an instant on.
+    fn counted_by(&self, metric: pb::TierMetric) -> Vec<(Micros, i64)> {
+        let bought = self.bought.values();
+        match metric {
+            pb::TierMetric::Spend => bought.map(|it| (it.at, it.left)).collect(),
+            pb::TierMetric::Frequency => bought.map(|it| (it.at, i64::from(it.left > 0))).collect(),
+            pb::TierMetric::PointsEarned | pb::TierMetric::Unspecified => {
+                let own = self.lots.iter().map(|lot| (lot.earned_at, lot.qualifying));
+                // Whoever is merged counts with who stands for it now, at any instant.
+                let others = self.others.values().flat_map(|it| it.qualifying.clone());
+                own.chain(others).collect()
+            }
         }
     }
 }

@@ -150,17 +150,23 @@ impl Import {
     }
 }
 
-/// What was sent, and what was answered: what a chunk tells of each customer has a place of its own in the history. Where
-/// an answer was lost a refused row may have been imported when all were sent again: then each row has.
+/// What was sent, and what was answered: a chunk is committed as one, so all whose rows are posted have one place in
+/// the order; of whom every row is refused has one of its own. Where an answer was lost a refused row may have been
+/// imported when all were sent again: then each row has a place of its own.
 pub fn placed(request: Request, answer: Answer) -> Vec<(Request, Answer)> {
     let (Request::Import(import), Ok(Response::Import(imported))) = (&request, &answer) else {
         return vec![(request, answer)];
     };
     let again = imported.was_sent_again();
+    let posted: Vec<_> = imported.postings.iter().flatten().collect();
+    let place = |row: &pb::ImportRow| {
+        let is_posted = posted.iter().any(|it| it.customer_id == row.customer_id);
+        (!is_posted).then(|| row.customer_id.clone())
+    };
     let mut parts: Vec<(Import, Imported)> = Vec::new();
     let outcomes = imported.answer.outcomes.iter().zip(&imported.postings);
     for (row, (outcome, posting)) in import.chunk.rows.iter().zip(outcomes) {
-        let same = |(part, _): &&mut (Import, Imported)| part.customers() == [&row.customer_id];
+        let same = |(part, _): &&mut (Import, Imported)| place(&part.chunk.rows[0]) == place(row);
         let (part, told) = match parts.iter_mut().find(same).filter(|_| !again) {
             Some(part) => part,
             None => parts.push_mut((import.without_rows(), imported.without_rows())),

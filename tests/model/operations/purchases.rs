@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use api::customer::v1 as customer;
 use api::loyalty::v1 as pb;
+use api::r#type::v1::Money;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use tonic::{Code, Response as Reply, Status};
 
 use super::Told;
-use crate::answers::micros;
+use crate::answers::{micros, stamp};
 use crate::service::{CLUB, Service};
 
 /// The programs that purchases may earn in.
@@ -49,6 +50,28 @@ pub struct Announced {
 }
 
 impl Announce {
+    /// A purchase that nobody takes back.
+    pub fn of_dollars(id: &str, customer_id: &str, (dollars, at): (i64, i64)) -> Self {
+        let total = Money {
+            currency_code: "USD".to_owned(),
+            micros: dollars * 1_000_000,
+        };
+        Self {
+            id: id.to_owned(),
+            purchase: customer::Transaction {
+                transaction_id: id.to_owned(),
+                customer_id: customer_id.to_owned(),
+                occurred_at: Some(stamp(at)),
+                total: Some(total),
+                ..Default::default()
+            },
+            happened: vec![Happened::Recorded],
+            known: Vec::new(),
+            is_alone: false,
+            is_private: true,
+        }
+    }
+
     /// Says it, and reads what was posted once the ledger has heard.
     pub(super) async fn call(&self, service: &Service) -> Result<Reply<Announced>, Status> {
         let at_least = service.announce(self).await;

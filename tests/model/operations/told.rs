@@ -103,6 +103,7 @@ impl Response {
             | Self::Override(_)
             | Self::ClearOverride(_)
             | Self::SetLimit(_)
+            | Self::Publish(_)
             | Self::Usage(_)
             | Self::Tier(_)
             | Self::Lots(_)
@@ -143,6 +144,7 @@ impl Response {
                 return it.survivor_balances.first()?.as_of.as_ref().map(micros);
             }
             Self::SetLimit(it) => return it.limit.as_ref()?.changed_at.as_ref().map(micros),
+            Self::Publish(it) => return it.policy.as_ref()?.published_at.as_ref().map(micros),
             // Of a balance at another instant this is that instant, which decides just as much.
             Self::Balance(it) => &it.balance,
             Self::Balances(it) => return it.balances.first()?.as_of.as_ref().map(micros),
@@ -184,6 +186,7 @@ impl Response {
             Self::Override(it) => vec![&mut it.consistency_token],
             Self::ClearOverride(it) => vec![&mut it.consistency_token],
             Self::SetLimit(it) => vec![&mut it.consistency_token],
+            Self::Publish(it) => vec![&mut it.consistency_token],
             Self::Import(it) => {
                 let rows = it.answer.outcomes.iter_mut();
                 rows.map(|row| &mut row.consistency_token).collect()
@@ -265,6 +268,7 @@ impl Response {
             | Self::Override(_)
             | Self::ClearOverride(_)
             | Self::SetLimit(_)
+            | Self::Publish(_)
             | Self::Usage(_)
             | Self::Tier(_)
             | Self::Lots(_)
@@ -278,6 +282,8 @@ impl Response {
         match self {
             Self::Import(it) => return it.revisions(),
             Self::Announce(it) => return it.revisions(),
+            // It comes alone: that of the policy is none of the customers'.
+            Self::Publish(_) => return BTreeMap::new(),
             _ => {}
         }
         let mut revisions = BTreeMap::new();

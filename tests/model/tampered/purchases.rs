@@ -8,7 +8,7 @@ use crate::answers::stamp;
 use crate::operations::Announce;
 use crate::operations::purchases::Happened::{self, Recorded, Voided};
 
-fn announce(happened: &[Happened], cents: i64, known: &[&str]) -> Request {
+pub(super) fn announce(happened: &[Happened], cents: i64, known: &[&str]) -> Request {
     let purchase = customer::Transaction {
         transaction_id: "purchase".to_owned(),
         customer_id: ALICE.to_owned(),

@@ -36,7 +36,10 @@ pub(super) async fn plan<'a>(
     let spent = refunds::list_spent(work.tx(), &customer_id, &posting_id).await?;
     if refund::left_of(&spent) == 0 {
         let earlier = reversals::get(work.tx(), &customer_id, &posting_id).await?;
-        return Err(Error::AlreadyReversed(earlier.latest.unwrap_or_default()));
+        // Of what was forced all may have become debt, which comes from no lot.
+        return Err(earlier
+            .latest
+            .map_or(Error::NothingToReverse, Error::AlreadyReversed));
     }
     let lot_ids: Vec<_> = spent.iter().map(|spent| spent.lot_id.as_str()).collect();
     let mut lots = refunds::list_lots(work.tx(), &customer_id, &program_id, &lot_ids).await?;
