@@ -44,7 +44,7 @@ pub struct Work<'t> {
     usage: Usage,
     care: Care,
     direct: bool,
-    /// Customers who stay locked although what was kept of them was undone.
+    /// Customers who stay locked although what was kept of them was undone or is read anew.
     held: BTreeSet<CustomerId>,
 }
 
@@ -259,7 +259,10 @@ impl<'t> Work<'t> {
     /// The transaction, for writing what is kept of a customer past this: it is read anew afterwards.
     pub async fn past(&mut self, customer_id: &CustomerId) -> Result<&mut Tx, common::Error> {
         self.flush().await?;
-        self.customers.remove(customer_id);
+        let kept = self.customers.remove(customer_id);
+        if kept.is_some_and(|kept| kept.lock.is_some()) {
+            self.held.insert(customer_id.clone());
+        }
         Ok(self.direct())
     }
 
