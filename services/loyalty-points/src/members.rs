@@ -31,15 +31,26 @@ pub struct Enroll {
 
 /// Enrols a customer who is known; returns the member and the customer's revision.
 pub async fn enroll(state: &State, tx: &mut Tx, enroll: &Enroll) -> Result<(Member, i64), Error> {
+    state.programs.get(tx, &enroll.program_id).await?;
+    let lock = members::lock(tx, &[&enroll.customer_id]).await?.pop();
+    let lock = lock.filter(|lock| !lock.deleted);
+    let lock = lock.ok_or_else(|| Error::CustomerNotFound(enroll.customer_id.clone()))?;
+    enroll_locked(state, tx, lock, enroll).await
+}
+
+/// The same of one who is locked and was not deleted, in a program that there is: the transaction's instant stays what
+/// it is.
+pub async fn enroll_locked(
+    state: &State,
+    tx: &mut Tx,
+    mut lock: Lock,
+    enroll: &Enroll,
+) -> Result<(Member, i64), Error> {
     let Enroll {
         program_id,
         customer_id,
         ..
     } = enroll;
-    state.programs.get(tx, program_id).await?;
-    let lock = members::lock(tx, &[customer_id]).await?.pop();
-    let lock = lock.filter(|lock| !lock.deleted);
-    let mut lock = lock.ok_or_else(|| Error::CustomerNotFound(customer_id.clone()))?;
     let known = members::find(tx, customer_id, program_id.as_str()).await?;
     let member = if let Some(member) = known {
         member

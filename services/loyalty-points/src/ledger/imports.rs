@@ -221,7 +221,7 @@ impl<'a> Import<'a> {
                 reason: format!("imported from {}", self.header.source_system),
             };
             let tx = work.past(customer_id).await?;
-            members::enroll(state, tx, &enroll).await?;
+            members::enroll_locked(state, tx, lock, &enroll).await?;
         }
         Ok(Account {
             program_id: self.header.program_id.clone(),
