@@ -1,6 +1,7 @@
 //! Tier policies that count what was bought, and other versions of them.
 
 use super::purchases::announce;
+use super::tiers::{tier, told};
 use super::*;
 use crate::answers::stamp;
 use crate::operations::Publish;
@@ -59,21 +60,6 @@ fn reverse(points: i64) -> Request {
         extent: Some(Extent::Points(points)),
         ..Default::default()
     })
-}
-
-fn tier(at: i64) -> Request {
-    Request::Tier(pb::GetTierRequest {
-        customer_id: ALICE.to_owned(),
-        as_of: Some(stamp(at)),
-        ..Default::default()
-    })
-}
-
-fn told(event: &mut Event) -> &mut pb::MemberTier {
-    match &mut event.answer {
-        Ok(Response::Tier(it)) => it.tier.as_mut().unwrap(),
-        other => panic!("{other:#?}"),
-    }
 }
 
 #[test]

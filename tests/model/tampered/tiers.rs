@@ -21,7 +21,7 @@ fn clear() -> Request {
     })
 }
 
-fn tier(at: i64) -> Request {
+pub fn tier(at: i64) -> Request {
     Request::Tier(pb::GetTierRequest {
         customer_id: ALICE.to_owned(),
         as_of: Some(stamp(at)),
@@ -29,7 +29,7 @@ fn tier(at: i64) -> Request {
     })
 }
 
-fn told(event: &mut Event) -> &mut pb::MemberTier {
+pub fn told(event: &mut Event) -> &mut pb::MemberTier {
     match &mut event.answer {
         Ok(Response::Tier(it)) => it.tier.as_mut().unwrap(),
         other => panic!("{other:#?}"),

@@ -353,3 +353,60 @@ async fn each_currency_has_an_import_of_its_own(
     assert_eq!(tier.tier.unwrap().qualifying_points, 100);
     verified(&shop).await;
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_chunk_are_posted_at_one_instant_also_where_they_enrol(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::open(backend).await;
+    let got = shop.client.get_program(pb::GetProgramRequest::default());
+    let miles = pb::Program {
+        program_id: "miles".to_owned(),
+        ..got.await.unwrap().into_inner().program.unwrap()
+    };
+    let request = pb::CreateProgramRequest {
+        program: Some(miles),
+        ..Default::default()
+    };
+    shop.client.create_program(request).await.unwrap();
+    for customer in ["c1", "c2"] {
+        shop.created(customer).await;
+    }
+    shop.caught_up().await;
+    // Time goes on whenever somebody looks.
+    shop.server.clock.tick(1_000);
+    let to_miles = pb::ImportHeader {
+        program_id: "miles".to_owned(),
+        enroll_missing: true,
+        ..header()
+    };
+    let of = |number, customer: &str, kind| pb::ImportRow {
+        customer_id: customer.to_owned(),
+        ..row(number, kind, 10, "1998-06-01T00:00:00Z")
+    };
+    let rows = [
+        of(1, "c1", Redeem),
+        of(2, "c2", Earn),
+        of(3, "c1", Earn),
+        of(4, "c2", Earn),
+    ];
+    let outcomes = import(&shop, to_miles, &rows).await;
+    assert_eq!(statuses(&outcomes), [Refused, Imported, Imported, Imported]);
+    let mut instants = Vec::new();
+    for customer in ["c1", "c2"] {
+        let request = pb::ListTransactionsRequest {
+            program_id: "miles".to_owned(),
+            customer_id: customer.to_owned(),
+            ..Default::default()
+        };
+        let listed = shop.client.list_transactions(request).await.unwrap();
+        let posted = listed.into_inner().transactions.into_iter();
+        instants.extend(posted.map(|it| it.posted_at.unwrap()));
+    }
+    assert_eq!(instants.len(), 3);
+    assert!(
+        instants.windows(2).all(|two| two[0] == two[1]),
+        "{instants:?}"
+    );
+}
