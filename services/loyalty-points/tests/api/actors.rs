@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use api::loyalty::v1 as pb;
 use pb::TransactionKind as Kind;
 use pb::batch_post_item::Item;
-use prost_types::Duration;
 use rstest::rstest;
 use testkit::Backend;
 
 use crate::audit;
-use crate::shop::{NOW, Purchase, Shop, at, earn, redeem};
+use crate::shop::{NOW, Purchase, Shop, at, authorize, earn, redeem};
 
 /// Whoever calls a server without authentication.
 const CALLER: &str = "anonymous";
@@ -37,18 +36,6 @@ fn expected(counts: &[(Kind, &str, usize)]) -> BTreeMap<(i32, String), usize> {
         ((i32::from(*kind), (*actor).to_owned()), *count)
     };
     counts.iter().map(count).collect()
-}
-
-fn authorize(points: i64) -> pb::AuthorizeHoldRequest {
-    pb::AuthorizeHoldRequest {
-        customer_id: "c1".to_owned(),
-        points,
-        timeout: Some(Duration {
-            seconds: 60,
-            nanos: 0,
-        }),
-        ..Default::default()
-    }
 }
 
 #[rstest]
@@ -94,7 +81,11 @@ async fn every_posting_made_on_request_tells_the_caller(
     };
     shop.client.transfer_points(transfer).await.unwrap();
     for is_final in [true, false] {
-        let held = shop.client.authorize_hold(authorize(20)).await.unwrap();
+        let held = shop
+            .client
+            .authorize_hold(authorize("c1", 20, 60))
+            .await
+            .unwrap();
         let hold = held.into_inner().hold.unwrap();
         assert_eq!(hold.actor, CALLER);
         let (customer_id, hold_id) = ("c1".to_owned(), hold.hold_id.clone());
@@ -180,7 +171,10 @@ async fn what_the_service_does_by_itself_tells_nobody(
         ..earn("c1", 40, "s1")
     };
     shop.try_earn(expiring).await.unwrap();
-    shop.client.authorize_hold(authorize(15)).await.unwrap();
+    shop.client
+        .authorize_hold(authorize("c1", 15, 60))
+        .await
+        .unwrap();
     shop.server.clock.set(testkit::time("1998-07-03T00:00:00Z"));
     let request = pb::SweepExpiryRequest::default();
     let mut swept = shop

@@ -8,7 +8,7 @@ use rstest::rstest;
 use testkit::{Backend, violations};
 use tonic::Code;
 
-use crate::shop::{Shop, earn, redeem};
+use crate::shop::{Shop, authorize, earn, redeem};
 
 async fn shop(backend: Backend) -> Shop {
     let shop = Shop::open(backend).await;
@@ -205,15 +205,7 @@ async fn a_dry_batch_is_answered_where_a_refused_item_finds_a_hold_that_timed_ou
 ) {
     let mut shop = shop(backend).await;
     shop.earn("c1", 100, "s1").await;
-    let hold = pb::AuthorizeHoldRequest {
-        customer_id: "c1".to_owned(),
-        points: 60,
-        timeout: Some(prost_types::Duration {
-            seconds: 60,
-            nanos: 0,
-        }),
-        ..Default::default()
-    };
+    let hold = authorize("c1", 60, 60);
     shop.client.authorize_hold(hold).await.unwrap();
     shop.server.clock.advance(TimeDelta::minutes(2));
     for (mode, expected) in [

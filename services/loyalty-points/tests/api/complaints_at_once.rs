@@ -13,7 +13,7 @@ use testkit::{Backend, assert_refused, time};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::shop::{Shop, earn, redeem};
+use crate::shop::{Shop, authorize, earn, redeem};
 
 /// Points of the member whom all of them are after.
 const POINTS: i64 = 100;
@@ -34,18 +34,6 @@ fn give(n: usize, points: i64) -> pb::TransferPointsRequest {
         customer_id: "c1".to_owned(),
         to_customer_id: format!("other-{n}"),
         points,
-        ..Default::default()
-    }
-}
-
-fn hold(points: i64) -> pb::AuthorizeHoldRequest {
-    pb::AuthorizeHoldRequest {
-        customer_id: "c1".to_owned(),
-        points,
-        timeout: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
         ..Default::default()
     }
 }
@@ -100,7 +88,10 @@ async fn whatever_spends_at_once_never_spends_more_than_there_is(
         calls.spawn(async move {
             match n % 4 {
                 0 => client.redeem_points(redeem("c1", 7)).await.map(drop),
-                1 => client.authorize_hold(hold(7)).await.map(drop),
+                1 => client
+                    .authorize_hold(authorize("c1", 7, 3600))
+                    .await
+                    .map(drop),
                 2 => client.transfer_points(give(0, 7)).await.map(drop),
                 _ => client.adjust_points(adjust).await.map(drop),
             }
@@ -152,7 +143,10 @@ async fn a_balance_and_what_is_held_are_of_one_moment_and_never_of_a_past_one(
         let mut client = shop.client.clone();
         calls.spawn(async move {
             if n % 2 == 0 {
-                client.authorize_hold(hold(9)).await.map(|_| 0)
+                client
+                    .authorize_hold(authorize("c1", 9, 3600))
+                    .await
+                    .map(|_| 0)
             } else {
                 let request = pb::GetBalanceRequest {
                     customer_id: "c1".to_owned(),
@@ -228,7 +222,11 @@ async fn what_belongs_together_happens_whole_or_not_at_all(
     );
     assert_eq!(shop.balance("c1").await, (POINTS, 0, 0));
 
-    let held = shop.client.authorize_hold(hold(60)).await.unwrap();
+    let held = shop
+        .client
+        .authorize_hold(authorize("c1", 60, 3600))
+        .await
+        .unwrap();
     let capture = |points| pb::CaptureHoldRequest {
         customer_id: "c1".to_owned(),
         hold_id: held.get_ref().hold.as_ref().unwrap().hold_id.clone(),

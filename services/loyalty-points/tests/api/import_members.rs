@@ -8,7 +8,7 @@ use testkit::{Backend, assert_refused};
 use tonic::Code;
 
 use crate::imports::{Answers, chunks, header, history, import, row, send, statuses, verified};
-use crate::shop::{Shop, at, earn};
+use crate::shop::{Shop, at, authorize, earn};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
@@ -263,15 +263,7 @@ async fn points_that_were_held_since_cannot_have_been_spent_before(
         ..earn("c1", 100, "s1")
     };
     shop.try_earn(long_ago).await.unwrap();
-    let request = pb::AuthorizeHoldRequest {
-        customer_id: "c1".to_owned(),
-        points: 70,
-        timeout: Some(prost_types::Duration {
-            seconds: 60,
-            nanos: 0,
-        }),
-        ..Default::default()
-    };
+    let request = authorize("c1", 70, 60);
     shop.client.authorize_hold(request).await.unwrap();
     shop.server.clock.set(testkit::time("1998-07-05T00:00:00Z"));
     // The hold has timed out, which nothing has noticed: all points are there again, but were not all the time.

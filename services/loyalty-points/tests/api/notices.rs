@@ -4,7 +4,7 @@ use api::loyalty::v1 as pb;
 use rstest::rstest;
 use testkit::{Backend, violations};
 
-use crate::shop::{NOW, Shop, at, earn};
+use crate::shop::{NOW, Shop, at, authorize, earn};
 use crate::sweep::{notices, sweep};
 
 #[rstest]
@@ -95,15 +95,7 @@ async fn only_the_nearest_of_several_notices_is_told_and_none_of_what_is_held_or
     }
     shop.deleted("c2").await;
     shop.caught_up().await;
-    let hold = pb::AuthorizeHoldRequest {
-        customer_id: "c1".to_owned(),
-        points: 30,
-        timeout: Some(prost_types::Duration {
-            seconds: 86_400,
-            nanos: 0,
-        }),
-        ..Default::default()
-    };
+    let hold = authorize("c1", 30, 86_400);
     shop.client.authorize_hold(hold).await.unwrap();
     assert_eq!(sweep(&shop).await.notices, 0);
     shop.server.clock.set(testkit::time("1998-07-02T00:00:00Z"));

@@ -310,6 +310,16 @@ pub fn earn(customer_id: &str, points: i64, source_ref: &str) -> pb::EarnPointsR
     }
 }
 
+/// Points held for so many seconds.
+pub fn authorize(customer_id: &str, points: i64, seconds: i64) -> pb::AuthorizeHoldRequest {
+    pb::AuthorizeHoldRequest {
+        customer_id: customer_id.to_owned(),
+        points,
+        timeout: Some(prost_types::Duration { seconds, nanos: 0 }),
+        ..Default::default()
+    }
+}
+
 pub fn redeem(customer_id: &str, points: i64) -> pb::RedeemPointsRequest {
     pb::RedeemPointsRequest {
         customer_id: customer_id.to_owned(),

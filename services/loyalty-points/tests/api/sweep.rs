@@ -14,7 +14,7 @@ use testkit::{Backend, Setup, until};
 
 use crate::audit::{seal, success};
 use crate::feed::unpack;
-use crate::shop::{Shop, at, earn};
+use crate::shop::{Shop, at, authorize, earn};
 use crate::walk::{CUSTOMERS, Dice, Walk};
 
 /// The last message, with the members of all of them.
@@ -190,15 +190,7 @@ async fn a_sweep_posts_and_announces_what_is_due_once(
     .await
     .unwrap();
     shop.earn("c1", 50, "s2").await;
-    let hold = pb::AuthorizeHoldRequest {
-        customer_id: "c1".to_owned(),
-        points: 20,
-        timeout: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-        ..Default::default()
-    };
+    let hold = authorize("c1", 20, 3600);
     shop.client.authorize_hold(hold).await.unwrap();
     assert_eq!(sweep(&shop).await.holds_expired, 0);
     shop.server.clock.set(testkit::time("1998-07-03T00:00:00Z"));

@@ -6,15 +6,12 @@ mod kept;
 use api::loyalty::v1 as pb;
 use tonic::Status;
 
-use crate::shop::{Shop, at};
+use crate::shop::{self, Shop, at};
 
 fn authorize(customer_id: &str, points: i64, seconds: i64) -> pb::AuthorizeHoldRequest {
     pb::AuthorizeHoldRequest {
-        customer_id: customer_id.to_owned(),
-        points,
-        timeout: Some(prost_types::Duration { seconds, nanos: 0 }),
         reason: "checkout".to_owned(),
-        ..Default::default()
+        ..shop::authorize(customer_id, points, seconds)
     }
 }
 

@@ -9,6 +9,8 @@ use api::loyalty::v1 as pb;
 use common::db::Dialect;
 use common::on;
 use pb::audit_service_client::AuditServiceClient;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
 use crate::shop::Shop;
@@ -33,6 +35,23 @@ async fn told<T>(answer: Result<Response<Streaming<T>>, Status>) -> Result<Told<
         messages.push(message);
     }
     Ok(Told { replayed, messages })
+}
+
+/// Six callers at once, three of each of two replicas; all that each is told.
+async fn at_once<T, F>(shop: &Shop, call: impl Fn(Channel) -> F) -> Vec<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<Told<T>, Status>> + Send + 'static,
+{
+    let replica = shop.server.replica().await;
+    let mut calls = JoinSet::new();
+    for _ in 0..3 {
+        for channel in [shop.server.channel(), replica.channel()] {
+            calls.spawn(call(channel));
+        }
+    }
+    let all = calls.join_all().await.into_iter();
+    all.map(|told| told.unwrap().messages).collect()
 }
 
 /// Takes one message and goes away.

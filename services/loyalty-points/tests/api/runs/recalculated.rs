@@ -8,7 +8,7 @@ use testkit::{Backend, assert_refused, time, violations};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::{CALLER, Told, cut, damage, repair, runs, told};
+use super::{CALLER, Told, at_once, cut, damage, repair, runs, told};
 use crate::audit;
 use crate::recalculation::{MOVES, aged, moves};
 use crate::shop::{Shop, tier};
@@ -148,17 +148,8 @@ async fn recalculations_at_once_with_one_request_id_tell_the_same(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let mut shop = aged(backend).await;
-    let replica = shop.server.replica().await;
-    let mut calls = tokio::task::JoinSet::new();
-    for number in 0..6 {
-        let channel = match number % 2 {
-            0 => shop.server.channel(),
-            _ => replica.channel(),
-        };
-        calls.spawn(recalculate(channel, request("r1")));
-    }
-    while let Some(done) = calls.join_next().await {
-        let messages = done.unwrap().unwrap().messages;
+    let all = at_once(&shop, |channel| recalculate(channel, request("r1"))).await;
+    for messages in all {
         assert_eq!(moves(&messages), MOVES);
         let tokens = messages.iter().flat_map(|told| &told.consistency_tokens);
         assert_eq!(tokens.count(), MOVES.len());

@@ -8,9 +8,9 @@ use testkit::{Backend, assert_refused, time, violations};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::{CALLER, Told, cut, damage, repair, runs, told};
+use super::{CALLER, Told, at_once, cut, damage, repair, runs, told};
 use crate::audit;
-use crate::shop::{Shop, at, earn};
+use crate::shop::{Shop, at, authorize, earn};
 
 const SWEPT_AT: &str = "1998-07-03T00:00:00Z";
 
@@ -33,15 +33,7 @@ async fn due(backend: Backend) -> Shop {
         };
         shop.try_earn(request).await.unwrap();
     }
-    let hold = pb::AuthorizeHoldRequest {
-        customer_id: "c1".to_owned(),
-        points: 20,
-        timeout: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-        ..Default::default()
-    };
+    let hold = authorize("c1", 20, 3600);
     shop.client.authorize_hold(hold).await.unwrap();
     shop.server.clock.set(time(SWEPT_AT));
     shop
@@ -236,17 +228,7 @@ async fn sweeps_at_once_with_one_request_id_tell_the_same(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let shop = due(backend).await;
-    let replica = shop.server.replica().await;
-    let mut calls = tokio::task::JoinSet::new();
-    for number in 0..6 {
-        let channel = match number % 2 {
-            0 => shop.server.channel(),
-            _ => replica.channel(),
-        };
-        calls.spawn(sweep(channel, request("r1")));
-    }
-    while let Some(done) = calls.join_next().await {
-        let messages = done.unwrap().unwrap().messages;
+    for messages in at_once(&shop, |channel| sweep(channel, request("r1"))).await {
         assert_eq!(swept(&messages), SWEPT);
         let kept = sweep(shop.server.channel(), request("r1")).await;
         assert_eq!(kept.unwrap().messages, messages);
