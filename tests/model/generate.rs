@@ -11,6 +11,7 @@ mod points;
 mod policies;
 mod purchases;
 mod reads;
+mod runs;
 mod seen;
 mod tiers;
 
@@ -18,7 +19,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngCore as _};
 
-use crate::operations::{Recalculate, Request, Sweep};
+use crate::operations::Request;
 use crate::service::{CLUB, CLUB_CURRENCIES};
 pub use purchases::Bought;
 use seen::Place;
@@ -57,8 +58,8 @@ const WEIGHTS: [(Operation, u32); 32] = [
     (Operation::SetLimit, 6),
     (Operation::Import, 8),
     (Operation::Announce, 14),
-    (Operation::Sweep, 2),
-    (Operation::Recalculate, 3),
+    (Operation::Sweep, 8),
+    (Operation::Recalculate, 6),
     (Operation::MergeMembers, 4),
     (Operation::UnmergeMembers, 6),
     (Operation::Usage, 4),
@@ -153,13 +154,8 @@ impl Generator {
             Operation::SetLimit => Request::SetLimit(self.set_limit(seen)),
             Operation::Import => Request::Import(self.import(&whose, seen, now)),
             Operation::Announce => Request::Announce(self.announce(&whose, now)),
-            Operation::Sweep => Request::Sweep(Sweep {
-                customers: self.customers.clone(),
-            }),
-            Operation::Recalculate => Request::Recalculate(Recalculate {
-                program_id: whose.program_id.replace("nowhere", ""),
-                customers: self.customers.clone(),
-            }),
+            Operation::Sweep => Request::Sweep(self.sweep()),
+            Operation::Recalculate => Request::Recalculate(self.recalculate(whose, now)),
             Operation::MergeMembers => Request::MergeMembers(self.merge_members(whose)),
             Operation::UnmergeMembers => Request::UnmergeMembers(self.unmerge_members(seen)),
             Operation::Usage => Request::Usage(self.usage(whose, now)),
@@ -172,14 +168,7 @@ impl Generator {
         let is_here = self.is_here;
         let chosen =
             WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
-                Operation::Announce
-                | Operation::Sweep
-                | Operation::Recalculate
-                | Operation::Publish
-                    if !is_here =>
-                {
-                    0
-                }
+                Operation::Announce | Operation::Publish if !is_here => 0,
                 _ => *weight,
             });
         chosen.expect("there are operations").0

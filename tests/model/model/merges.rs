@@ -74,6 +74,9 @@ impl Step<'_> {
                     tier: Some(first.tier_and_amount(now)),
                 };
                 merged.apart.insert(key(customer_id), standing);
+                self.find(of(program_id, customer_id), "")
+                    .expect("a member")
+                    .end_given(now);
             }
         }
         merged

@@ -135,6 +135,8 @@ impl Response {
                 return posting.posted_at.as_ref().map(micros);
             }
             Self::Announce(it) => return it.instant(),
+            Self::Sweep(it) => return it.posted_at.values().next().copied(),
+            Self::Recalculate(it) => return it.change()?.changed_at.as_ref().map(micros),
             Self::Override(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::ClearOverride(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::MergeMembers(it) => {
@@ -151,8 +153,6 @@ impl Response {
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
             // A tier is asked about an instant, whatever it is; the others tell none.
             Self::Tier(_)
-            | Self::Sweep(_)
-            | Self::Recalculate(_)
             | Self::Merge(_)
             | Self::Usage(_)
             | Self::Lots(_)
@@ -203,9 +203,9 @@ impl Response {
                     &mut it.survivor_consistency_token,
                 ]
             }
-            Self::Sweep(_)
-            | Self::Announce(_)
-            | Self::Recalculate(_)
+            Self::Sweep(it) => it.tokens(),
+            Self::Recalculate(it) => it.tokens(),
+            Self::Announce(_)
             | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
@@ -234,6 +234,7 @@ impl Response {
             Self::Override(it) => (it.tier.as_mut(), it.change.as_mut()),
             Self::ClearOverride(it) => (it.tier.as_mut(), it.change.as_mut()),
             Self::Tier(it) => (it.tier.as_mut(), None),
+            Self::Recalculate(it) => (None, it.change_mut()),
             _ => (None, None),
         }
     }
@@ -306,7 +307,10 @@ impl Response {
             Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             // What it posted it does not name.
-            Self::MergeMembers(_) | Self::UnmergeMembers(_) => {
+            Self::MergeMembers(_)
+            | Self::UnmergeMembers(_)
+            | Self::Sweep(_)
+            | Self::Recalculate(_) => {
                 return self.revisions().get(customer_id).copied().unwrap_or(0);
             }
             _ => {}

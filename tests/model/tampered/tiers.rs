@@ -3,7 +3,7 @@
 use super::*;
 use crate::answers::stamp;
 
-fn give(tier: &str, expires_at: i64) -> Request {
+pub fn give(tier: &str, expires_at: i64) -> Request {
     Request::Override(pb::OverrideTierRequest {
         customer_id: ALICE.to_owned(),
         tier: tier.to_owned(),
