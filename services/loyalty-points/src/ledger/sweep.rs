@@ -34,6 +34,9 @@ use crate::tiers::Cause;
 use crate::work::Work;
 use crate::{State, events};
 
+/// How often a member is tried when others get in its way.
+const ATTEMPTS: u32 = 5;
+
 /// Whether what is found is posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -153,6 +156,16 @@ impl Sweep {
     }
 
     async fn member(&self, row: &DueRow) -> Result<Option<MemberRow>, Error> {
+        for _ in 1..ATTEMPTS {
+            match self.attempt(row).await {
+                Err(error) if error.is_race() => {}
+                done => return done,
+            }
+        }
+        self.attempt(row).await
+    }
+
+    async fn attempt(&self, row: &DueRow) -> Result<Option<MemberRow>, Error> {
         let mut tx = self.state.platform.tx().await?;
         let done = member(&self.state, &mut tx, row).await?;
         if done.is_some() && self.extent == Extent::Made {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::due::{DUE_AT_ONCE, Due, Place};
-use super::{member, warn};
+use super::{ATTEMPTS, member, warn};
 use crate::State;
 use crate::error::Error;
 use crate::runs::{Batch, End, Steps};
@@ -44,6 +44,16 @@ impl SweepRun {
     }
 
     async fn done(&self, batch: &Batch<'_>, row: &DueRow) -> Result<(), Error> {
+        for _ in 1..ATTEMPTS {
+            match self.attempt(batch, row).await {
+                Err(error) if error.is_race() => {}
+                done => return done,
+            }
+        }
+        self.attempt(batch, row).await
+    }
+
+    async fn attempt(&self, batch: &Batch<'_>, row: &DueRow) -> Result<(), Error> {
         let mut tx = self.state.platform.tx().await?;
         if !batch
             .enter(&mut tx, &row.customer_id, &row.program_id)
