@@ -25,6 +25,8 @@ use crate::statements;
 pub struct Compared {
     pub changes: usize,
     pub refusals: usize,
+    /// Members for whom a sweep or a recalculation found nothing to do.
+    pub idle: usize,
     pub dry_runs: usize,
     pub reads: usize,
     /// Earnings that limits cut.
@@ -43,6 +45,7 @@ impl Compared {
     pub fn add(&mut self, other: Self) {
         self.changes += other.changes;
         self.refusals += other.refusals;
+        self.idle += other.idle;
         self.dry_runs += other.dry_runs;
         self.reads += other.reads;
         self.cuts += other.cuts;
@@ -182,6 +185,9 @@ impl Replay<'_> {
                     *compared.reasons.entry(refusal.reason.clone()).or_default() += 1;
                 }
                 Ok(_) if event.request.is_read() => compared.reads += 1,
+                Ok(Response::Sweep(_) | Response::Recalculate(_)) if event.request.has_effect() => {
+                    compared.idle += 1;
+                }
                 Ok(_) if event.request.has_effect() => compared.refusals += 1,
                 Ok(_) => compared.dry_runs += 1,
             }

@@ -147,6 +147,13 @@ async fn read_tiers(service: &Service, history: &History, customers: &[String], 
                 ..Default::default()
             };
             driver::read(service, history, &Request::Tier(tier)).await;
+            let changes = pb::ListTierHistoryRequest {
+                program_id: program_id.to_owned(),
+                customer_id: customer_id.clone(),
+                page_size: 1000,
+                ..Default::default()
+            };
+            driver::read(service, history, &Request::TierHistory(changes)).await;
         }
     }
 }

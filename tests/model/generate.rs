@@ -32,7 +32,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 32] = [
+const WEIGHTS: [(Operation, u32); 33] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -52,14 +52,15 @@ const WEIGHTS: [(Operation, u32); 32] = [
     (Operation::Transactions, 3),
     (Operation::Statement, 3),
     (Operation::Tier, 8),
+    (Operation::TierHistory, 3),
     (Operation::Publish, 3),
     (Operation::Override, 4),
     (Operation::ClearOverride, 3),
     (Operation::SetLimit, 6),
     (Operation::Import, 8),
     (Operation::Announce, 14),
-    (Operation::Sweep, 8),
-    (Operation::Recalculate, 6),
+    (Operation::Sweep, 12),
+    (Operation::Recalculate, 8),
     (Operation::MergeMembers, 4),
     (Operation::UnmergeMembers, 6),
     (Operation::Usage, 4),
@@ -88,6 +89,7 @@ enum Operation {
     Transactions,
     Statement,
     Tier,
+    TierHistory,
     Publish,
     Override,
     ClearOverride,
@@ -148,6 +150,7 @@ impl Generator {
             Operation::Transactions => Request::Transactions(reads::transactions(whose)),
             Operation::Statement => Request::Statement(self.statement(whose, now)),
             Operation::Tier => Request::Tier(self.tier(whose, now)),
+            Operation::TierHistory => Request::TierHistory(reads::tier_history(whose)),
             Operation::Publish => Request::Publish(self.publish(whose, now)),
             Operation::Override => Request::Override(self.override_tier(whose, now)),
             Operation::ClearOverride => Request::ClearOverride(self.clear_override(whose)),

@@ -111,6 +111,7 @@ pub fn apply(
         Request::Transactions(request) => step.transactions(request).map(Response::Transactions),
         Request::Statement(request) => step.statement(request).map(Response::Statement),
         Request::Tier(request) => step.tier(request).map(Response::Tier),
+        Request::TierHistory(request) => step.tier_history(request).map(Response::TierHistory),
         Request::Override(request) => step.override_tier(request).map(Response::Override),
         Request::ClearOverride(request) => {
             step.clear_override(request).map(Response::ClearOverride)

@@ -57,6 +57,7 @@ pub enum Request {
     Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
+    TierHistory(pb::ListTierHistoryRequest),
     Balance(pb::GetBalanceRequest),
     Balances(pb::ListBalancesRequest),
     Lots(pb::ListLotsRequest),
@@ -95,6 +96,7 @@ pub enum Response {
     Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
+    TierHistory(pb::ListTierHistoryResponse),
     Balance(pb::GetBalanceResponse),
     Balances(pb::ListBalancesResponse),
     Lots(pb::ListLotsResponse),
@@ -157,6 +159,7 @@ impl Request {
                 customer_id => vec![customer_id],
             },
             Self::Tier(it) => vec![&it.customer_id],
+            Self::TierHistory(it) => vec![&it.customer_id],
             Self::Balance(it) => vec![&it.customer_id],
             Self::Balances(it) => vec![&it.customer_id],
             Self::Lots(it) => vec![&it.customer_id],
@@ -234,6 +237,7 @@ impl Request {
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
@@ -245,7 +249,9 @@ impl Request {
 
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
-        use Request::{Balance, Balances, Hold, Holds, Lots, Statement, Tier, Transactions, Usage};
+        use Request::{
+            Balance, Balances, Hold, Holds, Lots, Statement, Tier, TierHistory, Transactions, Usage,
+        };
         matches!(
             self,
             Balance(_)
@@ -254,6 +260,7 @@ impl Request {
                 | Transactions(_)
                 | Statement(_)
                 | Tier(_)
+                | TierHistory(_)
                 | Usage(_)
                 | Hold(_)
                 | Holds(_)
@@ -324,6 +331,7 @@ impl Request {
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)

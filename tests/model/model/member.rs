@@ -106,6 +106,8 @@ pub struct Member {
     pub decided_by: i64,
     /// The tier that this came to.
     pub tier: String,
+    /// How it changed, the latest change last.
+    pub tiers: Vec<pb::TierChange>,
     /// Whether it is decided anew once all is done that was asked for.
     pub is_undecided: bool,
     /// Notices of points that expire that were told.
@@ -155,6 +157,11 @@ impl Member {
             given: Vec::new(),
             policies,
             decided_by: 1,
+            tiers: vec![pb::TierChange {
+                to_tier: tier.clone(),
+                changed_at: Some(stamp(enrolled_at)),
+                ..Default::default()
+            }],
             tier,
             is_undecided: false,
             noticed: Vec::new(),

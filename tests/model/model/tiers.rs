@@ -6,7 +6,7 @@ use tonic::Code;
 use super::member::Member;
 use super::periods::{Record, earned};
 use super::{Micros, Step, of};
-use crate::answers::{Refusal, micros, stamp};
+use crate::answers::{Refusal, changed, micros, stamp};
 use crate::operations::{CALLER, Recalculate, Recalculated};
 
 /// A tier given by hand.
@@ -35,6 +35,18 @@ impl Step<'_> {
         let member = self.find(of(&request.program_id, &request.customer_id), "")?;
         Ok(pb::GetTierResponse {
             tier: Some(member.tier(at)),
+        })
+    }
+
+    pub fn tier_history(
+        &mut self,
+        request: &pb::ListTierHistoryRequest,
+    ) -> Result<pb::ListTierHistoryResponse, Refusal> {
+        let member = self.find(of(&request.program_id, &request.customer_id), "")?;
+        let latest_first: Vec<_> = member.tiers.iter().rev().cloned().collect();
+        Ok(pb::ListTierHistoryResponse {
+            changes: changed(&latest_first),
+            next_page_token: String::new(),
         })
     }
 
@@ -167,7 +179,13 @@ impl Member {
     /// The tier is what it comes to now, if it was to be decided.
     pub fn settle_tier(&mut self, now: Micros) {
         if std::mem::take(&mut self.is_undecided) {
-            self.tier = self.latest_tier(now).tier;
+            let to_tier = self.latest_tier(now).tier;
+            self.tiers.push(pb::TierChange {
+                from_tier: std::mem::replace(&mut self.tier, to_tier.clone()),
+                to_tier,
+                changed_at: Some(stamp(now)),
+                ..Default::default()
+            });
         }
     }
 

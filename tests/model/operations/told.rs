@@ -106,6 +106,7 @@ impl Response {
             | Self::Publish(_)
             | Self::Usage(_)
             | Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)
@@ -153,6 +154,7 @@ impl Response {
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
             // A tier is asked about an instant, whatever it is; the others tell none.
             Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Merge(_)
             | Self::Usage(_)
             | Self::Lots(_)
@@ -212,6 +214,7 @@ impl Response {
             | Self::Tier(_)
             | Self::Usage(_)
             | Self::Hold(_) => Vec::new(),
+            Self::TierHistory(it) => vec![&mut it.next_page_token],
             Self::Lots(it) => vec![&mut it.next_page_token],
             Self::Transactions(it) => vec![&mut it.next_page_token],
             Self::Statement(it) => vec![&mut it.next_page_token],
@@ -272,6 +275,7 @@ impl Response {
             | Self::Publish(_)
             | Self::Usage(_)
             | Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Lots(_)
             | Self::Hold(_)
             | Self::Holds(_) => Vec::new(),
