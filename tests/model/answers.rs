@@ -8,7 +8,7 @@ use common::time::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::operations::{Response, Told, at_least, batches, sort_moved};
+use crate::operations::{Response, Told, batches, sort_moved};
 
 /// Why a call was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,11 +144,8 @@ pub fn comparable(expected: &Response, told: &Response) -> Response {
     if let Some(change) = change {
         change.revision = 0;
     }
-    if let (Response::Sweep(expected), Response::Sweep(told)) = (expected, &mut told) {
-        at_least(expected, told);
-    }
-    if let (Response::Recalculate(expected), Response::Recalculate(told)) = (expected, &mut told) {
-        told.as_if_all_moved(expected);
+    if let Response::TierHistory(told) = &mut told {
+        told.changes = changed(&told.changes);
     }
     if let (Response::Import(expected), Response::Import(told)) = (expected, &mut told) {
         told.as_if_told_at_first(expected);
@@ -162,6 +159,30 @@ pub fn comparable(expected: &Response, told: &Response) -> Response {
         unidentified(foretold, posting);
     }
     told
+}
+
+/// From which tier to which a member went when, the latest first: what one call changes several times goes from the
+/// first to the last of these.
+pub fn changed(changes: &[pb::TierChange]) -> Vec<pb::TierChange> {
+    let mut all: Vec<pb::TierChange> = Vec::new();
+    for change in changes.iter().rev() {
+        let mut change = pb::TierChange {
+            from_tier: change.from_tier.clone(),
+            to_tier: change.to_tier.clone(),
+            changed_at: change.changed_at,
+            ..Default::default()
+        };
+        let at_once =
+            all.pop_if(|it| it.changed_at == change.changed_at && it.to_tier == change.from_tier);
+        if let Some(before) = at_once {
+            change.from_tier = before.from_tier;
+        }
+        if change.from_tier != change.to_tier {
+            all.push(change);
+        }
+    }
+    all.reverse();
+    all
 }
 
 /// A refusal may name a posting of an item before it, which was undone with the batch, or would have been made by a dry

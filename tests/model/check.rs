@@ -7,6 +7,7 @@
 mod budgets;
 mod limits;
 mod met;
+mod runs;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ use crate::statements;
 pub struct Compared {
     pub changes: usize,
     pub refusals: usize,
+    /// Members for whom a sweep or a recalculation found nothing to do.
+    pub idle: usize,
     pub dry_runs: usize,
     pub reads: usize,
     /// Earnings that limits cut.
@@ -42,6 +45,7 @@ impl Compared {
     pub fn add(&mut self, other: Self) {
         self.changes += other.changes;
         self.refusals += other.refusals;
+        self.idle += other.idle;
         self.dry_runs += other.dry_runs;
         self.reads += other.reads;
         self.cuts += other.cuts;
@@ -96,10 +100,19 @@ impl Replay<'_> {
             let event = &self.events[n];
             let told = event.answer.as_ref().map(|it| (it.told(), it.instant()));
             let (told, instant) = told.expect("changes were made");
-            let now = instant.or_else(|| event.window.only());
-            let now = now.expect("changes tell when they were made");
-            let mut after = self.world.clone();
-            let expected = apply(&mut after, &event.request, &told, now);
+            let instants = match instant {
+                Some(instant) => vec![instant],
+                // What does not tell was at any that explains it.
+                None => event.window.instants(self.world.turning_points()),
+            };
+            let made = |now: Micros| {
+                let mut after = self.world.clone();
+                let expected = apply(&mut after, &event.request, &told, now);
+                (now, after, expected)
+            };
+            let mut all = instants.iter().map(|now| made(*now));
+            let explains = |made: &(_, _, Answer)| agrees(&made.2, &event.answer);
+            let (now, after, expected) = all.find(explains).unwrap_or_else(|| made(instants[0]));
             // Who was a member before is told since when.
             let is_within =
                 event.window.contains(now) || matches!(event.request, Request::Enroll(_));
@@ -162,12 +175,19 @@ impl Replay<'_> {
             if !self.is_digested(event) {
                 return Err(format!("the digest is of something else: {event:#?}"));
             }
+            if runs::is_whole(event) {
+                runs::check(event)?;
+                continue;
+            }
             match &event.answer {
                 Err(refusal) => {
                     compared.refusals += 1;
                     *compared.reasons.entry(refusal.reason.clone()).or_default() += 1;
                 }
                 Ok(_) if event.request.is_read() => compared.reads += 1,
+                Ok(Response::Sweep(_) | Response::Recalculate(_)) if event.request.has_effect() => {
+                    compared.idle += 1;
+                }
                 Ok(_) if event.request.has_effect() => compared.refusals += 1,
                 Ok(_) => compared.dry_runs += 1,
             }
@@ -240,6 +260,7 @@ impl Replay<'_> {
         let instants = match instant {
             // A read tells the instant it was asked about, whenever that is.
             Some(at) if event.window.contains(at) || event.request.is_read() => vec![at],
+            Some(at) if event.request.as_of() == Some(at) => vec![at],
             Some(_) => Vec::new(),
             None => {
                 // At midnight windows of limits begin.

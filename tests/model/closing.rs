@@ -45,23 +45,37 @@ pub async fn close(
     for customer_id in customers {
         buy(service, history, customer_id).await;
     }
-    recalculate(service, history, customers).await;
+    recalculate(service, history, customers, None).await;
     for _ in 0..3 {
         let next = start_of(year_of(time.now()) + 1) + GRACE;
+        recalculate(service, history, customers, Some(next)).await;
         time.jump(TimeDelta::microseconds(next - time.now()));
-        recalculate(service, history, customers).await;
+        recalculate(service, history, customers, None).await;
     }
 }
 
-async fn recalculate(service: &Service, history: &History, customers: &[String]) {
+/// Members move, or it is told who would at an instant to come.
+async fn recalculate(
+    service: &Service,
+    history: &History,
+    customers: &[String],
+    as_of: Option<i64>,
+) {
+    let now = history.time.now();
     for program_id in ["default", CLUB] {
-        let request = Request::Recalculate(Recalculate {
+        let asked = pb::RecalculateTiersRequest {
             program_id: program_id.to_owned(),
-            customers: customers.to_vec(),
-        });
+            page_size: 1000,
+            dry_run: as_of.is_some(),
+            as_of: as_of.map(stamp),
+            request_id: format!("{}/{program_id}/{now}", customers[0]),
+            reason: "a new year".to_owned(),
+            ..Default::default()
+        };
+        let request = Request::Recalculate(Recalculate::of_all(asked, customers));
         driver::read(service, history, &request).await;
     }
-    read_tiers(service, history, customers, history.time.now()).await;
+    read_tiers(service, history, customers, now).await;
 }
 
 /// A customer has no tier but what is earned, in all programs, and buys enough for the highest wherever money or
@@ -133,6 +147,13 @@ async fn read_tiers(service: &Service, history: &History, customers: &[String], 
                 ..Default::default()
             };
             driver::read(service, history, &Request::Tier(tier)).await;
+            let changes = pb::ListTierHistoryRequest {
+                program_id: program_id.to_owned(),
+                customer_id: customer_id.clone(),
+                page_size: 1000,
+                ..Default::default()
+            };
+            driver::read(service, history, &Request::TierHistory(changes)).await;
         }
     }
 }

@@ -247,17 +247,15 @@ impl<'a> Drive<'a> {
     /// Remembers an answer; returns the response, if there is one.
     fn note(&self, start: Start, request: Request, answer: Answer) -> Option<Response> {
         let response = answer.clone().ok();
+        if request.has_effect() && request.has_id() && is_stored(&answer) {
+            let mut sent = self.sent.lock().expect("nobody panics here");
+            sent.push((request.clone(), answer.clone()));
+        }
         for (request, answer) in placed(request, answer) {
             self.history.end(start, &request, &answer);
             if let Ok(response) = &answer {
                 let mut seen = self.seen.lock().expect("nobody panics here");
                 seen.remember(&request, response);
-            }
-            if request.has_effect() && request.has_id() && is_stored(&answer) {
-                self.sent
-                    .lock()
-                    .expect("nobody panics here")
-                    .push((request, answer));
             }
         }
         response
@@ -299,7 +297,9 @@ pub async fn read(service: &Service, history: &History, request: &Request) {
 pub async fn ask(service: &Service, history: &History, request: &Request) -> Answer {
     let start = history.begin();
     let answer = answer(service, request).await.answer;
-    history.end(start, request, &answer);
+    for (request, answer) in placed(request.clone(), answer.clone()) {
+        history.end(start, &request, &answer);
+    }
     answer
 }
 

@@ -11,6 +11,7 @@ mod points;
 mod policies;
 mod purchases;
 mod reads;
+mod runs;
 mod seen;
 mod tiers;
 
@@ -18,7 +19,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngCore as _};
 
-use crate::operations::{Recalculate, Request, Sweep};
+use crate::operations::Request;
 use crate::service::{CLUB, CLUB_CURRENCIES};
 pub use purchases::Bought;
 use seen::Place;
@@ -31,7 +32,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 32] = [
+const WEIGHTS: [(Operation, u32); 33] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -51,14 +52,15 @@ const WEIGHTS: [(Operation, u32); 32] = [
     (Operation::Transactions, 3),
     (Operation::Statement, 3),
     (Operation::Tier, 8),
+    (Operation::TierHistory, 3),
     (Operation::Publish, 3),
     (Operation::Override, 4),
     (Operation::ClearOverride, 3),
     (Operation::SetLimit, 6),
     (Operation::Import, 8),
     (Operation::Announce, 14),
-    (Operation::Sweep, 2),
-    (Operation::Recalculate, 3),
+    (Operation::Sweep, 12),
+    (Operation::Recalculate, 8),
     (Operation::MergeMembers, 4),
     (Operation::UnmergeMembers, 6),
     (Operation::Usage, 4),
@@ -87,6 +89,7 @@ enum Operation {
     Transactions,
     Statement,
     Tier,
+    TierHistory,
     Publish,
     Override,
     ClearOverride,
@@ -147,19 +150,15 @@ impl Generator {
             Operation::Transactions => Request::Transactions(reads::transactions(whose)),
             Operation::Statement => Request::Statement(self.statement(whose, now)),
             Operation::Tier => Request::Tier(self.tier(whose, now)),
+            Operation::TierHistory => Request::TierHistory(reads::tier_history(whose)),
             Operation::Publish => Request::Publish(self.publish(whose, now)),
             Operation::Override => Request::Override(self.override_tier(whose, now)),
             Operation::ClearOverride => Request::ClearOverride(self.clear_override(whose)),
             Operation::SetLimit => Request::SetLimit(self.set_limit(seen)),
             Operation::Import => Request::Import(self.import(&whose, seen, now)),
             Operation::Announce => Request::Announce(self.announce(&whose, now)),
-            Operation::Sweep => Request::Sweep(Sweep {
-                customers: self.customers.clone(),
-            }),
-            Operation::Recalculate => Request::Recalculate(Recalculate {
-                program_id: whose.program_id.replace("nowhere", ""),
-                customers: self.customers.clone(),
-            }),
+            Operation::Sweep => Request::Sweep(self.sweep()),
+            Operation::Recalculate => Request::Recalculate(self.recalculate(whose, now)),
             Operation::MergeMembers => Request::MergeMembers(self.merge_members(whose)),
             Operation::UnmergeMembers => Request::UnmergeMembers(self.unmerge_members(seen)),
             Operation::Usage => Request::Usage(self.usage(whose, now)),
@@ -172,14 +171,7 @@ impl Generator {
         let is_here = self.is_here;
         let chosen =
             WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
-                Operation::Announce
-                | Operation::Sweep
-                | Operation::Recalculate
-                | Operation::Publish
-                    if !is_here =>
-                {
-                    0
-                }
+                Operation::Announce | Operation::Publish if !is_here => 0,
                 _ => *weight,
             });
         chosen.expect("there are operations").0

@@ -31,9 +31,21 @@ impl Event {
             Ok(Response::Announce(it)) => {
                 self.request.is_alone() || it.postings.iter().any(Option::is_some)
             }
+            // All of it has no place of its own, and whom it did nothing for none in its history.
+            Ok(Response::Sweep(it)) => self.is_of_one() && it.member().is_some(),
+            Ok(Response::Recalculate(it)) => self.is_of_one() && it.change().is_some(),
             answer => answer.is_ok(),
         };
         has_posted && self.request.has_effect()
+    }
+
+    /// Whether it is about one member of many that something was asked for at once.
+    fn is_of_one(&self) -> bool {
+        match &self.request {
+            Request::Sweep(it) => it.of.is_some(),
+            Request::Recalculate(it) => it.of.is_some(),
+            _ => false,
+        }
     }
 
     /// In whose histories: of those whose items are refused in a batch there is none.
@@ -68,17 +80,6 @@ impl Window {
         match self {
             Self::Shown(instants) => instants.iter().max().copied().unwrap_or(0),
             Self::Between(_, to) => *to,
-        }
-    }
-
-    /// The one that there is, if the clock stood still.
-    pub fn only(&self) -> Option<i64> {
-        match self {
-            Self::Shown(instants) => match instants[..] {
-                [instant] => Some(instant),
-                _ => None,
-            },
-            Self::Between(..) => None,
         }
     }
 

@@ -51,6 +51,7 @@ mod tampered;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use api::loyalty::v1 as pb;
 use rand::rngs::StdRng;
 use rand::{RngCore as _, SeedableRng as _};
 use rstest::rstest;
@@ -142,7 +143,9 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "purchase of which nothing is left",
         "purchase told again",
         "purchase voided",
+        "hold swept",
         "points swept",
+        "notice told",
         "tier lost in default",
         "tier lost in club",
         "merge",
@@ -263,8 +266,12 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
         let wrong = Drive::new(&service, &history, run.load).run(callers).await;
         assert!(wrong.is_empty(), "MODEL_SEED={}\n{}", run.seed, wrong[0]);
         if matches!(history.time, Time::Fake(..)) {
-            let customers = customers.clone();
-            driver::read(&service, &history, &Request::Sweep(Sweep { customers })).await;
+            let asked = pb::SweepExpiryRequest {
+                request_id: format!("last-{}", customers[0]),
+                ..Default::default()
+            };
+            let sweep = Request::Sweep(Sweep::of_all(asked, &customers));
+            driver::read(&service, &history, &sweep).await;
         }
         read_all(&service, &history, &customers).await;
         if matches!(history.time, Time::Fake(..)) {

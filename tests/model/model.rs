@@ -91,7 +91,7 @@ pub fn apply(
     now: Micros,
 ) -> Result<Response, Refusal> {
     let mut step = Step { world, told, now };
-    match request {
+    let answer = match request {
         Request::Enroll(request) => step.enroll(request).map(Response::Enroll),
         Request::Earn(request) => step.earn(request).map(Response::Earn),
         Request::Redeem(request) => step.redeem(request).map(Response::Redeem),
@@ -111,6 +111,7 @@ pub fn apply(
         Request::Transactions(request) => step.transactions(request).map(Response::Transactions),
         Request::Statement(request) => step.statement(request).map(Response::Statement),
         Request::Tier(request) => step.tier(request).map(Response::Tier),
+        Request::TierHistory(request) => step.tier_history(request).map(Response::TierHistory),
         Request::Override(request) => step.override_tier(request).map(Response::Override),
         Request::ClearOverride(request) => {
             step.clear_override(request).map(Response::ClearOverride)
@@ -122,14 +123,18 @@ pub fn apply(
             .unmerge_members(&request.asked)
             .map(Response::UnmergeMembers),
         Request::Merge(request) => Ok(Response::Merge(step.merge(request))),
-        Request::Recalculate(request) => Ok(Response::Recalculate(step.recalculate(request))),
+        Request::Recalculate(request) => step.recalculate(request).map(Response::Recalculate),
         Request::Publish(request) => step.publish(request).map(Response::Publish),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
         Request::Usage(request) => step.usage(request).map(Response::Usage),
         Request::Hold(request) => step.hold(request).map(Response::Hold),
         Request::Holds(request) => step.holds(request).map(Response::Holds),
+    };
+    if answer.is_ok() {
+        world.settle_tiers(now);
     }
+    answer
 }
 
 impl Customer {
@@ -143,7 +148,8 @@ impl Customer {
         }
         let accounts = self.members.get_mut(program_id).expect("they are there");
         for account in accounts.iter_mut().filter(|_| is_new) {
-            account.decided_by = account.policy(account.enrolled_at).version;
+            account.end_given(account.enrolled_at);
+            account.settle_tier(account.enrolled_at);
         }
         accounts
     }
@@ -184,6 +190,13 @@ impl World {
     pub fn turning_points(&self) -> BTreeSet<Micros> {
         let accounts = self.customers.values().flat_map(Customer::accounts);
         accounts.flat_map(Member::turning_points).collect()
+    }
+
+    /// Decides the tiers that something was done for.
+    fn settle_tiers(&mut self, now: Micros) {
+        let customers = self.customers.values_mut();
+        let accounts = customers.flat_map(|customer| customer.members.values_mut().flatten());
+        accounts.for_each(|account| account.settle_tier(now));
     }
 
     /// Asserts what must hold whatever happened.

@@ -12,16 +12,17 @@ mod sweeps;
 mod told;
 
 use api::loyalty::v1 as pb;
+use common::token::ConsistencyToken;
 
-use crate::answers::micros;
+use crate::answers::{Answer, micros};
 use crate::model::{history_of, program};
-pub use imports::{Import, Imported, placed};
+pub use imports::{Import, Imported};
 pub use merges::{Merge, Merged, Standing};
 pub use persons::{Unmerge, sort_moved};
 pub use policies::{Publish, policy};
 pub use purchases::{Announce, Announced};
 pub use recalculation::{Recalculate, Recalculated};
-pub use sweeps::{Sweep, at_least};
+pub use sweeps::{Sweep, Swept};
 pub use told::Told;
 
 /// Whoever calls a server without authentication.
@@ -56,6 +57,7 @@ pub enum Request {
     Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
     Tier(pb::GetTierRequest),
+    TierHistory(pb::ListTierHistoryRequest),
     Balance(pb::GetBalanceRequest),
     Balances(pb::ListBalancesRequest),
     Lots(pb::ListLotsRequest),
@@ -85,7 +87,7 @@ pub enum Response {
     ClearOverride(pb::ClearOverrideResponse),
     SetLimit(pb::SetEarningLimitResponse),
     Import(Imported),
-    Sweep(pb::SweepExpiryResponse),
+    Sweep(Swept),
     Announce(Announced),
     Recalculate(Recalculated),
     MergeMembers(pb::MergeMembersResponse),
@@ -94,6 +96,7 @@ pub enum Response {
     Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
     Tier(pb::GetTierResponse),
+    TierHistory(pb::ListTierHistoryResponse),
     Balance(pb::GetBalanceResponse),
     Balances(pb::ListBalancesResponse),
     Lots(pb::ListLotsResponse),
@@ -101,6 +104,26 @@ pub enum Response {
     Statement(pb::GetStatementResponse),
     Hold(pb::GetHoldResponse),
     Holds(pb::ListHoldsResponse),
+}
+
+/// What was asked for, and what was answered, by their places in the histories.
+pub fn placed(request: Request, answer: Answer) -> Vec<(Request, Answer)> {
+    match (&request, &answer) {
+        (Request::Import(asked), Ok(Response::Import(told))) => imports::placed(asked, told),
+        (Request::Sweep(asked), Ok(Response::Sweep(told))) => sweeps::placed(asked, told),
+        (Request::Recalculate(asked), Ok(Response::Recalculate(told))) => {
+            recalculation::placed(asked, told)
+        }
+        _ => vec![(request, answer)],
+    }
+}
+
+/// Whose history a token is about, and the revision in it; nobody's if it is about something else.
+pub fn token(text: &str) -> (String, i64) {
+    match ConsistencyToken::decode(text) {
+        Ok(Some(token)) => (token.customer_id.to_string(), token.revision),
+        _ => (String::new(), 0),
+    }
 }
 
 impl Request {
@@ -124,18 +147,19 @@ impl Request {
             Self::ClearOverride(it) => vec![&it.customer_id],
             Self::SetLimit(_) => Vec::new(),
             Self::Import(it) => it.customers(),
-            Self::Sweep(it) => it.customers.iter().map(String::as_str).collect(),
+            Self::Sweep(it) => it.of.iter().map(|(_, whose)| whose.as_str()).collect(),
             Self::Announce(it) => vec![&it.purchase.customer_id],
             Self::MergeMembers(it) => vec![&it.survivor_id, &it.absorbed_id],
             Self::UnmergeMembers(it) => it.whose.iter().map(String::as_str).collect(),
             Self::Merge(it) => vec![&it.survivor, &it.absorbed],
-            Self::Recalculate(it) => it.customers.iter().map(String::as_str).collect(),
+            Self::Recalculate(it) => it.of.iter().map(String::as_str).collect(),
             Self::Publish(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
             },
             Self::Tier(it) => vec![&it.customer_id],
+            Self::TierHistory(it) => vec![&it.customer_id],
             Self::Balance(it) => vec![&it.customer_id],
             Self::Balances(it) => vec![&it.customer_id],
             Self::Lots(it) => vec![&it.customer_id],
@@ -205,14 +229,15 @@ impl Request {
             Self::UnmergeMembers(it) => Some(&mut it.asked.dry_run),
             Self::Publish(it) => Some(&mut it.asked.dry_run),
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
+            Self::Sweep(it) => Some(&mut it.asked.dry_run),
+            Self::Recalculate(it) => Some(&mut it.asked.dry_run),
             Self::Enroll(_)
-            | Self::Sweep(_)
             | Self::Announce(_)
-            | Self::Recalculate(_)
             | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
@@ -224,7 +249,9 @@ impl Request {
 
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
-        use Request::{Balance, Balances, Hold, Holds, Lots, Statement, Tier, Transactions, Usage};
+        use Request::{
+            Balance, Balances, Hold, Holds, Lots, Statement, Tier, TierHistory, Transactions, Usage,
+        };
         matches!(
             self,
             Balance(_)
@@ -233,6 +260,7 @@ impl Request {
                 | Transactions(_)
                 | Statement(_)
                 | Tier(_)
+                | TierHistory(_)
                 | Usage(_)
                 | Hold(_)
                 | Holds(_)
@@ -241,14 +269,7 @@ impl Request {
 
     /// Whether it has an id of its own, by which the service knows it again and answers the same.
     pub fn has_id(&self) -> bool {
-        !matches!(
-            self,
-            Self::Import(_)
-                | Self::Sweep(_)
-                | Self::Announce(_)
-                | Self::Recalculate(_)
-                | Self::Merge(_)
-        )
+        !matches!(self, Self::Import(_) | Self::Announce(_) | Self::Merge(_))
     }
 
     /// Whether it is to change anything.
@@ -260,7 +281,7 @@ impl Request {
     /// its place among others.
     pub fn is_alone(&self) -> bool {
         match self {
-            Self::Sweep(_) | Self::Recalculate(_) | Self::Publish(_) | Self::Merge(_) => true,
+            Self::Publish(_) | Self::Merge(_) => true,
             Self::Announce(it) => it.is_alone,
             _ => false,
         }
@@ -301,15 +322,16 @@ impl Request {
             Self::MergeMembers(it) => &mut it.reason,
             Self::UnmergeMembers(it) => &mut it.asked.reason,
             Self::Publish(it) => &mut it.asked.reason,
+            Self::Sweep(it) => &mut it.asked.reason,
+            Self::Recalculate(it) => &mut it.asked.reason,
             Self::Enroll(_)
             | Self::Import(_)
-            | Self::Sweep(_)
             | Self::Announce(_)
-            | Self::Recalculate(_)
             | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Usage(_)
             | Self::Lots(_)
             | Self::Transactions(_)
@@ -317,6 +339,14 @@ impl Request {
             | Self::Hold(_)
             | Self::Holds(_) => return None,
         })
+    }
+
+    /// The instant that it asks about, if it is not that of the call.
+    pub fn as_of(&self) -> Option<i64> {
+        match self {
+            Self::Recalculate(it) => it.as_of(),
+            _ => None,
+        }
     }
 
     /// Instants that it names, at which what becomes of it may turn.

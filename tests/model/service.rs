@@ -12,6 +12,7 @@ use common::consumer;
 use common::service::Service as _;
 use journeys::process::{Launch, Process, free_address};
 use loyalty_points::Loyalty;
+use loyalty_points::config::Config;
 use pb::limit_service_client::LimitServiceClient;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use testkit::{Backend, Database, FeedSource, Setup, TestServer, Upstream as _};
@@ -129,6 +130,10 @@ impl Service {
                 lease: LEASE,
                 ..consumer::Options::default()
             },
+            config: Config {
+                sweep_every: Duration::ZERO,
+                ..Config::default()
+            },
             ..Setup::default()
         };
         let server = TestServer::<Loyalty>::start_as(backend, &[&customers], setup).await;
@@ -159,6 +164,7 @@ impl Service {
                 arguments: vec![
                     format!("--database-url={}", database.url()),
                     format!("--peer-customer={}", customers.url()),
+                    "--loyalty-sweep-every=0s".to_owned(),
                 ],
                 folder: folder.path(),
             })

@@ -10,6 +10,7 @@ mod periods;
 mod persons;
 mod policies;
 mod purchases;
+mod recalculation;
 mod statements;
 mod sweeps;
 mod tiers;

@@ -244,6 +244,15 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         !matches!(self, Self::Platform(error) if !matches!(error, common::Error::Invalid(_)))
     }
+
+    /// Whether another transaction got in between: nothing happened, trying again is right.
+    pub fn is_race(&self) -> bool {
+        match self {
+            Self::Platform(common::Error::Contended) => true,
+            Self::Platform(common::Error::Database(error)) => common::error::is_conflict(error),
+            _ => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for Error {

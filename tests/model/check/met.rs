@@ -4,9 +4,8 @@ use api::loyalty::v1 as pb;
 
 use crate::answers::Answer;
 use crate::history::Event;
-use crate::model::program;
 use crate::operations::purchases::Happened;
-use crate::operations::{Announce, Announced, Merged, Request, Response, Standing, batches};
+use crate::operations::{Announce, Announced, Merged, Request, Response, Standing, Swept, batches};
 
 /// Each thing once for each time that it was met.
 pub fn met(event: &Event) -> Vec<String> {
@@ -15,11 +14,13 @@ pub fn met(event: &Event) -> Vec<String> {
         (Request::Announce(announce), Ok(Response::Announce(announced))) => {
             met.extend(purchases(announce, announced));
         }
-        (Request::Sweep(_), Ok(Response::Sweep(told))) if told.points_expired > 0 => {
-            met.push("points swept".to_owned());
-        }
-        (Request::Recalculate(asked), Ok(Response::Recalculate(told))) if told.aged_out > 0 => {
-            met.push(format!("tier lost in {}", program(&asked.program_id)));
+        (_, Ok(Response::Sweep(told))) if event.is_change() => met.extend(swept(told)),
+        (_, Ok(Response::Recalculate(told))) if event.is_change() => {
+            let change = told.change().expect("it moved somebody");
+            if change.reason() == pb::TierChangeReason::AgedOut {
+                met.push(format!("tier lost in {}", change.program_id));
+            }
+            met.push(format!("moved by {}", change.reason().as_str_name()));
         }
         (Request::Publish(_), Ok(Response::Publish(told))) if event.is_change() => {
             let policy = told.policy.as_ref().expect("always told");
@@ -39,6 +40,18 @@ pub fn met(event: &Event) -> Vec<String> {
         _ => {}
     }
     met
+}
+
+/// Of one member.
+fn swept(told: &Swept) -> Vec<String> {
+    let member = told.member().expect("it did something");
+    let all = [
+        ("hold swept", member.holds_expired),
+        ("points swept", member.points_expired),
+        ("notice told", member.notices),
+    ];
+    let met = all.into_iter().filter(|(_, times)| *times > 0);
+    met.map(|(what, _)| what.to_owned()).collect()
 }
 
 fn purchases(announce: &Announce, announced: &Announced) -> Vec<String> {

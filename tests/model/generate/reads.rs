@@ -58,6 +58,15 @@ pub(super) fn lots(whose: Whose) -> pb::ListLotsRequest {
     }
 }
 
+pub(super) fn tier_history(whose: Whose) -> pb::ListTierHistoryRequest {
+    pb::ListTierHistoryRequest {
+        program_id: whose.program_id,
+        customer_id: whose.customer_id,
+        page_size: 1000,
+        ..Default::default()
+    }
+}
+
 pub(super) fn transactions(whose: Whose) -> pb::ListTransactionsRequest {
     pb::ListTransactionsRequest {
         points_currency: listed(&whose),

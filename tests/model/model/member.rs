@@ -13,6 +13,7 @@ pub use super::lot::Lot;
 use super::lot::is_in;
 use super::persons::Counts;
 use super::policies::{Policies, Versions};
+use super::sweeps::Notice;
 use super::tiers::Given;
 use crate::answers::stamp;
 use crate::operations::CALLER;
@@ -103,6 +104,14 @@ pub struct Member {
     pub policies: Versions,
     /// The version of it that the tier was decided by last, when anything was posted.
     pub decided_by: i64,
+    /// The tier that this came to.
+    pub tier: String,
+    /// How it changed, the latest change last.
+    pub tiers: Vec<pb::TierChange>,
+    /// Whether it is decided anew once all is done that was asked for.
+    pub is_undecided: bool,
+    /// Notices of points that expire that were told.
+    pub noticed: Vec<Notice>,
     /// Purchases that count, by their ids. Of all currencies the first account has them.
     pub bought: BTreeMap<String, Purchase>,
     /// Rows of other systems, by their identifiers.
@@ -131,6 +140,8 @@ impl Hold {
 
 impl Member {
     pub fn new(program_id: &str, customer_id: &str, enrolled_at: Micros) -> Self {
+        let policies = Policies::default().of(program_id);
+        let tier = policies[0].tiers[0].name.clone();
         Self {
             program_id: program_id.to_owned(),
             customer_id: customer_id.to_owned(),
@@ -144,8 +155,16 @@ impl Member {
             earnings: BTreeMap::new(),
             spendings: BTreeMap::new(),
             given: Vec::new(),
-            policies: Policies::default().of(program_id),
+            policies,
             decided_by: 1,
+            tiers: vec![pb::TierChange {
+                to_tier: tier.clone(),
+                changed_at: Some(stamp(enrolled_at)),
+                ..Default::default()
+            }],
+            tier,
+            is_undecided: false,
+            noticed: Vec::new(),
             bought: BTreeMap::new(),
             imported: BTreeMap::new(),
             moves: Vec::new(),

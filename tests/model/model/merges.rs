@@ -74,6 +74,10 @@ impl Step<'_> {
                     tier: Some(first.tier_and_amount(now)),
                 };
                 merged.apart.insert(key(customer_id), standing);
+                if is_merged {
+                    let first = self.find(of(program_id, customer_id), "");
+                    first.expect("a member").end_given(now);
+                }
             }
         }
         merged

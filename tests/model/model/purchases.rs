@@ -154,9 +154,11 @@ impl Step<'_> {
             actor: String::new(),
             ..reversal(earning, &id, told, (now, VOIDED))
         };
-        member.end_given(now);
         match take_back(member, &all, posting, now) {
-            Ok(taken) => Ok(Some(taken.posting)),
+            Ok(taken) => {
+                member.end_given(now);
+                Ok(Some(taken.posting))
+            }
             Err(refusal) if refusal.reason == "ALREADY_REVERSED" => Ok(None),
             Err(refusal) => Err(refusal),
         }

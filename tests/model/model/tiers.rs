@@ -6,7 +6,7 @@ use tonic::Code;
 use super::member::Member;
 use super::periods::{Record, earned};
 use super::{Micros, Step, of};
-use crate::answers::{Refusal, micros, stamp};
+use crate::answers::{Refusal, changed, micros, stamp};
 use crate::operations::{CALLER, Recalculate, Recalculated};
 
 /// A tier given by hand.
@@ -38,20 +38,46 @@ impl Step<'_> {
         })
     }
 
-    pub fn recalculate(&mut self, request: &Recalculate) -> Recalculated {
-        let now = self.now;
-        let mut answer = Recalculated::default();
-        for customer_id in &request.customers {
-            // Of who is merged nothing is decided.
-            let whose = of(&request.program_id, customer_id);
-            let Ok(member) = self.find_standing(whose, "") else {
-                continue;
-            };
-            member.end_given(now);
-            let tier = member.latest_tier(now).tier;
-            answer.tiers.insert(customer_id.clone(), tier);
+    pub fn tier_history(
+        &mut self,
+        request: &pb::ListTierHistoryRequest,
+    ) -> Result<pb::ListTierHistoryResponse, Refusal> {
+        let member = self.find(of(&request.program_id, &request.customer_id), "")?;
+        let latest_first: Vec<_> = member.tiers.iter().rev().cloned().collect();
+        Ok(pb::ListTierHistoryResponse {
+            changes: changed(&latest_first),
+            next_page_token: String::new(),
+        })
+    }
+
+    /// The part of a recalculation that is about one member. Of all of it there is nothing to foretell.
+    pub fn recalculate(&mut self, request: &Recalculate) -> Result<Recalculated, Refusal> {
+        let asked = &request.asked;
+        if asked.as_of.is_some() && !asked.dry_run {
+            return Err(Refusal::invalid("as_of"));
         }
-        answer
+        let program_id = self.known(&asked.program_id)?.to_owned();
+        let mut told = Recalculated::default();
+        let Some(customer_id) = request.of.as_ref() else {
+            return Ok(told);
+        };
+        let at = request.as_of().unwrap_or(self.now);
+        // Of who is merged nothing is decided.
+        let Ok(member) = self.find_standing(of(&program_id, customer_id), "") else {
+            return Ok(told);
+        };
+        if let Some(reason) = member.move_on(at) {
+            let change = pb::TierChange {
+                reason: reason.into(),
+                ..member.change(&member.tier.clone(), &asked.reason, at)
+            };
+            told.messages.push(pb::RecalculateTiersResponse {
+                consistency_tokens: vec![String::new(); usize::from(!asked.dry_run)],
+                changes: vec![change],
+                ..Default::default()
+            });
+        }
+        Ok(told)
     }
 
     pub fn override_tier(
@@ -127,8 +153,45 @@ impl Member {
         }
     }
 
+    /// Decides the tier anew because of nothing but time and other versions of the policy; tells why it changes.
+    fn move_on(&mut self, now: Micros) -> Option<pb::TierChangeReason> {
+        let given = self.open_given().is_some();
+        let by = self.decided_by;
+        self.end_given(now);
+        let tier = self.latest_tier(now);
+        if given && self.open_given().is_none() {
+            return Some(pb::TierChangeReason::OverrideEnded);
+        }
+        if tier.tier == self.tier {
+            return None;
+        }
+        if by != self.decided_by {
+            return Some(pb::TierChangeReason::PolicyChanged);
+        }
+        let tiers = &self.policy(now).tiers;
+        let before = tiers.iter().find(|it| it.name == self.tier);
+        if before.is_none_or(|before| before.rank < tier.rank) {
+            return Some(pb::TierChangeReason::Earned);
+        }
+        Some(pb::TierChangeReason::AgedOut)
+    }
+
+    /// The tier is what it comes to now, if it was to be decided.
+    pub fn settle_tier(&mut self, now: Micros) {
+        if std::mem::take(&mut self.is_undecided) {
+            let to_tier = self.latest_tier(now).tier;
+            self.tiers.push(pb::TierChange {
+                from_tier: std::mem::replace(&mut self.tier, to_tier.clone()),
+                to_tier,
+                changed_at: Some(stamp(now)),
+                ..Default::default()
+            });
+        }
+    }
+
     /// Ends what was given until now or before, for ever, whatever the clock does later.
     pub fn end_given(&mut self, now: Micros) {
+        self.is_undecided = true;
         self.decided_by = self.policy(now).version;
         if let Some(open) = self.open_given()
             && open.expires_at.is_some_and(|expires_at| expires_at <= now)

@@ -92,6 +92,10 @@ impl Request {
                 reply.map(|it| it.map(Response::Usage))
             }
             Self::Tier(it) => to.get_tier(it).await.map(|it| it.map(Response::Tier)),
+            Self::TierHistory(it) => {
+                let reply = to.list_tier_history(it).await;
+                reply.map(|it| it.map(Response::TierHistory))
+            }
             Self::Balance(it) => to.get_balance(it).await.map(|it| it.map(Response::Balance)),
             Self::Balances(it) => {
                 let reply = to.list_balances(it).await;

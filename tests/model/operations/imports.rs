@@ -153,10 +153,7 @@ impl Import {
 /// What was sent, and what was answered: a chunk is committed as one, so all whose rows are posted have one place in
 /// the order; of whom every row is refused has one of its own. Where an answer was lost a refused row may have been
 /// imported when all were sent again: then each row has a place of its own.
-pub fn placed(request: Request, answer: Answer) -> Vec<(Request, Answer)> {
-    let (Request::Import(import), Ok(Response::Import(imported))) = (&request, &answer) else {
-        return vec![(request, answer)];
-    };
+pub(super) fn placed(import: &Import, imported: &Imported) -> Vec<(Request, Answer)> {
     let again = imported.was_sent_again();
     let posted: Vec<_> = imported.postings.iter().flatten().collect();
     let place = |row: &pb::ImportRow| {

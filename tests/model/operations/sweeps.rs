@@ -1,41 +1,142 @@
 //! Sweeps: what time has done is posted, whoever it concerns.
 
+use std::collections::BTreeMap;
+
 use api::loyalty::v1 as pb;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use tonic::transport::Channel;
 use tonic::{Response as Reply, Status};
 
-/// A sweep when nothing else goes on: it comes after all that these customers have done.
+use super::{Request, Response, token};
+use crate::answers::{Answer, micros};
+use crate::model::program;
+use crate::service::{CLUB, CLUB_CURRENCIES};
+
+/// A sweep, or the part of it that is about one member.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sweep {
+    pub asked: pb::SweepExpiryRequest,
+    /// Those that are looked into; there may be others.
     pub customers: Vec<String>,
+    /// The member that this part is about, by program and customer; absent: it is all of it.
+    pub of: Option<Membership>,
+}
+
+pub type Membership = (String, String);
+
+/// What it has done.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Swept {
+    /// All that was told, in the order in which it came; of a part the member it is about, if anything was done.
+    pub messages: Vec<pb::SweepExpiryResponse>,
+    /// When it was posted, of those that are looked into and had anything to be posted. It is read.
+    pub posted_at: BTreeMap<Membership, i64>,
 }
 
 impl Sweep {
-    /// Sweeps, and tells all of it.
-    pub(super) async fn call(
-        &self,
-        channel: &Channel,
-    ) -> Result<Reply<pb::SweepExpiryResponse>, Status> {
-        let mut to = LoyaltyServiceClient::new(channel.clone());
-        let request = pb::SweepExpiryRequest::default();
-        let mut progress = to.sweep_expiry(request).await?.into_inner();
-        let mut all = pb::SweepExpiryResponse::default();
-        while let Some(more) = progress.message().await? {
-            // The counts are what is looked into.
-            all = pb::SweepExpiryResponse {
-                swept: Vec::new(),
-                ..more
-            };
+    pub fn of_all(asked: pb::SweepExpiryRequest, customers: &[String]) -> Self {
+        Self {
+            asked,
+            customers: customers.to_vec(),
+            of: None,
         }
-        Ok(Reply::new(all))
+    }
+
+    /// Sweeps to the end, and reads when. Whoever is cut off asks again, and is told what was done before as well.
+    pub(super) async fn call(&self, channel: &Channel) -> Result<Reply<Swept>, Status> {
+        let mut to = LoyaltyServiceClient::new(channel.clone());
+        let reply = to.sweep_expiry(self.asked.clone()).await?;
+        let (metadata, mut stream, extensions) = reply.into_parts();
+        let mut told = Swept::default();
+        while let Some(message) = stream.message().await? {
+            told.messages.push(message);
+        }
+        let members = told.messages.iter().flat_map(|message| &message.swept);
+        let is_posted = |it: &&pb::SweptMember| it.holds_expired > 0 || it.points_expired > 0;
+        for member in members.filter(is_posted).filter(|_| !self.asked.dry_run) {
+            if self.customers.contains(&member.customer_id) {
+                let at = posted_at(&mut to, member).await?;
+                told.posted_at.insert(membership(member), at);
+            }
+        }
+        Ok(Reply::from_parts(metadata, told, extensions))
     }
 }
 
-/// Others may have something due as well, and notices are not looked into: what is told is at least what is expected.
-pub fn at_least(expected: &pb::SweepExpiryResponse, told: &mut pb::SweepExpiryResponse) {
-    told.members = told.members.min(expected.members);
-    told.holds_expired = told.holds_expired.min(expected.holds_expired);
-    told.points_expired = told.points_expired.min(expected.points_expired);
-    told.notices = expected.notices;
+/// When the latest posting was made that came with it: there is none between the sweep's own and its end.
+async fn posted_at(
+    to: &mut LoyaltyServiceClient<Channel>,
+    member: &pb::SweptMember,
+) -> Result<i64, Status> {
+    let revision = token(&member.consistency_token).1;
+    let codes: &[&str] = match member.program_id.as_str() {
+        CLUB => &CLUB_CURRENCIES,
+        _ => &[""],
+    };
+    let mut postings = Vec::new();
+    for code in codes {
+        let request = pb::ListTransactionsRequest {
+            program_id: member.program_id.clone(),
+            customer_id: member.customer_id.clone(),
+            points_currency: (*code).to_owned(),
+            page_size: 1000,
+            at_least: member.consistency_token.clone(),
+            ..Default::default()
+        };
+        let page = to.list_transactions(request).await?.into_inner();
+        let own = page.transactions.into_iter();
+        postings.extend(own.filter(|posting| posting.revision <= revision));
+    }
+    let latest = postings.iter().max_by_key(|posting| posting.revision);
+    let at = latest.and_then(|posting| posting.posted_at.as_ref());
+    Ok(micros(at.unwrap_or_else(|| {
+        panic!("nothing was posted: {member:#?}")
+    })))
+}
+
+/// All that was told, and what it says of each member that is looked into: those have places of their own in the
+/// histories.
+pub(super) fn placed(sweep: &Sweep, swept: &Swept) -> Vec<(Request, Answer)> {
+    let mut parts = vec![(sweep.clone(), swept.clone())];
+    for customer_id in &sweep.customers {
+        for program_id in ["default", CLUB] {
+            let of = (program(program_id).to_owned(), customer_id.clone());
+            let members = swept.messages.iter().flat_map(|message| &message.swept);
+            let own = members.filter(|member| membership(member) == of);
+            let message = |member: &pb::SweptMember| pb::SweepExpiryResponse {
+                swept: vec![member.clone()],
+                ..Default::default()
+            };
+            let posted_at = swept.posted_at.iter().filter(|(whose, _)| **whose == of);
+            let told = Swept {
+                messages: own.map(message).collect(),
+                posted_at: posted_at.map(|(whose, at)| (whose.clone(), *at)).collect(),
+            };
+            let part = Sweep {
+                of: Some(of),
+                ..sweep.clone()
+            };
+            parts.push((part, told));
+        }
+    }
+    let placed = |(sweep, swept)| (Request::Sweep(sweep), Ok(Response::Sweep(swept)));
+    parts.into_iter().map(placed).collect()
+}
+
+impl Swept {
+    pub(super) fn tokens(&mut self) -> Vec<&mut String> {
+        let members = self.messages.iter_mut().flat_map(|it| &mut it.swept);
+        members
+            .map(|member| &mut member.consistency_token)
+            .collect()
+    }
+
+    /// What is told of the member that a part is about.
+    pub fn member(&self) -> Option<&pb::SweptMember> {
+        self.messages.first()?.swept.first()
+    }
+}
+
+fn membership(member: &pb::SweptMember) -> Membership {
+    (member.program_id.clone(), member.customer_id.clone())
 }

@@ -106,6 +106,7 @@ impl Response {
             | Self::Publish(_)
             | Self::Usage(_)
             | Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)
@@ -135,6 +136,8 @@ impl Response {
                 return posting.posted_at.as_ref().map(micros);
             }
             Self::Announce(it) => return it.instant(),
+            Self::Sweep(it) => return it.posted_at.values().next().copied(),
+            Self::Recalculate(it) => return it.change()?.changed_at.as_ref().map(micros),
             Self::Override(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::ClearOverride(it) => return it.change.as_ref()?.changed_at.as_ref().map(micros),
             Self::MergeMembers(it) => {
@@ -151,8 +154,7 @@ impl Response {
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
             // A tier is asked about an instant, whatever it is; the others tell none.
             Self::Tier(_)
-            | Self::Sweep(_)
-            | Self::Recalculate(_)
+            | Self::TierHistory(_)
             | Self::Merge(_)
             | Self::Usage(_)
             | Self::Lots(_)
@@ -203,15 +205,16 @@ impl Response {
                     &mut it.survivor_consistency_token,
                 ]
             }
-            Self::Sweep(_)
-            | Self::Announce(_)
-            | Self::Recalculate(_)
+            Self::Sweep(it) => it.tokens(),
+            Self::Recalculate(it) => it.tokens(),
+            Self::Announce(_)
             | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
             | Self::Tier(_)
             | Self::Usage(_)
             | Self::Hold(_) => Vec::new(),
+            Self::TierHistory(it) => vec![&mut it.next_page_token],
             Self::Lots(it) => vec![&mut it.next_page_token],
             Self::Transactions(it) => vec![&mut it.next_page_token],
             Self::Statement(it) => vec![&mut it.next_page_token],
@@ -234,6 +237,7 @@ impl Response {
             Self::Override(it) => (it.tier.as_mut(), it.change.as_mut()),
             Self::ClearOverride(it) => (it.tier.as_mut(), it.change.as_mut()),
             Self::Tier(it) => (it.tier.as_mut(), None),
+            Self::Recalculate(it) => (None, it.change_mut()),
             _ => (None, None),
         }
     }
@@ -271,6 +275,7 @@ impl Response {
             | Self::Publish(_)
             | Self::Usage(_)
             | Self::Tier(_)
+            | Self::TierHistory(_)
             | Self::Lots(_)
             | Self::Hold(_)
             | Self::Holds(_) => Vec::new(),
@@ -306,7 +311,10 @@ impl Response {
             Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             // What it posted it does not name.
-            Self::MergeMembers(_) | Self::UnmergeMembers(_) => {
+            Self::MergeMembers(_)
+            | Self::UnmergeMembers(_)
+            | Self::Sweep(_)
+            | Self::Recalculate(_) => {
                 return self.revisions().get(customer_id).copied().unwrap_or(0);
             }
             _ => {}

@@ -3,7 +3,6 @@
 use super::*;
 use crate::answers::stamp;
 use crate::model::{DAY, GRACE, Record, earned, start_of};
-use crate::operations::Recalculate;
 
 /// The place of the tier on a ladder of three.
 fn place(points: &[(i64, i64)], at: i64) -> usize {
@@ -114,13 +113,6 @@ fn what_a_new_year_is_enough_for_is_held_as_well() {
     assert_eq!(place(&points, start_of(2005) + GRACE), 0);
 }
 
-fn recalculate() -> Request {
-    Request::Recalculate(Recalculate {
-        program_id: "default".to_owned(),
-        customers: vec![ALICE.to_owned(), BOB.to_owned()],
-    })
-}
-
 fn tier(at: i64) -> Request {
     Request::Tier(pb::GetTierRequest {
         customer_id: ALICE.to_owned(),
@@ -135,39 +127,4 @@ fn a_tier_that_outlives_its_window_is_found() {
     check(nobody(), &events).unwrap();
     events[2].answer = events[1].answer.clone();
     assert!(check(nobody(), &events).is_err());
-}
-
-#[test]
-fn who_is_not_moved_is_found() {
-    let mut events = history(&[earn(100), recalculate(), balance()]);
-    let Ok(Response::Recalculate(told)) = &mut events[1].answer else {
-        panic!("{:#?}", events[1]);
-    };
-    assert_eq!(told.tiers[ALICE], "Silver");
-    told.moved.insert(ALICE.to_owned(), "Silver".to_owned());
-    check(nobody(), &events).unwrap();
-    let Ok(Response::Recalculate(told)) = &mut events[1].answer else {
-        panic!("{:#?}", events[1]);
-    };
-    told.moved.clear();
-    told.tiers.insert(ALICE.to_owned(), "Bronze".to_owned());
-    assert!(check(nobody(), &events).is_err());
-}
-
-#[test]
-fn who_is_moved_elsewhere_is_found() {
-    let mut events = history(&[earn(100), recalculate()]);
-    let Ok(Response::Recalculate(told)) = &mut events[1].answer else {
-        panic!("{:#?}", events[1]);
-    };
-    told.moved.insert(ALICE.to_owned(), "Gold".to_owned());
-    assert!(check(nobody(), &events).is_err());
-}
-
-#[test]
-fn what_comes_alone_amid_a_change_is_found() {
-    let mut events = history(&[earn(100), recalculate()]);
-    events[1].started = events[0].started;
-    let found = check(nobody(), &events).unwrap_err();
-    assert!(found.contains("came amid"), "{found}");
 }

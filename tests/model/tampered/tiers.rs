@@ -3,7 +3,7 @@
 use super::*;
 use crate::answers::stamp;
 
-fn give(tier: &str, expires_at: i64) -> Request {
+pub fn give(tier: &str, expires_at: i64) -> Request {
     Request::Override(pb::OverrideTierRequest {
         customer_id: ALICE.to_owned(),
         tier: tier.to_owned(),
@@ -61,6 +61,45 @@ fn a_tier_that_outlives_its_override_is_found() {
     let before = told(&mut events[1]).clone();
     *told(&mut events[2]) = before;
     assert!(check(nobody(), &events).is_err());
+}
+
+#[test]
+fn a_change_of_a_tier_that_is_missing_or_came_at_another_time_is_found() {
+    let changes = Request::TierHistory(pb::ListTierHistoryRequest {
+        customer_id: ALICE.to_owned(),
+        ..Default::default()
+    });
+    let mut events = history(&[earn(100), give("Gold", 50), clear(), changes]);
+    let Ok(Response::TierHistory(told)) = &mut events[3].answer else {
+        panic!("{:#?}", events[3]);
+    };
+    let tiers: Vec<_> = told.changes.iter().map(|it| it.to_tier.as_str()).collect();
+    assert_eq!(tiers, ["Silver", "Gold", "Silver", "Bronze"]);
+    // A call that changes it twice goes from the first to the last.
+    let between = |from: &str, to: &str, told: &pb::TierChange| pb::TierChange {
+        from_tier: from.to_owned(),
+        to_tier: to.to_owned(),
+        ..told.clone()
+    };
+    let mut detour = told.clone();
+    let gold = told.changes[1].clone();
+    detour.changes[1] = between("Bronze", "Gold", &gold);
+    detour.changes.insert(2, between("Silver", "Bronze", &gold));
+    let tamper: [fn(&mut pb::ListTierHistoryResponse); 4] = [
+        |it| drop(it.changes.remove(1)),
+        |it| it.changes.push(it.changes[3].clone()),
+        |it| it.changes[1].changed_at = Some(stamp(3)),
+        |it| "Bronze".clone_into(&mut it.changes[0].to_tier),
+    ];
+    for tamper in tamper {
+        let mut told = detour.clone();
+        tamper(&mut told);
+        let mut events = events.clone();
+        events[3].answer = Ok(Response::TierHistory(told));
+        assert!(check(nobody(), &events).is_err());
+    }
+    events[3].answer = Ok(Response::TierHistory(detour));
+    check(nobody(), &events).unwrap();
 }
 
 #[test]

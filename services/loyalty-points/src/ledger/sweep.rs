@@ -34,6 +34,9 @@ use crate::tiers::Cause;
 use crate::work::Work;
 use crate::{State, events};
 
+/// How often a member is tried when others get in its way.
+const ATTEMPTS: u32 = 5;
+
 /// Whether what is found is posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -139,7 +142,8 @@ impl Sweep {
             if self.passed.contains(&member) || !once.insert(member.clone()) {
                 continue;
             }
-            let done = self.member(&row).await.unwrap_or_else(|error| {
+            let done = persistently(|| self.member(&row)).await;
+            let done = done.unwrap_or_else(|error| {
                 warn(&error, &row);
                 Some(could_not(&row))
             });
@@ -160,6 +164,20 @@ impl Sweep {
         }
         Ok(done)
     }
+}
+
+/// Tries again while others get in the way.
+async fn persistently<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..ATTEMPTS {
+        match attempt().await {
+            Err(error) if error.is_race() => {}
+            done => return done,
+        }
+    }
+    attempt().await
 }
 
 /// A member who cannot be done does not keep the others from it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::due::{DUE_AT_ONCE, Due, Place};
-use super::{member, warn};
+use super::{member, persistently, warn};
 use crate::State;
 use crate::error::Error;
 use crate::runs::{Batch, End, Steps};
@@ -81,7 +81,7 @@ impl Steps for SweepRun {
                 if !once.insert((row.customer_id.clone(), row.program_id.clone())) {
                     continue;
                 }
-                if let Err(error) = self.done(batch, row).await {
+                if let Err(error) = persistently(|| self.done(batch, row)).await {
                     warn(&error, row);
                     batch.note_failed(&row.customer_id, &row.program_id).await?;
                 }

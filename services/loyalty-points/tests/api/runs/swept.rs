@@ -8,7 +8,7 @@ use testkit::{Backend, assert_refused, time, violations};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::{CALLER, Told, at_once, cut, damage, repair, runs, told};
+use super::{CALLER, Told, at_once, cut, damage, execute, repair, runs, told};
 use crate::audit;
 use crate::shop::{Shop, at, authorize, earn};
 
@@ -346,4 +346,30 @@ async fn a_sweep_of_many_lots_goes_on_behind_those_it_looked_at(
     );
     let again = sweep(shop.server.channel(), request("r1")).await.unwrap();
     assert_eq!((again.replayed, again.messages), (true, whole.messages));
+}
+
+/// On SQLite nobody else writes meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_others_get_in_the_way_of_is_tried_again() {
+    let shop = due(Backend::Postgres).await;
+    // A sequence goes on whatever is rolled back: the first two attempts at c2 meet a deadlock.
+    for text in [
+        "CREATE SEQUENCE attempts",
+        "
+        CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('attempts') < 3 THEN
+                RAISE EXCEPTION 'met another one' USING ERRCODE = '40P01';
+            END IF;
+            RETURN NEW;
+        END $$",
+        "
+        CREATE TRIGGER meet BEFORE INSERT ON postings
+        FOR EACH ROW WHEN (NEW.customer_id = 'c2') EXECUTE FUNCTION meet()",
+    ] {
+        execute(&shop, text.to_owned()).await;
+    }
+    let told = sweep(shop.server.channel(), request("r1")).await.unwrap();
+    let last = told.messages.last().unwrap();
+    assert_eq!(totals(last), [4, 1, 40, 1, 0]);
 }
