@@ -12,6 +12,7 @@ use super::{Answer, post, present, raw_of};
 use crate::State;
 use crate::domain::Points;
 use crate::ledger::holds::{self, AuthorizeHold, CaptureHold, Held, VoidHold};
+use crate::ledger::merges::Passing;
 use crate::store::holds::StoredHold;
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
@@ -89,6 +90,7 @@ impl Posting for CaptureHold {
             transaction: Some(present::posted(&held.posted)),
             allocations: present::allocations(held.posted.written.taken),
             balance: Some(present::balance(held.posted.balance, &held.posted.currency)),
+            passed_on: passed_on(state, held.passing),
         })
     }
 }
@@ -122,6 +124,7 @@ impl Posting for VoidHold {
             consistency_token: present::token(&state.platform, &held.posted),
             transaction: Some(present::posted(&held.posted)),
             balance: Some(present::balance(held.posted.balance, &held.posted.currency)),
+            passed_on: passed_on(state, held.passing),
         })
     }
 }
@@ -135,7 +138,14 @@ fn told(run: Run, mut held: Held) -> Held {
         }
     }
     held.posted = run.told(held.posted);
+    held.passing = held.passing.map(|passing| run.passing(passing));
     held
+}
+
+fn passed_on(state: &State, passing: Option<Passing>) -> Vec<pb::PassedOn> {
+    passing.map_or_else(Vec::new, |passing| {
+        present::passed_on(&state.platform, &passing)
+    })
 }
 
 pub async fn get(state: &State, request: pb::GetHoldRequest) -> Answer<pb::GetHoldResponse> {

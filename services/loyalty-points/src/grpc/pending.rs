@@ -9,7 +9,7 @@ use super::{Answer, parse, post, present};
 use crate::State;
 use crate::domain::lots::Allocation;
 use crate::ledger::Source;
-use crate::ledger::pending::{self, Outcome, SettlePending, Settled};
+use crate::ledger::pending::{self, AllSettled, Outcome, SettlePending, Settled};
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
@@ -63,6 +63,7 @@ impl Posting for Activate {
             lots: told.lots,
             balance: told.balance,
             consistency_token: told.consistency_token,
+            passed_on: told.passed_on,
         })
     }
 }
@@ -93,6 +94,7 @@ impl Posting for Cancel {
             debt_incurred: told.debt_incurred,
             balance: told.balance,
             consistency_token: told.consistency_token,
+            passed_on: told.passed_on,
         })
     }
 }
@@ -106,15 +108,16 @@ struct Told {
     debt_incurred: i64,
     balance: Option<pb::Balance>,
     consistency_token: String,
+    passed_on: Vec<pb::PassedOn>,
 }
 
-fn told(state: &State, settled: Vec<Settled>, run: Run) -> Told {
+fn told(state: &State, all: AllSettled, run: Run) -> Told {
     let mut told = Told::default();
     for Settled {
         posted,
         lot,
         earned_by,
-    } in settled
+    } in all.settled
     {
         let posted = run.told(posted);
         let posting = &posted.written.posting;
@@ -131,6 +134,11 @@ fn told(state: &State, settled: Vec<Settled>, run: Run) -> Told {
         told.debt_incurred += posted.written.debt_incurred;
         told.recovered.extend(posted.written.taken);
         told.balance = Some(present::balance(posted.balance, &posted.currency));
+    }
+    if let Some(passing) = all.passing {
+        let passing = run.passing(passing);
+        told.consistency_token = present::token_of_asked(&state.platform, &passing);
+        told.passed_on = present::passed_on(&state.platform, &passing);
     }
     told
 }

@@ -15,7 +15,7 @@ use crate::domain::holds::{Pin, State as HoldState};
 use crate::domain::lots::{Allocation, Lot, State};
 use crate::domain::program::Program;
 use crate::ledger::limits::applied_to;
-use crate::ledger::merges::{Amounts, Moved, MovedLot};
+use crate::ledger::merges::{Amounts, Moved, MovedLot, Passed, Passing};
 use crate::ledger::{Posted, Reversed};
 use crate::store::entries::EntryRow;
 use crate::store::extensions::ExtensionRow;
@@ -77,6 +77,30 @@ fn moved_lot(lot: &MovedLot) -> pb::MovedLot {
         points: lot.points,
         transaction_id: lot.posting_id.clone(),
     }
+}
+
+/// What went from one member to another beside what was asked for.
+pub fn passed_on(platform: &Platform, passing: &Passing) -> Vec<pb::PassedOn> {
+    let step = |step: &Passed| pb::PassedOn {
+        from_customer_id: step.from.to_string(),
+        to_customer_id: step.to.to_string(),
+        moved: moved(&passing.program, &step.moved),
+        consistency_token: token_within(platform, passing, &step.to),
+    };
+    passing.steps.iter().map(step).collect()
+}
+
+/// That of who was asked, where the posting is in another one's ledger.
+pub fn token_of_asked(platform: &Platform, passing: &Passing) -> String {
+    token_within(platform, passing, &passing.asked)
+}
+
+/// What will not have been leaves nothing to wait for.
+fn token_within(platform: &Platform, passing: &Passing, customer_id: &CustomerId) -> String {
+    let revision = passing.revisions.get(customer_id);
+    revision.map_or_else(String::new, |revision| {
+        platform.token(customer_id, *revision)
+    })
 }
 
 fn id_or_empty(customer_id: Option<&CustomerId>) -> String {
@@ -224,11 +248,20 @@ pub fn reversed(platform: &Platform, reversed: Reversed) -> pb::ReverseTransacti
         restored,
         expired,
         lines: of_earning,
+        passing,
     } = reversed;
+    let (consistency_token, passed_on) = match &passing {
+        None => (token(platform, &posted), Vec::new()),
+        Some(passing) => (
+            token_of_asked(platform, passing),
+            passed_on(platform, passing),
+        ),
+    };
     pb::ReverseTransactionResponse {
         restored: allocations(restored),
         expired,
-        consistency_token: token(platform, &posted),
+        consistency_token,
+        passed_on,
         transaction: Some(self::posted(&posted)),
         recovered: allocations(posted.written.taken),
         debt_incurred: posted.written.debt_incurred,

@@ -45,6 +45,7 @@ impl Posting for ReverseTransaction {
     ) -> Result<Self::Answer, crate::error::Error> {
         let mut reversed = ledger::reverse(state, work, self).await?;
         reversed.posted = run.told(reversed.posted);
+        reversed.passing = reversed.passing.map(|passing| run.passing(passing));
         Ok(present::reversed(&state.platform, reversed))
     }
 }

@@ -1,9 +1,12 @@
 //! Holds: authorise, capture, void, and let go those that have timed out.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use common::page::PageRequest;
 
 use super::account::open_begun;
+use super::merges::Passing;
 use super::reads::{InCurrency, Of, Page};
 use super::{Account, Change, Origin, Posted, balance, commit, merges, open, turn_to, write};
 use crate::domain::Points;
@@ -64,6 +67,8 @@ pub struct Held {
     pub hold: StoredHold,
     /// The posting of the change.
     pub posted: Posted,
+    /// What went on of what was let go, where its member was merged.
+    pub passing: Option<Passing>,
 }
 
 /// Pins points.
@@ -110,7 +115,11 @@ pub async fn authorize(
     };
     store::insert(work.direct(), &hold).await?;
     posted.written.revision = announce(work, &mut lock, &hold, &posted.currency);
-    Ok(Held { hold, posted })
+    Ok(Held {
+        hold,
+        posted,
+        passing: None,
+    })
 }
 
 /// Spends held points; a final capture lets the rest go.
@@ -154,10 +163,11 @@ pub async fn capture(
     }
     store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
     posted.written.revision = announce(work, &mut lock, &stored, &posted.currency);
-    pass_on(state, work, &program, &mut posted).await?;
+    let passing = pass_on(state, work, program, &mut posted).await?;
     Ok(Held {
         hold: stored,
         posted,
+        passing,
     })
 }
 
@@ -181,10 +191,11 @@ pub async fn void(state: &State, work: &mut Work<'_>, void: VoidHold) -> Result<
     let mut posted = commit(state, work, &mut lock, change).await?;
     store::update(work.direct(), &stored.customer_id, &stored.hold).await?;
     posted.written.revision = announce(work, &mut lock, &stored, &posted.currency);
-    pass_on(state, work, &program, &mut posted).await?;
+    let passing = pass_on(state, work, program, &mut posted).await?;
     Ok(Held {
         hold: stored,
         posted,
+        passing,
     })
 }
 
@@ -192,15 +203,19 @@ pub async fn void(state: &State, work: &mut Work<'_>, void: VoidHold) -> Result<
 async fn pass_on(
     state: &State,
     work: &mut Work<'_>,
-    program: &Program,
+    program: Arc<Program>,
     posted: &mut Posted,
-) -> Result<(), Error> {
+) -> Result<Option<Passing>, Error> {
     let customer_id = posted.written.posting.customer_id.clone();
-    merges::pass_on(state, work, program, &customer_id, Cause::Usual).await?;
+    let steps = merges::pass_on(state, work, &program, &customer_id, Cause::Usual).await?;
     posted.balance = balance(work, posted.written.posting.account()).await?;
     let lock = work.lock(&customer_id).await?;
     posted.written.revision = lock.map_or(posted.written.revision, |lock| lock.revision);
-    Ok(())
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let passing = Passing::of(work, program, (customer_id, steps)).await?;
+    Ok(Some(passing))
 }
 
 /// Lets go the holds that have timed out, in every currency, each as of when it did, so that postings tell the same

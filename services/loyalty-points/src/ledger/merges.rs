@@ -8,8 +8,10 @@
 
 mod feed;
 mod give_back;
+mod owners;
 mod parts;
 mod pass;
+mod passing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +36,9 @@ use crate::work::{Needs, Work};
 
 pub use feed::{Announced, FEED, announced, announced_undone};
 pub use give_back::{Unmerged, recall, unmerge};
+pub(super) use owners::{earners_of, owner_of};
 pub use pass::pass_on;
+pub use passing::{Passed, Passing};
 
 /// Members to merge.
 #[derive(Debug, Clone)]
@@ -199,7 +203,9 @@ async fn absorb(
     merges::insert(work.direct(), &merge).await?;
     merges::join(work.direct(), &merge, &root).await?;
     work.forget_persons();
-    let moved = pass_on(state, work, program, absorbed, Cause::Usual).await?;
+    let passed = pass_on(state, work, program, absorbed, Cause::Usual).await?;
+    let moved = passed.into_iter().find(|step| step.from == *absorbed);
+    let moved = moved.map_or_else(Amounts::new, |step| step.moved);
     for customer_id in [absorbed, survivor] {
         let mut lock = lock_of(work, customer_id).await?;
         let at = (customer_id, lock.next());

@@ -1,5 +1,10 @@
 //! Points that wait for an event: activated when it has come, cancelled when it does not.
 
+use std::sync::Arc;
+
+use common::ids::CustomerId;
+
+use super::merges::{Passed, Passing};
 use super::{
     Account, Asked, Change, Origin, Posted, Reversal, Source, account::open_begun, balance, commit,
     merges as passing, open, plan_reversal,
@@ -12,7 +17,6 @@ use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
 use crate::store::accounts::AccountKey;
 use crate::store::members::{Lock, Standing};
-use crate::store::merges;
 use crate::store::pending::{self as store, Earning, OfSource};
 use crate::store::postings::SourceKey;
 use crate::store::reversals;
@@ -52,64 +56,46 @@ pub struct Settled {
     pub earned_by: String,
 }
 
-/// Settles the points of a source that still wait; at least one earning.
+/// What was settled: at least one earning.
+#[derive(Debug)]
+pub struct AllSettled {
+    /// The earnings.
+    pub settled: Vec<Settled>,
+    /// What was moved beside it, where any of them is in another one's ledger than who was asked.
+    pub passing: Option<Passing>,
+}
+
+/// Settles the points of a source that still wait: the member's own, and then those of members who were merged into it,
+/// by their ids.
 pub async fn settle(
     state: &State,
     work: &mut Work<'_>,
     settle: SettlePending,
     outcome: Outcome,
-) -> Result<Vec<Settled>, Error> {
-    let (program, lock, first) = open(state, work, &settle.account).await?;
-    let (asked, name) = (
-        settle.account.customer_id.clone(),
-        program.program_id.as_str(),
-    );
-    let Source {
-        source_type,
-        source_ref,
-    } = settle.source.clone();
-    let earner = if first.absorbs {
-        work.flush().await?;
-        let own = OfSource {
-            customer_id: &asked,
-            program_id: name,
-            source_type: &source_type,
-            source_ref: &source_ref,
-            posting_id: &settle.posting_id,
-        };
-        if store::list(work.tx(), own).await?.is_empty() {
-            let source = (source_type.as_str(), source_ref.as_str());
-            merges::find_earner(work.tx(), name, &asked, source).await?
-        } else {
-            None
-        }
-    } else {
-        None
-    };
-    let Some(earner) = earner else {
-        return settle_own(state, work, settle, (&program, lock, first), outcome).await;
-    };
-    // What a member has earned who was merged since is settled there, and what it leaves comes here.
-    let mut settle = settle;
-    settle.account.customer_id = earner.clone();
-    let found = OfSource {
-        customer_id: &earner,
-        program_id: name,
-        source_type: &source_type,
-        source_ref: &source_ref,
-        posting_id: &settle.posting_id,
-    };
-    for earning in store::list(work.tx(), found).await? {
-        passing::recall(state, work, &program, &earner, &earning.lot.lot_id).await?;
+) -> Result<AllSettled, Error> {
+    let asked = settle.account.customer_id.clone();
+    let program = &state.programs;
+    let program = program.get(work.tx(), &settle.account.program_id).await?;
+    let source = &settle.source;
+    let source = (source.source_type.as_str(), source.source_ref.as_str());
+    let earners = passing::earners_of(work, &program, &asked, source).await?;
+    let (_, lock, first) = open(state, work, &settle.account).await?;
+    let own = (program.as_ref(), lock, first);
+    let own = settle_own(state, work, &settle, own, outcome).await?;
+    if earners.is_empty() {
+        return Ok(AllSettled {
+            settled: own.or_refuse(&settle)?,
+            passing: None,
+        });
     }
-    let (program, lock, first) = open_begun(state, work, &settle.account).await?;
-    let opened = (program.as_ref(), lock, first);
-    let mut settled = settle_own(state, work, settle, opened, outcome).await?;
-    let cause = match outcome {
-        Outcome::Activate => Cause::Usual,
-        Outcome::Cancel => Cause::Reversal,
-    };
-    passing::pass_on(state, work, &program, &earner, cause).await?;
+    let (mut all, mut steps) = (own, Vec::new());
+    for earner in earners {
+        let of_earner = of(&settle, &earner);
+        let more = settle_merged(state, work, (&program, of_earner), outcome).await?;
+        steps.extend(more.1);
+        all.add(more.0);
+    }
+    let mut settled = all.or_refuse(&settle)?;
     for one in &mut settled {
         let key = AccountKey {
             customer_id: &asked,
@@ -117,25 +103,93 @@ pub async fn settle(
         };
         one.posted.balance = balance(work, key).await?;
     }
-    Ok(settled)
+    let passing = Passing::of(work, program, (asked, steps)).await?;
+    Ok(AllSettled {
+        settled,
+        passing: Some(passing),
+    })
+}
+
+/// What a member has earned who was merged since is settled there, and what it leaves goes on.
+async fn settle_merged(
+    state: &State,
+    work: &mut Work<'_>,
+    (program, settle): (&Arc<Program>, SettlePending),
+    outcome: Outcome,
+) -> Result<(Found, Vec<Passed>), Error> {
+    let earner = settle.account.customer_id.clone();
+    let mut steps = Vec::new();
+    work.flush().await?;
+    for earning in store::list(work.tx(), of_source(&settle)).await? {
+        if check(work, of_source(&settle), &earning).await?.is_some() {
+            continue;
+        }
+        let lot_id = &earning.lot.lot_id;
+        steps.extend(passing::recall(state, work, program, &earner, lot_id).await?);
+    }
+    let (_, lock, first) = open_begun(state, work, &settle.account).await?;
+    let opened = (program.as_ref(), lock, first);
+    let found = settle_own(state, work, &settle, opened, outcome).await?;
+    let cause = match outcome {
+        Outcome::Activate => Cause::Usual,
+        Outcome::Cancel => Cause::Reversal,
+    };
+    steps.extend(passing::pass_on(state, work, program, &earner, cause).await?);
+    Ok((found, steps))
+}
+
+fn of(settle: &SettlePending, customer_id: &CustomerId) -> SettlePending {
+    let mut settle = settle.clone();
+    settle.account.customer_id = customer_id.clone();
+    settle
+}
+
+fn of_source(settle: &SettlePending) -> OfSource<'_> {
+    OfSource {
+        customer_id: &settle.account.customer_id,
+        program_id: settle.account.program_id.as_str(),
+        source_type: &settle.source.source_type,
+        source_ref: &settle.source.source_ref,
+        posting_id: &settle.posting_id,
+    }
+}
+
+/// Earnings of a source that were settled, and why the last of the others was not.
+struct Found {
+    settled: Vec<Settled>,
+    refused: Option<Error>,
+}
+
+impl Found {
+    fn add(&mut self, other: Self) {
+        self.settled.extend(other.settled);
+        self.refused = other.refused.or(self.refused.take());
+    }
+
+    fn or_refuse(self, settle: &SettlePending) -> Result<Vec<Settled>, Error> {
+        if !self.settled.is_empty() {
+            return Ok(self.settled);
+        }
+        let Source {
+            source_type,
+            source_ref,
+        } = settle.source.clone();
+        Err(self.refused.unwrap_or(Error::PendingNotFound {
+            source_type,
+            source_ref,
+        }))
+    }
 }
 
 /// Settles points of a member, who may have been merged.
 async fn settle_own(
     state: &State,
     work: &mut Work<'_>,
-    settle: SettlePending,
+    settle: &SettlePending,
     (program, mut lock, first): (&Program, Lock, Standing),
     outcome: Outcome,
-) -> Result<Vec<Settled>, Error> {
-    let account = &settle.account;
-    let of = OfSource {
-        customer_id: &account.customer_id,
-        program_id: program.program_id.as_str(),
-        source_type: &settle.source.source_type,
-        source_ref: &settle.source.source_ref,
-        posting_id: &settle.posting_id,
-    };
+) -> Result<Found, Error> {
+    let (account, of) = (&settle.account, of_source(settle));
     work.flush().await?;
     let (mut waiting, mut refused) = (Vec::new(), None);
     for earning in store::list(work.tx(), of).await? {
@@ -143,12 +197,6 @@ async fn settle_own(
             None => waiting.push(earning),
             Some(refusal) => refused = Some(refusal),
         }
-    }
-    if waiting.is_empty() {
-        return Err(refused.unwrap_or(Error::PendingNotFound {
-            source_type: settle.source.source_type,
-            source_ref: settle.source.source_ref,
-        }));
     }
     let mut settled = Vec::new();
     for earning in waiting {
@@ -159,8 +207,8 @@ async fn settle_own(
         let standing = work.standing(own).await?;
         let standing = standing.expect("the member is locked");
         let decided = match outcome {
-            Outcome::Activate => activate(work, program, standing, (&settle, &earning)).await?,
-            Outcome::Cancel => cancel(work, program, standing, (&settle, &earning)).await?,
+            Outcome::Activate => activate(work, program, standing, (settle, &earning)).await?,
+            Outcome::Cancel => cancel(work, program, standing, (settle, &earning)).await?,
         };
         let (change, lot) = decided;
         let posted = commit(state, work, &mut lock, change).await?;
@@ -175,7 +223,7 @@ async fn settle_own(
             earned_by: earning.posting_id,
         });
     }
-    Ok(settled)
+    Ok(Found { settled, refused })
 }
 
 /// Why an earning cannot be settled, if it cannot.

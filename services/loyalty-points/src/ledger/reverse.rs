@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::account::{balance, open, open_begun, turn_to};
+use super::merges::Passing;
 use super::{
     Account, Change, Origin, PURCHASE, Posted, Source, commit, limits, lines, merges, purchases,
     refunds,
@@ -20,7 +21,6 @@ use crate::store::accounts::AccountKey;
 use crate::store::earning_lines;
 use crate::store::lots;
 use crate::store::members::{Lock, Standing};
-use crate::store::merges::find_owner;
 use crate::store::postings::{self, PostingRow};
 use crate::store::purchases::PurchaseKey;
 use crate::store::reversals;
@@ -64,6 +64,8 @@ pub struct Reversed {
     pub expired: i64,
     /// The lines of the earning as they are now, where it was taken back by lines.
     pub lines: Vec<Line>,
+    /// What was moved beside it, where the posting is in another one's ledger than who was asked.
+    pub passing: Option<Passing>,
 }
 
 /// Takes an earning back, or refunds a redemption; also one of a member who was merged into the one that is asked.
@@ -72,32 +74,30 @@ pub async fn reverse(
     work: &mut Work<'_>,
     mut reverse: ReverseTransaction,
 ) -> Result<Reversed, Error> {
-    let opened = open(state, work, &reverse.account).await?;
     let asked = reverse.account.customer_id.clone();
-    let owner = if opened.2.absorbs {
-        work.flush().await?;
-        let program_id = reverse.account.program_id.as_str();
-        find_owner(work.tx(), program_id, &asked, &reverse.posting_id).await?
-    } else {
-        None
-    };
+    let program = &state.programs;
+    let program = program.get(work.tx(), &reverse.account.program_id).await?;
+    let owner = merges::owner_of(work, &program, (&asked, &reverse.posting_id)).await?;
+    let opened = open(state, work, &reverse.account).await?;
     let Some(owner) = owner else {
         return reverse_own(state, work, reverse, opened).await;
     };
     reverse.account.customer_id = owner.clone();
-    let program = opened.0;
+    work.flush().await?;
     let earned = lots::find_id_of_posting(work.tx(), &owner, &reverse.posting_id).await?;
+    let mut steps = Vec::new();
     if let Some(lot_id) = earned {
-        merges::recall(state, work, &program, &owner, &lot_id).await?;
+        steps.extend(merges::recall(state, work, &program, &owner, &lot_id).await?);
     }
     let opened = open_begun(state, work, &reverse.account).await?;
     let mut reversed = reverse_own(state, work, reverse, opened).await?;
-    merges::pass_on(state, work, &program, &owner, Cause::Reversal).await?;
+    steps.extend(merges::pass_on(state, work, &program, &owner, Cause::Reversal).await?);
     let key = AccountKey {
         customer_id: &asked,
         ..reversed.posted.written.posting.account()
     };
     reversed.posted.balance = balance(work, key).await?;
+    reversed.passing = Some(Passing::of(work, program, (asked, steps)).await?);
     Ok(reversed)
 }
 
@@ -123,6 +123,7 @@ async fn reverse_own(
             restored: refund.restored,
             expired: refund.expired,
             lines: Vec::new(),
+            passing: None,
         });
     }
     let by_lines = matches!(reverse.asked, Asked::Lines(_));
@@ -146,6 +147,7 @@ async fn reverse_own(
         restored: Vec::new(),
         expired: 0,
         lines,
+        passing: None,
     })
 }
 

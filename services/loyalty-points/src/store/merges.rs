@@ -89,15 +89,15 @@ pub async fn find_owner(
         .await)?)
 }
 
-/// Who of those that a member stands for has earned for a source.
-pub async fn find_earner(
+/// Who of those that a member stands for has earned for a source: one for each rule at most.
+pub async fn list_earners(
     db: &mut impl Access,
     program_id: &str,
     survivor: &CustomerId,
     (source_type, source_ref): (&str, &str),
-) -> Result<Option<CustomerId>, common::Error> {
+) -> Result<Vec<CustomerId>, common::Error> {
     const SELECT: &str = "
-        SELECT p.customer_id
+        SELECT DISTINCT p.customer_id
         FROM postings p
         JOIN members m ON m.customer_id = p.customer_id AND m.program_id = p.program_id
         WHERE p.program_id = $1
@@ -105,14 +105,13 @@ pub async fn find_earner(
             AND p.source_ref = $4
             AND p.kind = 'earn'
             AND m.survivor = $2
-        ORDER BY p.customer_id
-        LIMIT 1";
+        ORDER BY p.customer_id";
     Ok(on!(db, |conn| sqlx::query_scalar(SELECT)
         .bind(program_id)
         .bind(survivor)
         .bind(source_type)
         .bind(source_ref)
-        .fetch_optional(conn)
+        .fetch_all(conn)
         .await)?)
 }
 

@@ -12,6 +12,7 @@ use crate::State;
 use crate::error::Error;
 use crate::ledger::Posted;
 use crate::ledger::limits::Expected;
+use crate::ledger::merges::Passing;
 use crate::work::{Needs, Work};
 
 /// A mutation of members' ledgers.
@@ -71,6 +72,14 @@ impl Run {
             posted.written.revision = 0;
         }
         posted
+    }
+
+    /// What is told of what was passed on, likewise.
+    pub fn passing(self, passing: Passing) -> Passing {
+        match self {
+            Self::Real => passing,
+            Self::Dry => passing.unmade(),
+        }
     }
 }
 

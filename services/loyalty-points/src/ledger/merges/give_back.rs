@@ -9,7 +9,8 @@ use super::feed::caller;
 use super::parts::{amounts, debt_part, repaid};
 use super::pass::{pass_on, renew};
 use super::{
-    After, Amounts, Moved, MovedLot, UnmergeMembers, after, find, find_account, lock_of, tidy,
+    After, Amounts, Moved, MovedLot, Passed, UnmergeMembers, after, find, find_account, lock_of,
+    tidy,
 };
 use crate::State;
 use crate::domain::currency::Wallet;
@@ -173,23 +174,24 @@ pub(super) async fn undo(
 }
 
 /// Gets what is left of a merged member's lot back into it, for a decision about that lot. What is left of it then
-/// has to be passed on again.
+/// has to be passed on again. Returns what came back.
 pub async fn recall(
     state: &State,
     work: &mut Work<'_>,
     program: &Program,
     customer_id: &CustomerId,
     lot_id: &str,
-) -> Result<(), Error> {
+) -> Result<Option<Passed>, Error> {
     let standing = find(work, program, customer_id).await?;
     let Some(root) = standing.member.survivor else {
-        return Ok(());
+        return Ok(None);
     };
     work.flush().await?;
     let mut origins = origins(work, program, customer_id, ("", lot_id)).await?;
     let Some(held) = origins.remove(&root) else {
-        return Ok(());
+        return Ok(None);
     };
+    let mut came = Amounts::new();
     for wallet in program.wallets() {
         let taken = Taken {
             lots: held.keys().cloned().collect(),
@@ -203,9 +205,16 @@ pub async fn recall(
             actor: None,
             reason: "recalled to be taken back",
         };
-        Box::pin(back(state, work, way, (taken, Some(&held)))).await?;
+        let moved = Box::pin(back(state, work, way, (taken, Some(&held)))).await?;
+        if moved != Moved::default() {
+            came.insert(wallet, moved);
+        }
     }
-    Ok(())
+    Ok((!came.is_empty()).then(|| Passed {
+        from: root.clone(),
+        to: customer_id.clone(),
+        moved: came,
+    }))
 }
 
 /// The lots into which a member's have gone, by holder, each with the one that it left from.

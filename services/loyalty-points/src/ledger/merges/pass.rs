@@ -4,7 +4,7 @@ use common::ids::CustomerId;
 
 use super::feed::caller;
 use super::parts::debt_part;
-use super::{Amounts, Moved, MovedLot, find, find_account, lock_of, tidy};
+use super::{Amounts, Moved, MovedLot, Passed, find, find_account, lock_of, tidy};
 use crate::State;
 use crate::domain::lots::Lot;
 use crate::domain::merge::{self as decide, Leaving};
@@ -17,14 +17,14 @@ use crate::tiers::{self, Cause};
 use crate::work::Work;
 
 /// Passes on whatever a merged member has left or owes, from hand to hand to who stands for it, whose tier is decided
-/// anew. Returns what left the member. Nothing happens to one that stands for itself.
+/// anew. Returns what went from whom to whom. Nothing happens to one that stands for itself.
 pub async fn pass_on(
     state: &State,
     work: &mut Work<'_>,
     program: &Program,
     customer_id: &CustomerId,
     cause: Cause,
-) -> Result<Amounts, Error> {
+) -> Result<Vec<Passed>, Error> {
     // Rare, and large.
     Box::pin(pass(state, work, program, customer_id, cause)).await
 }
@@ -35,21 +35,27 @@ async fn pass(
     program: &Program,
     customer_id: &CustomerId,
     cause: Cause,
-) -> Result<Amounts, Error> {
+) -> Result<Vec<Passed>, Error> {
     let standing = find(work, program, customer_id).await?;
     let Some(survivor) = standing.member.survivor else {
-        return Ok(Amounts::new());
+        return Ok(Vec::new());
     };
     renew(state, work, program, &survivor, cause).await?;
-    let (mut at, mut first) = (customer_id.clone(), None);
+    let (mut at, mut steps) = (customer_id.clone(), Vec::new());
     loop {
         let standing = find(work, program, &at).await?;
         if standing.member.survivor.is_none() {
-            return Ok(first.unwrap_or_default());
+            return Ok(steps);
         }
         let merge = merges::get_standing(work.tx(), program.program_id.as_str(), &at).await?;
         let moved = hand_over(state, work, program, standing, &merge).await?;
-        first.get_or_insert(moved);
+        if !moved.is_empty() {
+            steps.push(Passed {
+                from: at,
+                to: merge.survivor.clone(),
+                moved,
+            });
+        }
         at = merge.survivor;
     }
 }

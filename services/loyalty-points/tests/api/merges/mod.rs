@@ -5,6 +5,7 @@ mod lots;
 mod moves;
 mod passing;
 mod refused;
+mod told;
 
 use api::customer::v1 as customer;
 use api::loyalty::v1 as pb;
