@@ -26,11 +26,15 @@
 //!   the end of a round, while the service is killed; `faults/merges.rs` kills it amid many of them.
 //! - Purchases in the processes that are killed: whoever takes over waits for the lease on the feed. Of those in this
 //!   process the lease is short.
-//! - What leaves no posting of its own (a purchase told again, a void of what had been taken back, a sweep, tiers decided
-//!   anew) comes when nothing else goes on: else nobody could say which holds it found to have timed out. So does another
-//!   version of a tier policy: no answer tells by which version a purchase was multiplied. None comes in the processes
-//!   that are killed, where replicas know of one only after a while.
+//! - What leaves no posting of its own (a purchase told again, a void of what had been taken back) comes when nothing else
+//!   goes on: else nobody could say which holds it found to have timed out. So does another version of a tier policy: no
+//!   answer tells by which version a purchase was multiplied. None comes in the processes that are killed, where replicas
+//!   know of one only after a while.
 //! - Limits that are new, or end, while callers earn: no answer tells which limits an earning is counted against.
+//! - The sweep in the background: it is switched off, as nothing tells what it did. It does what a sweep on demand does.
+//!   Sweeps and recalculations have request ids: without one whoever is cut off is not told all that was done. Of holds of
+//!   merged members that time out there are none, and of the history of a tier its steps within one call, their reasons and
+//!   amounts are not looked at, except where a recalculation tells them.
 //!
 //! # Invariant
 //! The model shares no code with the service.

@@ -231,7 +231,11 @@ impl Step<'_> {
             .expect("always asked for");
         let program_id = program(&request.program_id).to_owned();
         let whose = of(&request.program_id, &request.customer_id);
-        let member = self.open_with(whose, |it| it.has_lot(&request.lot_id))?;
+        self.stands(whose)?;
+        self.find(whose, "")?.follow(now);
+        // It posts nothing, so by itself it decides no tier.
+        self.notice_only(whose)?;
+        let member = self.find_with(whose, |it| it.has_lot(&request.lot_id))?;
         let points_currency = member.currency.clone();
         let lot = member.lots.iter_mut().find(|lot| lot.id == request.lot_id);
         let lot = lot.ok_or_else(|| {

@@ -180,7 +180,7 @@ impl Step<'_> {
     }
 
     /// Holds that have timed out are let go. Only a posting makes anything else of what time has done.
-    fn notice_only(&mut self, whose: Of<'_>) -> Result<(), Refusal> {
+    pub(super) fn notice_only(&mut self, whose: Of<'_>) -> Result<(), Refusal> {
         let now = self.now;
         let accounts = self.accounts(whose)?;
         let is_due = |account: &Member| account.holds.iter().any(|hold| hold.has_timed_out(now));
