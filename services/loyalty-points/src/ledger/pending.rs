@@ -80,6 +80,8 @@ pub async fn settle(
     let source = (source.source_type.as_str(), source.source_ref.as_str());
     let earners = passing::earners_of(work, &program, &asked, source).await?;
     let (_, lock, first) = open(state, work, &settle.account).await?;
+    // What was let go is in the ledger, also where nothing of its own is settled.
+    work.settle(&lock);
     let own = (program.as_ref(), lock, first);
     let own = settle_own(state, work, &settle, own, outcome).await?;
     if earners.is_empty() {
@@ -128,6 +130,7 @@ async fn settle_merged(
         steps.extend(passing::recall(state, work, program, &earner, lot_id).await?);
     }
     let (_, lock, first) = open_begun(state, work, &settle.account).await?;
+    work.settle(&lock);
     let opened = (program.as_ref(), lock, first);
     let found = settle_own(state, work, &settle, opened, outcome).await?;
     let cause = match outcome {

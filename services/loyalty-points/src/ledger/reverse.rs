@@ -82,6 +82,8 @@ pub async fn reverse(
     let Some(owner) = owner else {
         return reverse_own(state, work, reverse, opened).await;
     };
+    // What was let go is in the ledger of who was asked, before anything leaves it.
+    work.settle(&opened.1);
     reverse.account.customer_id = owner.clone();
     work.flush().await?;
     let earned = lots::find_id_of_posting(work.tx(), &owner, &reverse.posting_id).await?;

@@ -206,3 +206,34 @@ async fn an_event_settles_what_all_who_are_one_person_earned_for_it(
     assert_eq!(told, [(each, 0), (each, 0), (0, 0)]);
     verify(&travel.shop).await;
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_back_for_another_one_lets_go_what_has_timed_out_first(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    let earned = shop.earn("a", 100, "a").await.transaction.unwrap();
+    let waiting = pb::EarnPointsRequest {
+        activates_on_event: true,
+        ..earn("a", 7, "trip")
+    };
+    shop.try_earn(waiting).await.unwrap();
+    shop.earn("b", 50, "b").await;
+    merge(&mut shop, "b", "a").await;
+    authorize(&mut shop, "b", 20).await;
+    shop.server.clock.advance(chrono::TimeDelta::hours(2));
+    shop.reverse("b", &earned.transaction_id).await.unwrap();
+    assert_eq!(shop.balance("b").await, (50, 7, 0));
+    authorize(&mut shop, "b", 20).await;
+    shop.server.clock.advance(chrono::TimeDelta::hours(2));
+    let activate = pb::ActivatePendingRequest {
+        customer_id: "b".to_owned(),
+        source_type: "promotion".to_owned(),
+        source_ref: "trip".to_owned(),
+        ..Default::default()
+    };
+    shop.client.activate_pending(activate).await.unwrap();
+    assert_eq!(shop.balance("b").await, (57, 0, 0));
+    verify(&shop).await;
+}
