@@ -9,7 +9,7 @@ use crate::answers::stamp;
 use crate::service::{CLUB, LIMITS};
 
 impl Generator {
-    /// Mostly so that a little more may be earned than is used.
+    /// Mostly so that a little more may be earned than is used. Now and then what is expected is long past.
     pub(super) fn set_limit(&mut self, seen: &Seen) -> pb::SetEarningLimitRequest {
         let ((limit_id, program_id, code, _), (scope, window), excess) =
             *LIMITS.choose(&mut self.rng).expect("there are some");
@@ -29,6 +29,7 @@ impl Generator {
             _ => excess,
         };
         let expected = known.filter(|_| self.rng.random_bool(0.7));
+        let is_past = self.rng.random_bool(0.15);
         let is_default = program_id != CLUB;
         let brief = is_default && self.rng.random_bool(0.5);
         pb::SetEarningLimitRequest {
@@ -43,7 +44,8 @@ impl Generator {
                 excess: excess.into(),
                 ..Default::default()
             }),
-            expected_version: expected.map_or(0, |(version, _)| *version),
+            expected_version: expected
+                .map_or(0, |(version, _)| (version - i64::from(is_past)).max(1)),
             reason: "as the budget says".to_owned(),
             dry_run: self.dry(),
         }

@@ -110,6 +110,7 @@ impl Step<'_> {
             allocations,
             balance: Some(member.balance(now)),
             consistency_token: String::new(),
+            passed_on: Vec::new(),
         })
     }
 
@@ -131,6 +132,7 @@ impl Step<'_> {
             transaction: Some(posting),
             balance: Some(member.balance(now)),
             consistency_token: String::new(),
+            passed_on: Vec::new(),
         })
     }
 }

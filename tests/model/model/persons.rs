@@ -49,6 +49,7 @@ impl Step<'_> {
         let mut both = self.accounts(survivor)?.clone();
         let mut gone = self.accounts(absorbed)?.clone();
         let before = postings(&gone);
+        gone[0].follow(now);
         tidy(&mut gone, now);
         both[0].end_given(now);
         let (mut moved, mut repaid) = (Vec::new(), Vec::new());
@@ -297,6 +298,9 @@ impl Taken {
         let mut owed = 0;
         for (_, lot_id, points) in self.repaid.iter().filter(|it| it.0 == place) {
             let lot = account.lot(lot_id);
+            if lot.cancelled_at.is_some() {
+                continue;
+            }
             lot.consumed -= points;
             lot.remaining += points;
             owed += points;

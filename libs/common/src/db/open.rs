@@ -235,7 +235,7 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         const POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         Ok(match self {
-            Self::Postgres(pool) => Snapshot::Postgres(pool.begin_with(POSTGRES).await?),
+            Self::Postgres(pool) => Snapshot::Postgres(begin(pool, POSTGRES).await?),
             Self::Sqlite { readers, .. } => Snapshot::Sqlite(readers.begin().await?),
         })
     }
@@ -307,4 +307,16 @@ impl Access for Snapshot {
             Self::Sqlite(tx) => Conn::Sqlite(tx),
         }
     }
+}
+
+/// Begins a transaction in a task of its own. sqlx rolls back only what it knows has begun: a caller who went away amid
+/// that would leave the connection within a transaction, for whoever gets it next.
+pub(super) async fn begin(
+    pool: &PgPool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Postgres>, Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    let lost = |error| Error::Internal(format!("a transaction did not begin: {error}"));
+    Ok(begun.await.map_err(lost)??)
 }

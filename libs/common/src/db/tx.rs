@@ -7,7 +7,7 @@ use prost::{Message, Name};
 use sqlx::{Postgres, Transaction};
 
 use super::writing::Writing;
-use super::{Access, Conn, Db};
+use super::{Access, Conn, Db, open};
 use crate::error::Error;
 use crate::feed::signal::FeedSignal;
 use crate::feed::store;
@@ -66,7 +66,7 @@ pub struct Tx {
 impl Tx {
     pub(crate) async fn begin(db: &Db, world: World) -> Result<Self, Error> {
         let inner = match db {
-            Db::Postgres(pool) => Inner::Postgres(pool.begin_with(BEGIN_ON_POSTGRES).await?),
+            Db::Postgres(pool) => Inner::Postgres(open::begin(pool, BEGIN_ON_POSTGRES).await?),
             Db::Sqlite { writer, .. } => Inner::Sqlite(Writing::begin(writer).await?),
         };
         Ok(Self {

@@ -140,22 +140,27 @@ pub struct Given {
 
 /// Gives back what is left of what a merge brought: what it repaid at once is owed again, and the points are again
 /// where they were; then all that its lots have left goes, unless they have expired, and as much of its debt as is
-/// still owed. What is owed then is repaid as ever. `lots` are those named and all with points left or held. `None`:
-/// there is nothing.
+/// still owed. What is owed then is repaid as ever. Points that were cancelled since cannot be where they were: what they
+/// repaid was owed again when they were. `lots` are those named and all with points left or held. `None`: there is
+/// nothing.
 ///
 /// # Panics
 /// If a lot that is named is not among the lots.
 pub fn give(holding: Holding, mut lots: Vec<Lot>, taken: &Taken, now: Timestamp) -> Option<Given> {
     let before = lots.clone();
     let (mut entries, mut given) = (Vec::new(), Vec::new());
+    let mut undone = 0;
     for repaid in &taken.repaid {
         let lot = lots.iter_mut().find(|lot| lot.lot_id == repaid.lot_id);
         let lot = lot.expect("the lots that repaid were read with the others");
+        if lot.cancelled_at.is_some() {
+            continue;
+        }
         lot.consumed -= repaid.points;
         lot.remaining += repaid.points;
+        undone += repaid.points;
         entries.push(plan::lot_entry(&lot.lot_id, repaid.points));
     }
-    let undone = sum(&taken.repaid);
     if undone > 0 {
         entries.push(plan::entry(Account::Debt, -undone));
     }
@@ -209,8 +214,9 @@ pub struct Back {
 }
 
 /// Takes back what another member gives back: into the lots that it left from. Where what it came from can be spent
-/// from or until another instant by now, it goes into a new lot that keeps to those. Tells the lot that each went into,
-/// too. `lots` are the lots named and all with points left or held.
+/// from or until another instant by now, it goes into a new lot that keeps to those; so it does where the one that it
+/// left from is cancelled: what repaid debt on arrival and is owed again. Tells the lot that each went into, too. `lots`
+/// are the lots named and all with points left or held.
 ///
 /// # Panics
 /// If a lot that is named is not among the lots.
@@ -234,7 +240,9 @@ pub fn take_back(
     for Back { lot_id: id, from } in backs {
         let lot = lots.iter_mut().find(|lot| lot.lot_id == id);
         let lot = lot.expect("the lots that were left were read with the others");
-        if (lot.activates_at, lot.expires_at) == (from.activates_at, from.expires_at) {
+        let is_as_before =
+            (lot.activates_at, lot.expires_at) == (from.activates_at, from.expires_at);
+        if is_as_before && lot.cancelled_at.is_none() {
             lot.consumed -= from.remaining;
             lot.remaining += from.remaining;
             entries.push(plan::lot_entry(&id, from.remaining));

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use common::db::Access;
 use common::page::PageRequest;
 use common::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -75,8 +76,9 @@ impl Recalculation {
         by: By<'_>,
     ) -> Result<(Plan, Recalculated), Error> {
         let at = as_of.unwrap_or_else(|| self.state.platform.now());
-        let (plan, standings) = self.standings(&self.start(after), at).await?;
-        let moves = self.moves(&standings, at, by).await?;
+        let mut db = self.state.platform.snapshot().await?;
+        let (plan, standings) = self.standings(&mut db, &self.start(after), at).await?;
+        let moves = self.moves(&mut db, &standings, (at, by)).await?;
         Ok((plan.clone(), plan.told(moves)))
     }
 
@@ -108,14 +110,18 @@ impl Recalculation {
         }
     }
 
-    async fn standings(&self, after: &str, now: Timestamp) -> Result<(Plan, Vec<Standing>), Error> {
-        let mut db = self.state.platform.reader().await?;
+    async fn standings(
+        &self,
+        db: &mut impl Access,
+        after: &str,
+        now: Timestamp,
+    ) -> Result<(Plan, Vec<Standing>), Error> {
         let batch = members::Batch {
             program_id: self.program.program_id.as_str(),
             after,
             limit: self.page.size + 1,
         };
-        let mut standings = members::list_batch(&mut db, batch, now).await?;
+        let mut standings = members::list_batch(db, batch, now).await?;
         let customer_of = |standing: &Standing| standing.member.customer_id.to_string();
         let next_token = self.page.cut(&mut standings, customer_of);
         let plan = Plan {
@@ -126,16 +132,16 @@ impl Recalculation {
         Ok((plan, standings))
     }
 
-    /// What would move.
+    /// What would move. Standings and what they rest on are of one state of the database: else there might be told a move
+    /// that nobody ever made.
     async fn moves(
         &self,
+        db: &mut impl Access,
         standings: &[Standing],
-        now: Timestamp,
-        by: By<'_>,
+        (now, by): (Timestamp, By<'_>),
     ) -> Result<Vec<TierChangeRow>, Error> {
-        let mut db = self.state.platform.reader().await?;
         let mut moves = Vec::new();
-        let bases = basis::of_many(&self.state, &mut db, standings, now).await?;
+        let bases = basis::of_many(&self.state, db, standings, now).await?;
         for (standing, basis) in standings.iter().zip(bases) {
             let verdict = decide(standing, &basis, Cause::Usual, now);
             if let Some(reason) = verdict.reason {
@@ -201,7 +207,8 @@ impl Steps for Recalculation {
             return Ok(None);
         }
         let now = self.state.platform.now();
-        let (plan, _) = self.standings(&self.start(after), now).await?;
+        let mut db = self.state.platform.reader().await?;
+        let (plan, _) = self.standings(&mut db, &self.start(after), now).await?;
         Ok(Some(plan))
     }
 
@@ -220,9 +227,12 @@ impl Steps for Recalculation {
         // Whoever enrolled since the batch was planned may make a page of it longer.
         while after < *last {
             let now = self.state.platform.now();
-            let (page, mut standings) = self.standings(&after, now).await?;
+            let mut db = self.state.platform.snapshot().await?;
+            let (page, mut standings) = self.standings(&mut db, &after, now).await?;
             standings.retain(|standing| standing.member.customer_id.as_str() <= last.as_str());
-            for told in self.moves(&standings, now, by(batch)).await? {
+            let moves = self.moves(&mut db, &standings, (now, by(batch))).await?;
+            drop(db);
+            for told in moves {
                 self.make(batch, &told).await?;
             }
             let Some(to) = page.last else {

@@ -79,6 +79,47 @@ async fn points_that_wait_for_an_event_are_settled_with_the_survivor(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_merge_is_undone_also_where_what_repaid_debt_was_cancelled(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    // Who waits for points that repay what the other one owes.
+    #[values(("a", "b"), ("b", "a"))] (waits, owes): (&str, &str),
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    let waiting = pb::EarnPointsRequest {
+        activates_on_event: true,
+        ..earn(waits, 14, "trip")
+    };
+    shop.try_earn(waiting).await.unwrap();
+    let earned = shop.earn(owes, 20, "spent").await.transaction.unwrap();
+    shop.redeem(owes, 20).await.unwrap();
+    let whole = pb::ReverseTransactionRequest {
+        customer_id: owes.to_owned(),
+        transaction_id: earned.transaction_id,
+        policy: pb::ReversalPolicy::AllowDebt.into(),
+        ..Default::default()
+    };
+    shop.client.reverse_transaction(whole).await.unwrap();
+    assert_eq!(shop.balance(owes).await, (0, 0, 20));
+    let merge_id = merge(&mut shop, "b", "a").await;
+    assert_eq!(shop.balance("b").await, (0, 0, 6));
+
+    let cancel = pb::CancelPendingRequest {
+        customer_id: "b".to_owned(),
+        source_type: "promotion".to_owned(),
+        source_ref: "trip".to_owned(),
+        ..Default::default()
+    };
+    shop.client.cancel_pending(cancel).await.unwrap();
+    assert_eq!(shop.balance("b").await, (0, 0, 20));
+    unmerge(&mut shop, &merge_id).await.unwrap();
+    // What had repaid is owed again by who owed it, and what was cancelled was never anybody's.
+    assert_eq!(shop.balance(waits).await, (0, 0, 0));
+    assert_eq!(shop.balance(owes).await, (0, 0, 20));
+    verify(&shop).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_merged_member_earned_and_spent_is_taken_back_with_the_survivor(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
