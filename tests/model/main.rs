@@ -20,17 +20,18 @@
 //!
 //! # What is left out
 //! - Of merges amid other calls: chains of them, so half of the customers may be merged into the others; and whatever is
-//!   passed on later, of which no answer names the lots. So who may be merged buys nothing, and has holds that are captured
-//!   but let nothing go; and no survivor is asked to take back, activate or cancel what another one has earned. What a
-//!   merged person has used of limits is read with who stands for it. Merges that the customer service announces come at
-//!   the end of a round, while the service is killed; `faults/merges.rs` kills it amid many of them.
+//!   passed on later: answers name its lots (`passed_on`), but the model does not follow them. So who may be merged buys
+//!   nothing, and has holds that are captured but let nothing go; and no survivor is asked to take back, activate or cancel
+//!   what another one has earned. What a merged person has used of limits is read with who stands for it. Merges that the
+//!   customer service announces come at the end of a round, while the service is killed; `faults/merges.rs` kills it amid
+//!   many of them.
 //! - Purchases in the processes that are killed: whoever takes over waits for the lease on the feed. Of those in this
 //!   process the lease is short.
 //! - What leaves no posting of its own (a purchase told again, a void of what had been taken back) comes when nothing else
-//!   goes on: else nobody could say which holds it found to have timed out. So does another version of a tier policy: no
-//!   answer tells by which version a purchase was multiplied. None comes in the processes that are killed, where replicas
-//!   know of one only after a while.
-//! - Limits that are new, or end, while callers earn: no answer tells which limits an earning is counted against.
+//!   goes on: else nobody could say which holds it found to have timed out. So does another version of a tier policy: by
+//!   which one a purchase was multiplied only `GetDecisionTrace` tells, which is not read. None comes in the processes that
+//!   are killed, where replicas know of one only after a while.
+//! - Limits that are new, or end, while callers earn: what an earning is counted against only `GetDecisionTrace` tells.
 //! - The sweep in the background: it is switched off, as nothing tells what it did. It does what a sweep on demand does.
 //!   Sweeps and recalculations have request ids: without one whoever is cut off is not told all that was done. Of holds of
 //!   merged members that time out there are none, and of the history of a tier its steps within one call, their reasons and
