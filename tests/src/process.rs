@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A program that is not ready by then never will be.
@@ -245,10 +246,21 @@ fn build() -> PathBuf {
         .to_path_buf()
 }
 
-/// An address of loopback where nobody listens at the moment.
+/// An address of loopback where nobody listens at the moment. It is below the ports that Linux gives to whoever asks for
+/// any: else some caller might have it before the program that is to listen there.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has free ports");
+    const FIRST: u32 = 16_384;
+    const COUNT: u32 = 16_384;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    // Other test programs begin elsewhere.
+    let begin = std::process::id().wrapping_mul(61);
+    let free = (0..COUNT).find_map(|_| {
+        let tried = begin.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + tried % COUNT).expect("below 32,768");
+        TcpListener::bind(("127.0.0.1", port)).ok()
+    });
+    let listener = free.expect("the loopback has free ports");
     listener
         .local_addr()
         .expect("a bound socket has an address")
