@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::store::accounts::{AccountKey, MemberKey};
 use crate::store::holds::{self as store, StoredHold};
 use crate::store::members::{Lock, Standing};
-use crate::tiers::Cause;
 use crate::work::Work;
 use crate::{State, events};
 
@@ -207,7 +206,7 @@ async fn pass_on(
     posted: &mut Posted,
 ) -> Result<Option<Passing>, Error> {
     let customer_id = posted.written.posting.customer_id.clone();
-    let steps = merges::pass_on(state, work, &program, &customer_id, Cause::Usual).await?;
+    let steps = merges::pass_on(state, work, &program, &customer_id).await?;
     posted.balance = balance(work, posted.written.posting.account()).await?;
     let lock = work.lock(&customer_id).await?;
     posted.written.revision = lock.map_or(posted.written.revision, |lock| lock.revision);

@@ -37,7 +37,7 @@ use crate::work::{Needs, Work};
 pub use feed::{Announced, FEED, announced, announced_undone};
 pub use give_back::{Unmerged, recall, unmerge};
 pub(super) use owners::{earners_of, owner_of};
-pub use pass::pass_on;
+pub use pass::{pass_on, pass_on_earned};
 pub use passing::{Passed, Passing};
 
 /// Members to merge.
@@ -203,7 +203,7 @@ async fn absorb(
     merges::insert(work.direct(), &merge).await?;
     merges::join(work.direct(), &merge, &root).await?;
     work.forget_persons();
-    let passed = pass_on(state, work, program, absorbed, Cause::Usual).await?;
+    let passed = pass_on_earned(state, work, program, absorbed, Cause::Usual).await?;
     let moved = passed.into_iter().find(|step| step.from == *absorbed);
     let moved = moved.map_or_else(Amounts::new, |step| step.moved);
     for customer_id in [absorbed, survivor] {

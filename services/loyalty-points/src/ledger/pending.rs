@@ -137,7 +137,7 @@ async fn settle_merged(
         Outcome::Activate => Cause::Usual,
         Outcome::Cancel => Cause::Reversal,
     };
-    steps.extend(passing::pass_on(state, work, program, &earner, cause).await?);
+    steps.extend(passing::pass_on_earned(state, work, program, &earner, cause).await?);
     Ok((found, steps))
 }
 

@@ -192,7 +192,7 @@ async fn pass_on(
     for standing in work.standings(customer_id, "").await? {
         if standing.member.survivor.is_some() {
             let program = program_of(state, work, &standing).await?;
-            merges::pass_on(state, work, &program, customer_id, cause).await?;
+            merges::pass_on_earned(state, work, &program, customer_id, cause).await?;
         }
     }
     Ok(())

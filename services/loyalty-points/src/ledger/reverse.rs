@@ -93,7 +93,7 @@ pub async fn reverse(
     }
     let opened = open_begun(state, work, &reverse.account).await?;
     let mut reversed = reverse_own(state, work, reverse, opened).await?;
-    steps.extend(merges::pass_on(state, work, &program, &owner, Cause::Reversal).await?);
+    steps.extend(merges::pass_on_earned(state, work, &program, &owner, Cause::Reversal).await?);
     let key = AccountKey {
         customer_id: &asked,
         ..reversed.posted.written.posting.account()

@@ -30,7 +30,6 @@ use crate::store::holds;
 use crate::store::members::{Lock, Standing};
 use crate::store::notices::{self, NoticeRow};
 use crate::store::runs::MemberRow;
-use crate::tiers::Cause;
 use crate::work::Work;
 use crate::{State, events};
 
@@ -296,7 +295,7 @@ async fn pass_on(
         return Ok(None);
     }
     work.settle(lock);
-    merges::pass_on(state, work, program, customer_id, Cause::Usual).await?;
+    merges::pass_on(state, work, program, customer_id).await?;
     Ok(work.lock(customer_id).await?)
 }
 

@@ -7,7 +7,7 @@ use common::ids::CustomerId;
 
 use super::feed::caller;
 use super::parts::{amounts, debt_part, repaid};
-use super::pass::{pass_on, renew};
+use super::pass::{pass_on, pass_on_earned, renew};
 use super::{
     After, Amounts, Moved, MovedLot, Passed, UnmergeMembers, after, find, find_account, lock_of,
     tidy,
@@ -93,7 +93,7 @@ pub(super) async fn undo(
     let standing = find(work, program, &absorbed).await?;
     let mut lock = lock_of(work, &absorbed).await?;
     tidy(state, work, &mut lock, program, standing).await?;
-    pass_on(state, work, program, &absorbed, Cause::Usual).await?;
+    pass_on_earned(state, work, program, &absorbed, Cause::Usual).await?;
 
     work.flush().await?;
     let parts = merges::list_parts(work.tx(), &merge).await?;
@@ -152,7 +152,7 @@ pub(super) async fn undo(
     renew(state, work, program, &absorbed, Cause::Usual).await?;
     renew(state, work, program, &root, Cause::Reversal).await?;
     // What was owed again may have been repaid again on the way.
-    pass_on(state, work, program, &survivor, Cause::Usual).await?;
+    pass_on(state, work, program, &survivor).await?;
     for customer_id in [&absorbed, &survivor] {
         let mut lock = lock_of(work, customer_id).await?;
         let at = (customer_id, lock.next());

@@ -16,20 +16,9 @@ use crate::store::merges::{self, MergeRow, PartRow};
 use crate::tiers::{self, Cause};
 use crate::work::Work;
 
-/// Passes on whatever a merged member has left or owes, from hand to hand to who stands for it, whose tier is decided
-/// anew. Returns what went from whom to whom. Nothing happens to one that stands for itself.
-pub async fn pass_on(
-    state: &State,
-    work: &mut Work<'_>,
-    program: &Program,
-    customer_id: &CustomerId,
-    cause: Cause,
-) -> Result<Vec<Passed>, Error> {
-    // Rare, and large.
-    Box::pin(pass(state, work, program, customer_id, cause)).await
-}
-
-async fn pass(
+/// Passes on whatever a merged member has left or owes once what it has earned has changed: the tier of who stands for
+/// it is decided anew before.
+pub async fn pass_on_earned(
     state: &State,
     work: &mut Work<'_>,
     program: &Program,
@@ -37,10 +26,30 @@ async fn pass(
     cause: Cause,
 ) -> Result<Vec<Passed>, Error> {
     let standing = find(work, program, customer_id).await?;
-    let Some(survivor) = standing.member.survivor else {
-        return Ok(Vec::new());
-    };
-    renew(state, work, program, &survivor, cause).await?;
+    if let Some(survivor) = standing.member.survivor {
+        renew(state, work, program, &survivor, cause).await?;
+    }
+    pass_on(state, work, program, customer_id).await
+}
+
+/// Passes on whatever a merged member has left or owes, from hand to hand to who stands for it. Returns what went from
+/// whom to whom. Nothing happens to one that stands for itself, nor to others where nothing is left.
+pub async fn pass_on(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    customer_id: &CustomerId,
+) -> Result<Vec<Passed>, Error> {
+    // Rare, and large.
+    Box::pin(pass(state, work, program, customer_id)).await
+}
+
+async fn pass(
+    state: &State,
+    work: &mut Work<'_>,
+    program: &Program,
+    customer_id: &CustomerId,
+) -> Result<Vec<Passed>, Error> {
     let (mut at, mut steps) = (customer_id.clone(), Vec::new());
     loop {
         let standing = find(work, program, &at).await?;
