@@ -7,6 +7,7 @@ use testkit::{Backend, assert_refused};
 use tonic::Code;
 
 use super::*;
+use crate::tier_policies::{policy, publish};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +109,44 @@ async fn what_a_hold_lets_go_is_with_the_survivor_at_the_same_instant(
     let at = voided.transaction.unwrap().posted_at;
     assert_eq!(voided.balance.unwrap().as_of, at);
     assert_eq!(shop.transactions("b").await[0].posted_at, at);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tier_of_the_survivor_is_decided_where_something_goes_on_to_it(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.earn("a", 50, "a").await;
+    let hold_id = authorize(&mut shop, "a", 30).await;
+    merge(&mut shop, "b", "a").await;
+    assert_eq!(shop.tier("b").await.tier, "Bronze");
+    publish(&mut shop, policy(50)).await;
+
+    let capture = pb::CaptureHoldRequest {
+        customer_id: "a".to_owned(),
+        hold_id: hold_id.clone(),
+        points: 10,
+        ..Default::default()
+    };
+    shop.client.capture_hold(capture).await.unwrap();
+    let reasons = |changes: &[pb::TierChange]| -> Vec<_> {
+        changes.iter().map(pb::TierChange::reason).collect()
+    };
+    let before = shop.tier_history("b").await;
+    assert_eq!(reasons(&before), [pb::TierChangeReason::Enrolled]);
+
+    let void = pb::VoidHoldRequest {
+        customer_id: "a".to_owned(),
+        hold_id,
+        ..Default::default()
+    };
+    let voided = shop.client.void_hold(void).await.unwrap().into_inner();
+    assert_eq!(voided.passed_on.len(), 1);
+    let after = shop.tier_history("b").await;
+    let changed = pb::TierChangeReason::PolicyChanged;
+    assert_eq!(reasons(&after), [changed, pb::TierChangeReason::Enrolled]);
+    verify(&shop).await;
 }
 
 #[rstest]
