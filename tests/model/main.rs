@@ -68,7 +68,7 @@ use crate::closing::{close, read_all};
 use crate::driver::{Drive, Load};
 use crate::generate::Generator;
 use crate::history::{History, Time};
-use crate::model::{Around, Currency, Customer, DAY, World};
+use crate::model::{Around, Currency, Customer, DAY, Policies, World};
 use crate::operations::{Request, Sweep};
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
@@ -239,7 +239,7 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
         "MODEL_SEED={} MODEL_OPERATIONS={}",
         run.seed, run.operations
     );
-    service.open_club().await;
+    let club_since = service.open_club().await;
     let limits = Around::of(service.limit().await);
     let rounds = run.operations.div_ceil(ROUND);
     let mut worlds = Vec::new();
@@ -251,6 +251,7 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
     let mut seeds = StdRng::seed_from_u64(run.seed);
     let mut compared = Compared {
         left: limits,
+        policies: Policies::with_club_since(club_since),
         ..Compared::default()
     };
     for (round, mut world) in worlds.into_iter().enumerate() {

@@ -257,8 +257,8 @@ impl Service {
             .expect("members were enrolled at some time")
     }
 
-    /// Makes the program of which customers become members by call.
-    pub async fn open_club(&self) {
+    /// Makes the program of which customers become members by call; returns since when its tiers are what they are.
+    pub async fn open_club(&self) -> Option<prost_types::Timestamp> {
         let mut client = LoyaltyServiceClient::new(self.channel().clone());
         let club = pb::Program {
             program_id: CLUB.to_owned(),
@@ -285,7 +285,9 @@ impl Service {
             program: Some(club),
             ..Default::default()
         };
-        client.create_program(request).await.expect("it is new");
+        let created = client.create_program(request).await.expect("it is new");
+        let program = created.into_inner().program.expect("it was made");
+        program.tier_policy.expect("it has one").effective_at
     }
 
     /// Sets the limits, each by its program.

@@ -264,6 +264,8 @@ impl Step<'_> {
             }),
             balance: Some(member.balance(now)),
             consistency_token: String::new(),
+            // Nobody extends what waits for an event and came by a merge.
+            of_same_earning: Vec::new(),
         })
     }
 }

@@ -50,19 +50,27 @@ impl Default for Policies {
 }
 
 impl Policies {
+    /// Those of which the first version of the club's says from when on it holds: no other one may hold before.
+    pub fn with_club_since(since: Option<prost_types::Timestamp>) -> Self {
+        let mut policies = Self::default();
+        let club = policies.0.get_mut(CLUB).expect("it is there");
+        Rc::make_mut(club)[0].effective_at = since;
+        policies
+    }
+
     pub fn of(&self, program_id: &str) -> Versions {
         self.0[program_id].clone()
     }
 }
 
-/// The version that holds at an instant: the first one has held from ever.
+/// The version that holds at an instant: the first one has held from ever, whatever it says.
 pub fn in_force(versions: &Versions, at: Micros) -> &pb::TierPolicy {
     let holds = |version: &&pb::TierPolicy| {
         let from = version.effective_at.as_ref();
         from.is_none_or(|from| micros(from) <= at)
     };
-    let held = versions.iter().rfind(holds);
-    held.expect("the first one has no beginning")
+    let held = versions.iter().rfind(holds).or(versions.first());
+    held.expect("there is always one")
 }
 
 impl Step<'_> {

@@ -44,6 +44,7 @@ impl Posting for ExtendExpiry {
 fn respond(state: &State, extended: Extended, run: Run) -> pb::ExtendExpiryResponse {
     let Extended {
         mut extension,
+        mut of_same_earning,
         balance,
         currency,
     } = extended;
@@ -53,14 +54,20 @@ fn respond(state: &State, extended: Extended, run: Run) -> pb::ExtendExpiryRespo
             state.platform.token(customer_id, extension.revision)
         }
         Run::Dry => {
-            extension.revision = 0;
+            for extension in of_same_earning.iter_mut().chain([&mut extension]) {
+                extension.revision = 0;
+            }
             String::new()
         }
     };
+    let of_same_earning = of_same_earning.iter();
     pb::ExtendExpiryResponse {
         extension: Some(present::extension(&extension, &currency)),
         balance: Some(present::balance(balance, &currency)),
         consistency_token,
+        of_same_earning: of_same_earning
+            .map(|extension| present::extension(extension, &currency))
+            .collect(),
     }
 }
 

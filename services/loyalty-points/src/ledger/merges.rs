@@ -36,7 +36,7 @@ use crate::work::{Needs, Work};
 
 pub use feed::{Announced, FEED, announced, announced_undone};
 pub use give_back::{Unmerged, recall, unmerge};
-pub(super) use owners::{earners_of, owner_of};
+pub(super) use owners::{earners_of, lots_of_same_earning, owner_of};
 pub use pass::{pass_on, pass_on_earned};
 pub use passing::{Passed, Passing};
 
@@ -350,7 +350,7 @@ pub async fn lock_on(
 }
 
 /// The lock of a customer who is known.
-async fn lock_of(work: &mut Work<'_>, customer_id: &CustomerId) -> Result<Lock, Error> {
+pub(super) async fn lock_of(work: &mut Work<'_>, customer_id: &CustomerId) -> Result<Lock, Error> {
     let lock = work.lock(customer_id).await?;
     lock.ok_or_else(|| Error::CustomerNotFound(customer_id.clone()))
 }

@@ -346,6 +346,42 @@ pub struct Descent {
     pub lot_id: String,
 }
 
+/// The other lots that merges have made of the same earning as a lot, or that it left from, of the member and of those
+/// whom it stands for.
+pub async fn list_of_same_earning(
+    db: &mut impl Access,
+    program_id: &str,
+    (survivor, lot_id): (&CustomerId, &str),
+) -> Result<Vec<(CustomerId, String)>, common::Error> {
+    const SELECT: &str = "
+        WITH RECURSIVE family (customer_id, lot_id) AS (
+            SELECT l.customer_id, l.lot_id
+            FROM lots l
+            WHERE l.customer_id = $2 AND l.lot_id = $3
+            UNION
+            SELECT CASE p.lot_id WHEN f.lot_id THEN p.to_customer_id ELSE p.customer_id END,
+                   CASE p.lot_id WHEN f.lot_id THEN p.to_lot_id ELSE p.lot_id END
+            FROM family f
+            JOIN members m ON m.program_id = $1 AND m.survivor = $2
+            JOIN merge_parts p
+                ON p.kind = 'lot'
+                AND p.program_id = m.program_id
+                AND p.customer_id = m.customer_id
+                AND f.lot_id IN (p.lot_id, p.to_lot_id)
+        )
+        SELECT f.customer_id, f.lot_id
+        FROM family f
+        JOIN members m ON m.program_id = $1 AND m.customer_id = f.customer_id
+        WHERE f.lot_id <> $3 AND $2 IN (m.customer_id, m.survivor)
+        ORDER BY f.customer_id, f.lot_id";
+    Ok(on!(db, |conn| sqlx::query_as(SELECT)
+        .bind(program_id)
+        .bind(survivor)
+        .bind(lot_id)
+        .fetch_all(conn)
+        .await)?)
+}
+
 /// The lots into which points of lots have gone: from a member's lots by one merge (its id), or from one lot (its id).
 pub async fn list_descent(
     db: &mut impl Access,

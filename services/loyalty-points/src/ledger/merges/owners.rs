@@ -1,5 +1,7 @@
 //! Who of those that a member stands for has what is asked of it.
 
+use std::collections::BTreeSet;
+
 use common::ids::CustomerId;
 
 use super::{find, lock_on};
@@ -37,6 +39,24 @@ pub async fn earners_of(
     let name = program.program_id.as_str();
     let earners = merges::list_earners(work.tx(), name, asked, source).await?;
     still_merged(work, program, asked, earners).await
+}
+
+/// The other lots of the earning that a lot is of, with members who are the same person, likewise.
+pub async fn lots_of_same_earning(
+    work: &mut Work<'_>,
+    program: &Program,
+    (asked, lot_id): (&CustomerId, &str),
+) -> Result<Vec<(CustomerId, String)>, Error> {
+    if !stands_for_others(work, program, asked).await? {
+        return Ok(Vec::new());
+    }
+    let name = program.program_id.as_str();
+    let mut lots = merges::list_of_same_earning(work.tx(), name, (asked, lot_id)).await?;
+    let others = lots.iter().map(|(customer_id, _)| customer_id.clone());
+    let others: BTreeSet<_> = others.filter(|customer_id| customer_id != asked).collect();
+    let still = still_merged(work, program, asked, others).await?;
+    lots.retain(|(customer_id, _)| customer_id == asked || still.contains(customer_id));
+    Ok(lots)
 }
 
 async fn stands_for_others(

@@ -8,6 +8,7 @@ use testkit::Backend;
 use super::*;
 
 const AUGUST: &str = "1998-08-01T00:00:00Z";
+const OCTOBER: &str = "1998-10-01T00:00:00Z";
 
 /// Each lot with what is left of it, by its id.
 async fn left(shop: &mut Shop, customer_id: &str) -> Vec<(String, i64)> {
@@ -112,7 +113,7 @@ async fn a_lot_that_was_extended_meanwhile_comes_back_as_a_new_one(
     let extend = pb::ExtendExpiryRequest {
         customer_id: "b".to_owned(),
         lot_id: arrived.clone(),
-        expires_at: at("1998-10-01T00:00:00Z"),
+        expires_at: at(OCTOBER),
         reason: "for longer".to_owned(),
         ..Default::default()
     };
