@@ -136,7 +136,7 @@ impl Generator {
             Operation::Redeem => Request::Redeem(self.redeem(whose)),
             Operation::Adjust => Request::Adjust(self.adjust(whose, now)),
             Operation::Transfer => Request::Transfer(self.transfer(whose)),
-            Operation::Extend => Request::Extend(self.extend(seen, now)),
+            Operation::Extend => Request::Extend(self.extend(seen, now).into()),
             Operation::Reverse => Request::Reverse(self.reverse(seen)),
             Operation::Authorize => Request::Authorize(self.authorize(whose)),
             Operation::Capture => Request::Capture(self.capture(seen)),

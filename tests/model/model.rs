@@ -5,6 +5,7 @@
 //! the service can know, its ids and revisions, comes from the answer under test as [`Told`].
 
 mod batches;
+mod extensions;
 mod holds;
 mod imports;
 mod ledger;

@@ -2,6 +2,7 @@
 
 pub mod batches;
 mod call;
+mod extensions;
 mod imports;
 mod merges;
 mod persons;
@@ -16,6 +17,7 @@ use common::token::ConsistencyToken;
 
 use crate::answers::{Answer, micros};
 use crate::model::{history_of, program};
+pub use extensions::Extend;
 pub use imports::{Import, Imported};
 pub use merges::{Merge, Merged, Standing};
 pub use persons::{Unmerge, sort_moved};
@@ -36,7 +38,7 @@ pub enum Request {
     Redeem(pb::RedeemPointsRequest),
     Adjust(pb::AdjustPointsRequest),
     Transfer(pb::TransferPointsRequest),
-    Extend(pb::ExtendExpiryRequest),
+    Extend(Extend),
     Reverse(pb::ReverseTransactionRequest),
     Authorize(pb::AuthorizeHoldRequest),
     Capture(pb::CaptureHoldRequest),
@@ -110,6 +112,7 @@ pub enum Response {
 pub fn placed(request: Request, answer: Answer) -> Vec<(Request, Answer)> {
     match (&request, &answer) {
         (Request::Import(asked), Ok(Response::Import(told))) => imports::placed(asked, told),
+        (Request::Extend(asked), Ok(Response::Extend(told))) => extensions::placed(asked, told),
         (Request::Sweep(asked), Ok(Response::Sweep(told))) => sweeps::placed(asked, told),
         (Request::Recalculate(asked), Ok(Response::Recalculate(told))) => {
             recalculation::placed(asked, told)
@@ -135,7 +138,12 @@ impl Request {
             Self::Redeem(it) => vec![&it.customer_id],
             Self::Adjust(it) => vec![&it.customer_id],
             Self::Transfer(it) => vec![&it.customer_id, &it.to_customer_id],
-            Self::Extend(it) => vec![&it.customer_id],
+            Self::Extend(it) => {
+                let others = it.others.iter().map(String::as_str);
+                std::iter::once(it.asked.customer_id.as_str())
+                    .chain(others)
+                    .collect()
+            }
             Self::Reverse(it) => vec![&it.customer_id],
             Self::Authorize(it) => vec![&it.customer_id],
             Self::Capture(it) => vec![&it.customer_id],
@@ -214,7 +222,7 @@ impl Request {
             Self::Redeem(it) => Some(&mut it.dry_run),
             Self::Adjust(it) => Some(&mut it.dry_run),
             Self::Transfer(it) => Some(&mut it.dry_run),
-            Self::Extend(it) => Some(&mut it.dry_run),
+            Self::Extend(it) => Some(&mut it.asked.dry_run),
             Self::Reverse(it) => Some(&mut it.dry_run),
             Self::Authorize(it) => Some(&mut it.dry_run),
             Self::Capture(it) => Some(&mut it.dry_run),
@@ -308,7 +316,7 @@ impl Request {
             Self::Redeem(it) => &mut it.reason,
             Self::Adjust(it) => &mut it.reason,
             Self::Transfer(it) => &mut it.reason,
-            Self::Extend(it) => &mut it.reason,
+            Self::Extend(it) => &mut it.asked.reason,
             Self::Reverse(it) => &mut it.reason,
             Self::Authorize(it) => &mut it.reason,
             Self::Capture(it) => &mut it.reason,

@@ -1,6 +1,7 @@
 //! The checker itself: it passes a right history and finds what was done to a wrong one.
 
 mod batches;
+mod extensions;
 mod imports;
 mod limits;
 mod lines;
@@ -108,6 +109,7 @@ fn history(requests: &[Request]) -> Vec<Event> {
             hold_id: format!("hold {n}"),
             lot_ids: vec![format!("lot {n}")],
             settled: vec![(format!("posting {n}"), n)],
+            extended: vec![n],
             items: items(n),
             merge_id: format!("merge {n}"),
             moved: moved(n),

@@ -192,18 +192,20 @@ async fn catch_up(
 ) -> Result<Option<CaughtUp>, common::Error> {
     let mut tx = state.platform.tx().await?;
     let member = (program_id.as_str(), customer_id);
-    let caught_up = catch_up_within(state, &mut tx, member, cause, By::default()).await?;
+    let whoever = |_: &Standing| true;
+    let caught_up =
+        catch_up_within(state, &mut tx, (member, whoever), cause, By::default()).await?;
     if caught_up.is_some() {
         tx.commit().await?;
     }
     Ok(caught_up)
 }
 
-/// The same, in a transaction that the caller commits.
+/// The same, in a transaction that the caller commits, of a member who is still one of those wanted once it is locked.
 async fn catch_up_within(
     state: &State,
     tx: &mut Tx,
-    (program_id, customer_id): (&str, &CustomerId),
+    ((program_id, customer_id), is_wanted): ((&str, &CustomerId), impl Fn(&Standing) -> bool),
     cause: Cause,
     by: By<'_>,
 ) -> Result<Option<CaughtUp>, common::Error> {
@@ -212,7 +214,7 @@ async fn catch_up_within(
     };
     let now = tx.now();
     let standings = members::list_standings(tx, &[customer_id], program_id, now).await?;
-    let Some(mut standing) = standings.into_iter().next() else {
+    let Some(mut standing) = standings.into_iter().find(is_wanted) else {
         return Ok(None);
     };
     let basis = basis::of(state, tx, &standing, now).await?;

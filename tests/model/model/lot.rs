@@ -22,6 +22,8 @@ pub struct Lot {
     pub cancelled_at: Option<Micros>,
     /// Points that count for the tier.
     pub qualifying: i64,
+    /// Whose lot it left, and which, where a merge brought it.
+    pub came_from: Option<(String, String)>,
 }
 
 impl Lot {

@@ -75,7 +75,8 @@ impl Step<'_> {
             let mut entries = arriving(&lots, debt);
             let mut over = Vec::new();
             for lot in lots {
-                let (new, went) = self.again(&lot);
+                let (mut new, went) = self.again(&lot);
+                new.came_from = Some((request.absorbed_id.clone(), lot.id.clone()));
                 entries.push(of_lot(&new.id, new.remaining));
                 over.push(went);
                 to.lots.push(new);
@@ -270,6 +271,7 @@ impl Step<'_> {
             expired: 0,
             reversed: 0,
             qualifying: 0,
+            came_from: None,
             ..of.clone()
         };
         (new, went)

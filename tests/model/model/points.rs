@@ -5,9 +5,9 @@ use pb::{LedgerAccount as Account, TransactionKind as Kind};
 use tonic::Code;
 
 use super::member::{Earning, Line, Lot, Member, Spending, of_lot, on};
-use super::{Micros, Step, of, program};
-use crate::answers::{Refusal, micros, stamp};
-use crate::operations::{CALLER, Told};
+use super::{Micros, Step, of};
+use crate::answers::{Refusal, micros};
+use crate::operations::Told;
 
 /// The source types of the ledger's own postings.
 const TRANSFER: &str = "transfer";
@@ -187,6 +187,7 @@ impl Step<'_> {
                 expired: 0,
                 reversed: 0,
                 qualifying: 0,
+                came_from: None,
                 ..sender.lot(&taken.lot_id).clone()
             };
             recipient.lots.push(lot);
@@ -216,56 +217,6 @@ impl Step<'_> {
             lots,
             balance,
             ..Default::default()
-        })
-    }
-
-    pub fn extend(
-        &mut self,
-        request: &pb::ExtendExpiryRequest,
-    ) -> Result<pb::ExtendExpiryResponse, Refusal> {
-        let (now, told) = (self.now, self.told);
-        let to = request
-            .expires_at
-            .as_ref()
-            .map(micros)
-            .expect("always asked for");
-        let program_id = program(&request.program_id).to_owned();
-        let whose = of(&request.program_id, &request.customer_id);
-        self.stands(whose)?;
-        self.find(whose, "")?.follow(now);
-        // It posts nothing, so by itself it decides no tier.
-        self.notice_only(whose)?;
-        let member = self.find_with(whose, |it| it.has_lot(&request.lot_id))?;
-        let points_currency = member.currency.clone();
-        let lot = member.lots.iter_mut().find(|lot| lot.id == request.lot_id);
-        let lot = lot.ok_or_else(|| {
-            Refusal::new(Code::NotFound, "LOT_NOT_FOUND").with("lot_id", &request.lot_id)
-        })?;
-        let from = match lot.expires_at {
-            Some(_) if lot.has_expired(now) => {
-                return Err(Refusal::new(Code::FailedPrecondition, "LOT_EXPIRED"));
-            }
-            Some(from) if from < to => from,
-            _ => return Err(Refusal::new(Code::FailedPrecondition, "EXPIRY_NOT_LATER")),
-        };
-        lot.expires_at = Some(to);
-        Ok(pb::ExtendExpiryResponse {
-            extension: Some(pb::ExpiryExtension {
-                program_id,
-                customer_id: request.customer_id.clone(),
-                lot_id: request.lot_id.clone(),
-                from_expires_at: Some(stamp(from)),
-                to_expires_at: Some(stamp(to)),
-                reason: request.reason.clone(),
-                extended_at: Some(stamp(now)),
-                revision: told.revision,
-                points_currency,
-                actor: CALLER.to_owned(),
-            }),
-            balance: Some(member.balance(now)),
-            consistency_token: String::new(),
-            // Nobody extends what waits for an event and came by a merge.
-            of_same_earning: Vec::new(),
         })
     }
 }
@@ -310,6 +261,7 @@ pub fn new_lot(told: &Told, points: i64, times: (Micros, Option<Micros>, Option<
         expires_at,
         cancelled_at: None,
         qualifying: 0,
+        came_from: None,
     }
 }
 

@@ -276,6 +276,7 @@ fn refund(
                     reversed: 0,
                     qualifying: 0,
                     expires_at: Some(until),
+                    came_from: None,
                     ..lot.clone()
                 };
                 let id = again.id.clone();

@@ -33,7 +33,7 @@ impl Request {
                 reply.map(|it| it.map(Response::Transfer))
             }
             Self::Extend(it) => to
-                .extend_expiry(it)
+                .extend_expiry(it.asked)
                 .await
                 .map(|it| it.map(Response::Extend)),
             Self::Reverse(it) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::loyalty::v1 as pb;
 use common::token::{ConsistencyToken, SharedToken};
 
-use super::{CALLER, Response, batches, persons};
+use super::{CALLER, Response, batches, extensions, persons};
 use crate::answers::{Refusal, micros, stamp};
 
 /// What only the service knows: ids, and the place in the customer's history.
@@ -26,6 +26,8 @@ pub struct Told {
     pub enrolled_at: Option<i64>,
     /// What limits left of an earning that was decided: what they cut, or why they left nothing.
     pub limits: Option<Result<Vec<pb::LimitCut>, Refusal>>,
+    /// The revision of each further lot that is extended.
+    pub extended: Vec<i64>,
     /// Of each item of a batch, and of each row of an import.
     pub items: Vec<Told>,
     /// The merge that was made.
@@ -67,7 +69,10 @@ impl Response {
                 told.received = (received.transaction_id, received.revision);
                 told.lot_ids = it.lots.iter().map(lot).collect();
             }
-            Self::Extend(it) => told.revision = it.extension.as_ref().map_or(0, |it| it.revision),
+            Self::Extend(it) => {
+                told.revision = it.extension.as_ref().map_or(0, |it| it.revision);
+                told.extended = it.of_same_earning.iter().map(|it| it.revision).collect();
+            }
             Self::Reverse(it) => {
                 told = posting(&it.transaction);
                 told.lot_ids = it.restored.iter().map(|it| it.lot_id.clone()).collect();
@@ -292,6 +297,11 @@ impl Response {
             _ => {}
         }
         let mut revisions = BTreeMap::new();
+        if let Self::Extend(it) = self {
+            let last = |of: Vec<i64>| of.into_iter().max().unwrap_or(0);
+            let all = extensions::revisions(it).into_iter();
+            revisions.extend(all.map(|(whose, of)| (whose, last(of))));
+        }
         for token in self.clone().tokens() {
             if let Ok(Some(token)) = ConsistencyToken::decode(token) {
                 let last: &mut i64 = revisions.entry(token.customer_id.to_string()).or_default();
@@ -306,7 +316,10 @@ impl Response {
     /// The revision of the first thing asked for in a customer's history; 0 where it tells none.
     pub fn first_revision(&self, customer_id: &str) -> i64 {
         match self {
-            Self::Extend(it) => return it.extension.as_ref().map_or(0, |it| it.revision),
+            Self::Extend(it) => {
+                let revisions = extensions::revisions(it).remove(customer_id);
+                return revisions.unwrap_or_default().into_iter().min().unwrap_or(0);
+            }
             Self::SetLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
             Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),

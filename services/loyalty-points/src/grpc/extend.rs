@@ -51,7 +51,10 @@ fn respond(state: &State, extended: Extended, run: Run) -> pb::ExtendExpiryRespo
     let consistency_token = match run {
         Run::Real => {
             let customer_id = &extension.customer_id;
-            state.platform.token(customer_id, extension.revision)
+            let own = of_same_earning.iter();
+            let own = own.filter(|it| it.customer_id == *customer_id);
+            let latest = own.map(|it| it.revision).fold(extension.revision, i64::max);
+            state.platform.token(customer_id, latest)
         }
         Run::Dry => {
             for extension in of_same_earning.iter_mut().chain([&mut extension]) {

@@ -170,7 +170,9 @@ impl Recalculation {
         if !batch.enter(&mut tx, customer_id, program_id).await? {
             return Ok(());
         }
-        let member = (program_id, customer_id);
+        // Who was merged or closed meanwhile has no tier to decide.
+        let stands = |it: &Standing| it.member.survivor.is_none() && !it.member.is_closed();
+        let member = ((program_id, customer_id), stands);
         let caught_up =
             catch_up_within(&self.state, &mut tx, member, Cause::Usual, by(batch)).await?;
         let Some(caught_up) = caught_up else {

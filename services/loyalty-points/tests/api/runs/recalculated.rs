@@ -1,6 +1,7 @@
 //! Recalculations with a request id.
 
 use api::loyalty::v1 as pb;
+use common::db::Dialect;
 use common::token::ConsistencyToken;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use rstest::rstest;
@@ -8,7 +9,7 @@ use testkit::{Backend, assert_refused, time, violations};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::{CALLER, Told, at_once, cut, damage, repair, runs, told};
+use super::{CALLER, Told, at_once, cut, damage, execute, repair, runs, told};
 use crate::audit;
 use crate::recalculation::{MOVES, aged, moves};
 use crate::shop::{Shop, tier};
@@ -139,6 +140,40 @@ async fn a_recalculation_that_fails_amid_a_batch_loses_nobody_who_was_moved(
             shop.tier_history(customer).await,
             twin.tier_history(customer).await
         );
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_merged_or_closed_meanwhile_is_not_moved(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = aged(backend).await;
+    // As soon as the first one has been moved; the others were looked at with it.
+    let merge = "UPDATE members SET merged_into = 'c2', survivor = 'c2' WHERE customer_id = 'c3'";
+    let close = "UPDATE members SET state = 'closed' WHERE customer_id = 'c5'";
+    let on = "CREATE TRIGGER meanwhile AFTER INSERT ON tier_changes";
+    let statements = match shop.server.platform.db.dialect() {
+        Dialect::Postgres => vec![
+            format!(
+                "CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN {merge}; {close}; RETURN NULL; END $$"
+            ),
+            format!("{on} FOR EACH ROW EXECUTE FUNCTION meanwhile()"),
+        ],
+        Dialect::Sqlite => vec![format!("{on} BEGIN {merge}; {close}; END")],
+    };
+    for statement in statements {
+        execute(&shop, statement).await;
+    }
+    let request = pb::RecalculateTiersRequest {
+        page_size: 0,
+        ..request("r1")
+    };
+    let told = recalculate(shop.server.channel(), request).await.unwrap();
+    assert_eq!(moves(&told.messages), MOVES[..1]);
+    for customer in ["c3", "c5"] {
+        assert_eq!(lowest(&mut shop, customer).await, 1, "{customer}");
     }
 }
 
