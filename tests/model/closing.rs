@@ -9,7 +9,9 @@ use crate::answers::stamp;
 use crate::driver;
 use crate::history::History;
 use crate::model::{DAY, GRACE, start_of, year_of};
-use crate::operations::{Announce, Import, Merge, Publish, Recalculate, Request, Response, policy};
+use crate::operations::{
+    Announce, Import, Merge, Publish, Recalculate, Request, Response, Sweep, policy,
+};
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
 /// Merges members, while the service is killed, and undoes it; then years pass, and tiers are lost.
@@ -52,6 +54,30 @@ pub async fn close(
         time.jump(TimeDelta::microseconds(next - time.now()));
         recalculate(service, history, customers, None).await;
     }
+}
+
+/// What is due is swept, once nobody else would come first: among it a hold of each member who has a point left.
+pub async fn sweep(service: &Service, history: &History, customers: &[String], unit: i64) {
+    for customer_id in customers {
+        let hold = pb::AuthorizeHoldRequest {
+            request_id: format!("last-hold-{customer_id}"),
+            customer_id: customer_id.clone(),
+            points: 1,
+            timeout: Some(prost_types::Duration {
+                seconds: unit / 1_000_000,
+                nanos: 0,
+            }),
+            ..Default::default()
+        };
+        driver::read(service, history, &Request::Authorize(hold)).await;
+    }
+    history.time.jump(TimeDelta::microseconds(2 * unit));
+    let asked = pb::SweepExpiryRequest {
+        request_id: format!("last-{}", customers[0]),
+        ..Default::default()
+    };
+    let sweep = Request::Sweep(Sweep::of_all(asked, customers));
+    driver::read(service, history, &sweep).await;
 }
 
 /// Members move, or it is told who would at an instant to come.

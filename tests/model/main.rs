@@ -56,7 +56,6 @@ mod tampered;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use api::loyalty::v1 as pb;
 use rand::rngs::StdRng;
 use rand::{RngCore as _, SeedableRng as _};
 use rstest::rstest;
@@ -64,12 +63,11 @@ use testkit::Backend::{self, Postgres, Sqlite};
 
 use crate::answers::micros;
 use crate::check::{Compared, check};
-use crate::closing::{close, read_all};
+use crate::closing::{close, read_all, sweep};
 use crate::driver::{Drive, Load};
 use crate::generate::Generator;
 use crate::history::{History, Time};
 use crate::model::{Around, Currency, Customer, DAY, Policies, World};
-use crate::operations::{Request, Sweep};
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
 /// Operations on the same customers; then come others, so that histories stay short enough to be looked into.
@@ -272,12 +270,7 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
         let wrong = Drive::new(&service, &history, run.load).run(callers).await;
         assert!(wrong.is_empty(), "MODEL_SEED={}\n{}", run.seed, wrong[0]);
         if matches!(history.time, Time::Fake(..)) {
-            let asked = pb::SweepExpiryRequest {
-                request_id: format!("last-{}", customers[0]),
-                ..Default::default()
-            };
-            let sweep = Request::Sweep(Sweep::of_all(asked, &customers));
-            driver::read(&service, &history, &sweep).await;
+            sweep(&service, &history, &customers, run.unit).await;
         }
         read_all(&service, &history, &customers).await;
         if matches!(history.time, Time::Fake(..)) {
