@@ -111,8 +111,7 @@ pub struct Generator {
     pub customers: Vec<String>,
     /// The length of time that matters, in microseconds: what expires does so after some of these.
     pub unit: i64,
-    /// Whether the clock obeys, and who was killed is back at once: only then is there anything that comes alone, and a
-    /// feed that is heard of soon.
+    /// Whether the clock obeys: only then is there anything that comes alone.
     pub is_here: bool,
     /// Purchases of this caller.
     pub bought: Vec<Bought>,
@@ -171,7 +170,7 @@ impl Generator {
         let is_here = self.is_here;
         let chosen =
             WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
-                Operation::Announce | Operation::Publish if !is_here => 0,
+                Operation::Publish if !is_here => 0,
                 _ => *weight,
             });
         chosen.expect("there are operations").0

@@ -156,6 +156,7 @@ impl Service {
     pub async fn start_apart(backend: Backend, replicas: usize) -> (Self, Time) {
         let customers = FeedSource::start("customer", backend).await;
         let database = Database::fresh(backend, Loyalty::NAME, Loyalty::migrations).await;
+        database.shorten_leases(LEASE).await;
         let folder = tempfile::tempdir().expect("the temporary folder can be written");
         let process = |_| {
             Process::start(Launch {

@@ -31,8 +31,18 @@ impl Bought {
 }
 
 impl Generator {
-    /// A new purchase, or what became of one: it is voided, or told of again.
+    /// A new purchase, or what became of one.
     pub(super) fn announce(&mut self, whose: &Whose, now: i64) -> Announce {
+        loop {
+            let announce = self.any(whose, now);
+            if self.is_here || !announce.is_alone {
+                return announce;
+            }
+        }
+    }
+
+    /// The same; an old one is voided, or told of again.
+    fn any(&mut self, whose: &Whose, now: i64) -> Announce {
         let mut whose = whose.clone();
         if self.may_be_merged(&whose.customer_id) {
             whose.customer_id = self.survivor_other_than("");
