@@ -25,10 +25,12 @@
 //!   what another one has earned. What a merged person has used of limits is read with who stands for it. Merges that the
 //!   customer service announces come at the end of a round, while the service is killed; `faults/merges.rs` kills it amid
 //!   many of them.
-//! - What leaves no posting of its own (a purchase told again, a void of what had been taken back) comes when nothing else
-//!   goes on: else nobody could say which holds it found to have timed out. So does another version of a tier policy: by
-//!   which one a purchase was multiplied only `GetDecisionTrace` tells, which is not read. Neither comes in the processes
-//!   that are killed, where replicas know of a version only after a while.
+//! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a dollar,
+//!   or taken back by others before they are void) come when nothing else goes on: nothing tells their place in the order.
+//!   So do those told of twice in a row, between which customers may join programs, and other versions of a tier policy: by
+//!   which one a purchase was multiplied only `GetDecisionTrace` tells, which is not read. None of these comes in the
+//!   processes that are killed, where replicas know of a version only after a while: there only points count for tiers, and
+//!   purchases come amid all other calls.
 //! - Limits that are new, or end, while callers earn: what an earning is counted against only `GetDecisionTrace` tells.
 //! - The sweep in the background: it is switched off, as nothing tells what it did. It does what a sweep on demand does.
 //!   Sweeps and recalculations have request ids: without one whoever is cut off is not told all that was done. Of holds of
@@ -146,6 +148,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "purchase of which nothing is left",
         "purchase told again",
         "purchase voided",
+        "purchase voided before",
         "hold swept",
         "points swept",
         "notice told",

@@ -15,7 +15,7 @@ fn expiring() -> Request {
 }
 
 /// For two microseconds.
-fn short_hold() -> Request {
+pub fn short_hold() -> Request {
     let Request::Authorize(hold) = hold(50) else {
         unreachable!("a hold")
     };
