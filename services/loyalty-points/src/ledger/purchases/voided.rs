@@ -54,9 +54,9 @@ pub async fn voided(
         }
         touched.push(program_id.to_owned());
         tiers::follow(state, work, &mut lock, &mut standing).await?;
-        returned(work, key, Extent::Whole, (1, 1)).await?;
+        // What was paid no longer counts: by the posting, where there is one, so that the history tells why the tier falls.
         let Some(posting_id) = earned else {
-            // What was paid no longer counts.
+            returned(work, key, Extent::Whole, (1, 1)).await?;
             recount(state, work, &mut lock, standing, Cause::Reversal).await?;
             continue;
         };
