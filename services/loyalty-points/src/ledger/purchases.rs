@@ -107,10 +107,11 @@ pub async fn recorded(
     if voided_purchases::exists(work.tx(), customer_id, &purchase.transaction_id).await? {
         return Ok(());
     }
+    let standings = locked(state, work, customer_id).await?;
     // After the lock: what others posted while this waited for it lies in the past.
     let now = work.now();
     let mut touched = Vec::new();
-    for mut standing in work.standings(customer_id, "").await? {
+    for mut standing in standings {
         let program = program_of(state, work, &standing).await?;
         let program_id = program.program_id.as_str();
         let base = program.earning_rule.earn(&purchase.total);
@@ -190,6 +191,23 @@ pub async fn recorded(
     }
     work.settle(&lock);
     pass_on(state, work, customer_id, (&touched, Cause::Usual)).await
+}
+
+/// The memberships of a customer who is locked; and so is by then whoever the points of one that was merged go on to: all
+/// is decided, and goes on, at one instant.
+async fn locked(
+    state: &State,
+    work: &mut Work<'_>,
+    customer_id: &CustomerId,
+) -> Result<Vec<Standing>, Error> {
+    let standings = work.standings(customer_id, "").await?;
+    for standing in &standings {
+        if standing.member.survivor.is_some() {
+            let program = program_of(state, work, standing).await?;
+            merges::lock_on(work, &program, customer_id).await?;
+        }
+    }
+    Ok(standings)
 }
 
 /// What was posted to memberships that were merged, in programs that were touched, goes on to who stands for them.

@@ -2,7 +2,7 @@
 
 use common::ids::CustomerId;
 
-use super::{find, pass_on, program_of, recount, source_key};
+use super::{find, locked, pass_on, program_of, recount, source_key};
 use crate::State;
 use crate::domain::multiplier::left;
 use crate::domain::program::Program;
@@ -30,7 +30,7 @@ pub async fn voided(
     // A recording that was parked is applied after the void, if ever.
     voided_purchases::insert(work.direct(), customer_id, transaction_id).await?;
     let mut touched = Vec::new();
-    for mut standing in work.standings(customer_id, "").await? {
+    for mut standing in locked(state, work, customer_id).await? {
         if standing.member.is_closed() {
             continue;
         }
