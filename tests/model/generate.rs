@@ -113,6 +113,8 @@ pub struct Generator {
     pub unit: i64,
     /// Whether the clock obeys: only then is there anything that comes alone.
     pub is_here: bool,
+    /// Whether sweeps are asked for; else they go on in the background.
+    pub asks_for_sweeps: bool,
     /// Purchases of this caller.
     pub bought: Vec<Bought>,
 }
@@ -167,10 +169,11 @@ impl Generator {
     }
 
     fn operation(&mut self) -> Operation {
-        let is_here = self.is_here;
+        let (is_here, asks_for_sweeps) = (self.is_here, self.asks_for_sweeps);
         let chosen =
             WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
                 Operation::Publish if !is_here => 0,
+                Operation::Sweep if !asks_for_sweeps => 0,
                 _ => *weight,
             });
         chosen.expect("there are operations").0

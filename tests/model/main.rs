@@ -32,15 +32,16 @@
 //!   processes that are killed, where replicas know of a version only after a while: there only points count for tiers, and
 //!   purchases come amid all other calls.
 //! - Limits that are new, or end, while callers earn: what an earning is counted against only `GetDecisionTrace` tells.
-//! - The sweep in the background: it is switched off, as nothing tells what it did. It does what a sweep on demand does.
-//!   Sweeps and recalculations have request ids: without one whoever is cut off is not told all that was done. Of holds of
-//!   merged members that time out there are none, and of the history of a tier its steps within one call, their reasons and
-//!   amounts are not looked at, except where a recalculation tells them.
+//! - The sweep in the background goes on only where there are two replicas, of which none is asked to sweep; of notices that
+//!   it tells nothing is known. Sweeps and recalculations have request ids: without one whoever is cut off is not told all
+//!   that was done. Of holds of merged members that time out there are none, and of the history of a tier its steps within
+//!   one call, their reasons and amounts are not looked at, except where a recalculation tells them.
 //!
 //! # Invariant
 //! The model shares no code with the service.
 
 mod answers;
+mod background;
 mod check;
 mod closing;
 mod driver;
@@ -88,6 +89,8 @@ struct Run {
     load: Load,
     /// The length of time that matters, in microseconds.
     unit: i64,
+    /// Whether sweeps are asked for; else they go on in the background.
+    asks_for_sweeps: bool,
 }
 
 #[rstest]
@@ -103,6 +106,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
             kill_every: 300,
         },
         unit: 3_600_000_000,
+        asks_for_sweeps: true,
     };
     let operations = run.operations;
     let compared = start(run, Service::start_here(backend).await).await;
@@ -183,16 +187,20 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
 async fn every_answer_is_that_of_the_model_however_often_the_service_is_killed(
     #[values(Sqlite, Postgres)] backend: Backend,
 ) {
-    start_apart(backend, 1).await;
+    start_apart(backend, (1, "0s")).await;
 }
 
-/// SQLite has one process.
+/// SQLite has one process. Both sweep in the background.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_that_of_the_model_whichever_of_two_replicas_is_asked() {
-    start_apart(Postgres, 2).await;
+    let compared = start_apart(Postgres, (2, "40ms")).await;
+    assert!(
+        compared.changes < ROUND / 4 || compared.met.contains_key("swept in the background"),
+        "{compared:#?}"
+    );
 }
 
-async fn start_apart(backend: Backend, replicas: usize) {
+async fn start_apart(backend: Backend, replicas: (usize, &str)) -> Compared {
     let run = Run {
         seed: seed(),
         operations: operations(backend, 800),
@@ -201,6 +209,7 @@ async fn start_apart(backend: Backend, replicas: usize) {
             kill_every: 130,
         },
         unit: 20_000,
+        asks_for_sweeps: replicas.1 == "0s",
     };
     let is_short = run.operations < ROUND;
     let compared = start(run, Service::start_apart(backend, replicas).await).await;
@@ -208,6 +217,7 @@ async fn start_apart(backend: Backend, replicas: usize) {
         is_short || compared.met.contains_key("purchase"),
         "{compared:#?}"
     );
+    compared
 }
 
 fn seed() -> u64 {
@@ -266,6 +276,7 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
             customers: customers.clone(),
             unit: run.unit,
             is_here: matches!(history.time, Time::Fake(..)),
+            asks_for_sweeps: run.asks_for_sweeps,
             bought: Vec::new(),
         };
         let callers = (0..CALLERS).map(|_| generator(seeds.next_u64())).collect();
@@ -280,6 +291,9 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
             driver::read(&service, &history, &sweep).await;
         }
         read_all(&service, &history, &customers).await;
+        if !run.asks_for_sweeps {
+            background::note(&service, &history, &customers).await;
+        }
         if matches!(history.time, Time::Fake(..)) {
             let number = usize::try_from(run.seed % 1000).expect("below") + 4 * round;
             close(&service, &history, &customers, (run.unit, number)).await;

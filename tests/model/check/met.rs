@@ -14,7 +14,14 @@ pub fn met(event: &Event) -> Vec<String> {
         (Request::Announce(announce), Ok(Response::Announce(announced))) => {
             met.extend(purchases(announce, announced));
         }
-        (_, Ok(Response::Sweep(told))) if event.is_change() => met.extend(swept(told)),
+        (Request::Sweep(sweep), Ok(Response::Sweep(told))) if event.is_change() => {
+            met.extend(swept(told));
+            met.extend(
+                sweep
+                    .is_unasked
+                    .then(|| "swept in the background".to_owned()),
+            );
+        }
         (_, Ok(Response::Recalculate(told))) if event.is_change() => {
             let change = told.change().expect("it moved somebody");
             if change.reason() == pb::TierChangeReason::AgedOut {
