@@ -25,7 +25,7 @@ use crate::statements;
 pub struct Compared {
     pub changes: usize,
     pub refusals: usize,
-    /// Members for whom a sweep or a recalculation found nothing to do.
+    /// Members for whom a sweep or a recalculation found nothing to do, and purchases of which nothing came.
     pub idle: usize,
     pub dry_runs: usize,
     pub reads: usize,
@@ -185,7 +185,9 @@ impl Replay<'_> {
                     *compared.reasons.entry(refusal.reason.clone()).or_default() += 1;
                 }
                 Ok(_) if event.request.is_read() => compared.reads += 1,
-                Ok(Response::Sweep(_) | Response::Recalculate(_)) if event.request.has_effect() => {
+                Ok(Response::Sweep(_) | Response::Recalculate(_) | Response::Announce(_))
+                    if event.request.has_effect() =>
+                {
                     compared.idle += 1;
                 }
                 Ok(_) if event.request.has_effect() => compared.refusals += 1,

@@ -125,7 +125,6 @@ async fn buy(service: &Service, history: &History, customer_id: &str) {
             let known = told.postings.into_iter().flatten();
             announce.known = known.map(|posting| posting.transaction_id).collect();
             announce.id.push_str(" again");
-            announce.is_alone = true;
             driver::read(service, history, &Request::Announce(announce)).await;
         }
     }

@@ -111,9 +111,10 @@ pub struct Generator {
     pub customers: Vec<String>,
     /// The length of time that matters, in microseconds: what expires does so after some of these.
     pub unit: i64,
-    /// Whether the clock obeys, and who was killed is back at once: only then is there anything that comes alone, and a
-    /// feed that is heard of soon.
+    /// Whether the clock obeys: only then is there anything that comes alone.
     pub is_here: bool,
+    /// Whether sweeps are asked for; else they go on in the background.
+    pub asks_for_sweeps: bool,
     /// Purchases of this caller.
     pub bought: Vec<Bought>,
 }
@@ -168,10 +169,11 @@ impl Generator {
     }
 
     fn operation(&mut self) -> Operation {
-        let is_here = self.is_here;
+        let (is_here, asks_for_sweeps) = (self.is_here, self.asks_for_sweeps);
         let chosen =
             WEIGHTS.choose_weighted(&mut self.rng, |(operation, weight)| match operation {
-                Operation::Announce | Operation::Publish if !is_here => 0,
+                Operation::Publish if !is_here => 0,
+                Operation::Sweep if !asks_for_sweeps => 0,
                 _ => *weight,
             });
         chosen.expect("there are operations").0

@@ -1,5 +1,6 @@
 //! What happened: calls with their answers, when each began and ended, and what the clock showed meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -193,6 +194,30 @@ impl History {
             window: self.time.since(start.clock),
         };
         self.events.lock().expect("nobody panics here").push(event);
+    }
+
+    /// Something else was done meanwhile, at an instant.
+    pub fn note(&self, request: &Request, answer: &Answer, at: i64) {
+        let mut events = self.events.lock().expect("nobody panics here");
+        let started = events.iter().map(|event| event.started).min();
+        events.push(Event {
+            request: request.clone(),
+            answer: answer.clone(),
+            started: started.unwrap_or(0),
+            ended: self.ticks.fetch_add(1, Ordering::SeqCst),
+            window: Window::Between(at, at),
+        });
+    }
+
+    /// Where something was changed by then, and when.
+    pub fn done(&self) -> BTreeSet<(String, i64)> {
+        let events = self.events.lock().expect("nobody panics here");
+        let of = |event: &Event| {
+            let at = event.answer.as_ref().ok().and_then(Response::instant);
+            let changed = at.map(|at| event.changed().into_iter().map(move |whose| (whose, at)));
+            changed.into_iter().flatten().collect::<Vec<_>>()
+        };
+        events.iter().flat_map(of).collect()
     }
 
     /// All of them so far; the next ones start from an empty list.

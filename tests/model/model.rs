@@ -49,8 +49,6 @@ pub const DAY: Micros = 24 * 3600 * 1_000_000;
 #[derive(Debug, Clone, Default)]
 pub struct Customer {
     pub members: BTreeMap<String, Vec<Member>>,
-    /// Purchases that are void.
-    pub voided: BTreeSet<String>,
     /// The merges by which it took others in, undone or not, by program and id.
     pub merges: BTreeMap<(String, String), Taken>,
     /// The tier policies of programs, as far as they are known.

@@ -153,9 +153,13 @@ impl Service {
     }
 
     /// Starts so many replicas of it on one database, each in a process of its own.
-    pub async fn start_apart(backend: Backend, replicas: usize) -> (Self, Time) {
+    pub async fn start_apart(
+        backend: Backend,
+        (replicas, sweep_every): (usize, &str),
+    ) -> (Self, Time) {
         let customers = FeedSource::start("customer", backend).await;
         let database = Database::fresh(backend, Loyalty::NAME, Loyalty::migrations).await;
+        database.shorten_leases(LEASE).await;
         let folder = tempfile::tempdir().expect("the temporary folder can be written");
         let process = |_| {
             Process::start(Launch {
@@ -164,7 +168,7 @@ impl Service {
                 arguments: vec![
                     format!("--database-url={}", database.url()),
                     format!("--peer-customer={}", customers.url()),
-                    "--loyalty-sweep-every=0s".to_owned(),
+                    format!("--loyalty-sweep-every={sweep_every}"),
                 ],
                 folder: folder.path(),
             })

@@ -1,5 +1,6 @@
 //! The checker itself: it passes a right history and finds what was done to a wrong one.
 
+mod background;
 mod batches;
 mod extensions;
 mod imports;

@@ -1,10 +1,11 @@
 //! Fresh databases: a temporary file, or a clone of a migrated template on the shared cluster.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use common::config::DatabaseConfig;
 use common::db::{Db, Migrations};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 use crate::postgres::{Cluster, shared, url_of};
 
@@ -63,6 +64,52 @@ impl Database {
                 let template = template_name(service, &migrations());
                 let fill = async |url: String| migrate(&url, migrations()).await;
                 Self::Postgres(PostgresDatabase::cloned(&template, fill).await)
+            }
+        }
+    }
+
+    /// Lets leases that consumers take here end sooner than they ask for, where services run as programs ship: whoever
+    /// takes over from a killed one need not wait long. Between two renewals others may take the lease over, too.
+    pub async fn shorten_leases(&self, to: Duration) {
+        let micros = to.as_micros();
+        let url = self.url();
+        match self {
+            Self::Sqlite(_) => {
+                let trigger = format!(
+                    "CREATE TRIGGER short_lease AFTER UPDATE OF expires_at ON consumer
+                     WHEN NEW.expires_at > CAST(unixepoch('subsec') * 1000000 AS INTEGER) + {micros}
+                     BEGIN
+                         UPDATE consumer
+                         SET expires_at = CAST(unixepoch('subsec') * 1000000 AS INTEGER) + {micros}
+                         WHERE name = NEW.name;
+                     END"
+                );
+                let mut db = SqliteConnection::connect(&url)
+                    .await
+                    .unwrap_or_else(|error| panic!("{url}: {error}"));
+                sqlx::raw_sql(AssertSqlSafe(trigger))
+                    .execute(&mut db)
+                    .await
+                    .unwrap_or_else(|error| panic!("{url}: {error}"));
+                db.close().await.ok();
+            }
+            Self::Postgres(_) | Self::OnCluster(_) => {
+                let trigger = format!(
+                    "CREATE FUNCTION short_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+                     BEGIN
+                         NEW.expires_at := LEAST(
+                             NEW.expires_at,
+                             CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + {micros});
+                         RETURN NEW;
+                     END $$;
+                     CREATE TRIGGER short_lease BEFORE UPDATE ON consumer
+                     FOR EACH ROW EXECUTE FUNCTION short_lease();"
+                );
+                let mut db = PgConnection::connect(&url)
+                    .await
+                    .unwrap_or_else(|error| panic!("{url}: {error}"));
+                execute(&mut db, trigger).await;
+                db.close().await.ok();
             }
         }
     }

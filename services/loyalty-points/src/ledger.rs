@@ -36,7 +36,7 @@ use crate::store::postings::SourceKey;
 use crate::work::Work;
 
 use account::{balance, open, standing, turn_to};
-use reverse::{Reversal, plan_reversal};
+use reverse::{Reversal, is_taken_back, plan_reversal};
 
 pub use account::Account;
 pub use reverse::{Asked, ReverseTransaction, Reversed, reverse};

@@ -65,6 +65,8 @@
 //! - `customers.revision` grows by one with each event about a customer; whoever changes anything of a
 //!   customer holds the lock on that row.
 //! - A source (a purchase, a promotion) earns once for ever by one rule: a unique key.
+//! - What the customer service tells of a purchase touches nothing where nothing comes of it: a purchase that is known, a
+//!   void of which all was taken back.
 //! - In each account, points equal the sum of what the lots have left, and what is held the sum of what open holds
 //!   pin; points and debt are never both above 0. Points never move from one currency to another.
 //! - Programs never change once created, but for versions of the tier policy and of limits that are added; `programs`

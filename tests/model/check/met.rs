@@ -14,7 +14,14 @@ pub fn met(event: &Event) -> Vec<String> {
         (Request::Announce(announce), Ok(Response::Announce(announced))) => {
             met.extend(purchases(announce, announced));
         }
-        (_, Ok(Response::Sweep(told))) if event.is_change() => met.extend(swept(told)),
+        (Request::Sweep(sweep), Ok(Response::Sweep(told))) if event.is_change() => {
+            met.extend(swept(told));
+            met.extend(
+                sweep
+                    .is_unasked
+                    .then(|| "swept in the background".to_owned()),
+            );
+        }
         (_, Ok(Response::Recalculate(told))) if event.is_change() => {
             let change = told.change().expect("it moved somebody");
             if change.reason() == pb::TierChangeReason::AgedOut {
@@ -58,9 +65,13 @@ fn purchases(announce: &Announce, announced: &Announced) -> Vec<String> {
     let mut met = Vec::new();
     let total = announce.purchase.total.as_ref().map_or(0, |it| it.micros);
     let is_void = announce.happened.contains(&Happened::Voided);
-    let is_again = announced.postings.iter().all(Option::is_none);
-    let is_again = is_again && announce.is_alone && !announce.known.is_empty();
-    met.extend(is_again.then_some("purchase told again"));
+    let is_again = announced.postings.iter().all(Option::is_none) && !announce.known.is_empty();
+    let again = if is_void {
+        "purchase voided before"
+    } else {
+        "purchase told again"
+    };
+    met.extend(is_again.then_some(again));
     for posting in announced.postings.iter().flatten() {
         met.push(if is_void {
             "purchase voided"

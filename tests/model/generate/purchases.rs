@@ -23,10 +23,20 @@ pub struct Bought {
 }
 
 impl Bought {
-    /// Whether it is worth a point; else it may count for a tier all the same, and leaves no posting.
-    fn earns(&self) -> bool {
+    /// Whether it is told when nothing else goes on. A tier by spend or frequency may count it, or no longer does,
+    /// without a posting that tells of it; and between two tellings the customer may join a program.
+    fn comes_alone(&self, happened: &[Happened]) -> bool {
         let total = self.purchase.total.as_ref().expect("always given");
-        total.currency_code == "USD" && total.micros >= 1_000_000
+        let is_money = total.currency_code == "USD" && total.micros > 0;
+        // Of what was void before nothing is left that counts.
+        let may_count = is_money && !self.is_void;
+        match happened {
+            [Recorded, Recorded] => true,
+            [Recorded] => may_count && total.micros < 1_000_000,
+            // What others take back by points may leave some of the money.
+            [Voided] => may_count && !(self.is_private && self.has_earned),
+            _ => false,
+        }
     }
 }
 
@@ -42,23 +52,20 @@ impl Generator {
         let (bought, happened) = match (before, self.rng.random_range(0..10)) {
             (Some(bought), 0..4) => (bought, vec![Voided]),
             (Some(bought), 4) => (bought, vec![Recorded]),
-            (_, 5) => (self.purchase(whose, now), vec![Recorded, Recorded]),
+            (_, 5) if self.is_here => (self.purchase(whose, now), vec![Recorded, Recorded]),
             (_, 6) if self.rng.random_bool(0.3) => {
                 (self.purchase(whose, now), vec![Voided, Recorded])
             }
             _ => (self.purchase(whose, now), vec![Recorded]),
         };
-        let leaves_a_posting = match happened[..] {
-            [Recorded] => bought.known.is_empty() && bought.earns(),
-            [Voided] => bought.is_private && bought.has_earned && !bought.is_void,
-            _ => false,
-        };
         Announce {
             id: self.id(),
+            // Elsewhere nothing but points counts for tiers.
+            is_alone: self.is_here && bought.comes_alone(&happened),
             purchase: bought.purchase,
             happened,
             known: bought.known,
-            is_alone: !leaves_a_posting,
+            is_void: bought.is_void,
             is_private: bought.is_private,
         }
     }

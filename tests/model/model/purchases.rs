@@ -19,27 +19,24 @@ const UNIT: (&str, i64) = ("USD", 1_000_000);
 impl Step<'_> {
     pub fn announce(&mut self, request: &Announce) -> Result<Announced, Refusal> {
         let mut postings = vec![None; PROGRAMS.len()];
+        let mut is_void = request.is_void;
         for happened in &request.happened {
             for (place, program_id) in PROGRAMS.into_iter().enumerate() {
                 let told = self.told.items.get(place).cloned().unwrap_or_default();
                 let made = match happened {
-                    Happened::Recorded => self.bought(program_id, &request.purchase, &told),
-                    Happened::Voided => self.voided(program_id, &request.purchase, &told),
+                    Happened::Recorded if is_void => None,
+                    Happened::Recorded => self.bought(program_id, &request.purchase, &told)?,
+                    Happened::Voided => self.voided(program_id, &request.purchase, &told)?,
                 };
-                postings[place] = postings[place].take().or(made?);
+                postings[place] = postings[place].take().or(made);
             }
-            if *happened == Happened::Voided {
-                let customer = self.world.customers.get_mut(&request.purchase.customer_id);
-                let customer = customer.expect("it is about somebody who is known");
-                let id = &request.purchase.transaction_id;
-                customer.voided.insert(id.clone());
-            }
+            is_void |= *happened == Happened::Voided;
         }
         Ok(Announced { postings })
     }
 
     /// A purchase earns once in every program that the customer is a member of, multiplied by the tier of when it
-    /// happened; and nothing once it is void.
+    /// happened. Where it is known, or nothing was paid for it, nothing is touched.
     fn bought(
         &mut self,
         program_id: &str,
@@ -51,34 +48,28 @@ impl Step<'_> {
         let at = purchase.occurred_at.as_ref().map(micros);
         let at = at.expect("always given");
         let id = &purchase.transaction_id;
-        let is_void = self.world.customers[whose.customer_id].voided.contains(id);
+        let total = purchase.total.as_ref().expect("always given");
         let Ok(member) = self.find(whose, "") else {
             return Ok(None);
         };
-        if is_void {
+        if total.currency_code != UNIT.0 || total.micros <= 0 || earned_by(member, id).is_some() {
+            return Ok(None);
+        }
+        // It does not count itself for what it earns.
+        let points = total.micros / UNIT.1 * member.multiplier(at) / 10_000;
+        if points == 0 && member.bought.contains_key(id) {
             return Ok(None);
         }
         member.follow(now);
-        // It does not count itself for what it earns.
-        let points = base(purchase) * member.multiplier(at) / 10_000;
-        let total = purchase.total.as_ref().expect("always given");
-        if total.currency_code == UNIT.0 && total.micros > 0 {
-            let spend = total.micros;
-            let new = Purchase {
-                at,
-                spend,
-                left: spend,
-            };
-            member.bought.entry(id.clone()).or_insert(new);
-        }
+        let spend = total.micros;
+        let new = Purchase {
+            at,
+            spend,
+            left: spend,
+        };
+        member.bought.insert(id.clone(), new);
         if points == 0 {
-            if total.currency_code == UNIT.0 {
-                member.recount(now);
-            }
-            return Ok(None);
-        }
-        if earned_by(member, id).is_some() {
-            self.notice_only(whose)?;
+            member.recount(now);
             return Ok(None);
         }
         self.open(whose, "")?;
@@ -118,7 +109,8 @@ impl Step<'_> {
         Ok(Some(posting))
     }
 
-    /// What it earned is taken back, whatever has become of it.
+    /// What it earned is taken back, whatever has become of it. Where nothing is left of its points and its money,
+    /// nothing is touched.
     fn voided(
         &mut self,
         program_id: &str,
@@ -130,11 +122,18 @@ impl Step<'_> {
         let Ok(member) = self.find(whose, "") else {
             return Ok(None);
         };
+        let bought = member.bought.get(&purchase.transaction_id);
+        let counts = bought.is_some_and(|bought| bought.left > 0);
+        let earned = earned_by(member, &purchase.transaction_id);
+        let earned = earned.filter(|id| can_be_taken_back(member, id));
+        if !counts && earned.is_none() {
+            return Ok(None);
+        }
         member.follow(now);
         if let Some(bought) = member.bought.get_mut(&purchase.transaction_id) {
             bought.left = 0;
         }
-        let Some(id) = earned_by(member, &purchase.transaction_id) else {
+        let Some(id) = earned else {
             member.recount(now);
             return Ok(None);
         };
@@ -145,23 +144,13 @@ impl Step<'_> {
             extent: None,
             policy: pb::ReversalPolicy::AllowDebt,
         };
-        // Of what limits left nothing of there is nothing to take back.
-        let Some(earning) = member.earnings.get(&id) else {
-            member.recount(now);
-            return Ok(None);
-        };
         let posting = pb::LedgerTransaction {
             actor: String::new(),
-            ..reversal(earning, &id, told, (now, VOIDED))
+            ..reversal(&member.earnings[&id], &id, told, (now, VOIDED))
         };
-        match take_back(member, &all, posting, now) {
-            Ok(taken) => {
-                member.end_given(now);
-                Ok(Some(taken.posting))
-            }
-            Err(refusal) if refusal.reason == "ALREADY_REVERSED" => Ok(None),
-            Err(refusal) => Err(refusal),
-        }
+        let taken = take_back(member, &all, posting, now)?;
+        member.end_given(now);
+        Ok(Some(taken.posting))
     }
 
     /// As much as limits leave, which may be nothing.
@@ -204,16 +193,6 @@ impl Member {
     }
 }
 
-/// Whole units, rounded down.
-fn base(purchase: &customer::Transaction) -> i64 {
-    let total = purchase.total.as_ref().expect("always given");
-    if total.currency_code == UNIT.0 {
-        total.micros / UNIT.1
-    } else {
-        0
-    }
-}
-
 /// The posting by which a purchase earned.
 fn earned_by(member: &Member, purchase: &str) -> Option<String> {
     let is_of = |posting: &&std::rc::Rc<pb::LedgerTransaction>| {
@@ -223,6 +202,17 @@ fn earned_by(member: &Member, purchase: &str) -> Option<String> {
     };
     let found = member.postings.iter().find(is_of);
     found.map(|posting| posting.transaction_id.clone())
+}
+
+/// Whether anything is left of what was earned by a posting: limits may have left nothing of it, and others may have
+/// taken it back.
+fn can_be_taken_back(member: &mut Member, id: &str) -> bool {
+    let Some(earning) = member.earnings.get(id).cloned() else {
+        return false;
+    };
+    let (points, times) = earning.reversed;
+    let original = member.lot(&earning.lot_id).original;
+    times == 0 || original - points - earning.adjusted > 0
 }
 
 /// What was bought, by its places; what cost nothing earned nothing.

@@ -47,7 +47,9 @@ impl Step<'_> {
             let whose = (program_id.clone(), customer_id.clone());
             swept.posted_at.extend(at.map(|at| (whose, at)));
         }
-        member.notices = accounts.iter_mut().map(|it| it.tell(now)).sum();
+        if !sweep.is_unasked {
+            member.notices = accounts.iter_mut().map(|it| it.tell(now)).sum();
+        }
         if member.holds_expired + member.points_expired + member.notices > 0 {
             swept.messages.push(pb::SweepExpiryResponse {
                 swept: vec![member],

@@ -29,7 +29,10 @@ pub struct Announce {
     pub happened: Vec<Happened>,
     /// The postings that were made for it before.
     pub known: Vec<String>,
-    /// Whether it comes when nothing else goes on: what leaves no posting of its own has no other place in the order.
+    /// Whether it was said before that it is void.
+    pub is_void: bool,
+    /// Whether it comes when nothing else goes on: what may count for a tier, or no longer does, without a posting has no
+    /// other place in the order.
     pub is_alone: bool,
     /// Whether nobody else takes it back.
     pub is_private: bool,
@@ -67,6 +70,7 @@ impl Announce {
             },
             happened: vec![Happened::Recorded],
             known: Vec::new(),
+            is_void: false,
             is_alone: false,
             is_private: true,
         }

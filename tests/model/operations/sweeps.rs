@@ -20,6 +20,8 @@ pub struct Sweep {
     pub customers: Vec<String>,
     /// The member that this part is about, by program and customer; absent: it is all of it.
     pub of: Option<Membership>,
+    /// Whether it went on in the background, where nobody asked for it, and nobody is told of notices.
+    pub is_unasked: bool,
 }
 
 pub type Membership = (String, String);
@@ -39,6 +41,7 @@ impl Sweep {
             asked,
             customers: customers.to_vec(),
             of: None,
+            is_unasked: false,
         }
     }
 

@@ -3,6 +3,7 @@
 use api::customer::v1 as customer;
 use api::r#type::v1::Money;
 
+use super::sweeps::short_hold;
 use super::*;
 use crate::answers::stamp;
 use crate::operations::Announce;
@@ -24,7 +25,8 @@ pub(super) fn announce(happened: &[Happened], cents: i64, known: &[&str]) -> Req
         purchase,
         happened: happened.to_vec(),
         known: known.iter().map(|id| (*id).to_owned()).collect(),
-        is_alone: !known.is_empty(),
+        is_void: false,
+        is_alone: false,
         is_private: false,
     })
 }
@@ -56,6 +58,22 @@ fn voided() -> Request {
     announce(&[Voided], 29_99, &["posting 1.1"])
 }
 
+fn again_once_void() -> Request {
+    let Request::Announce(again) = again() else {
+        unreachable!("a purchase")
+    };
+    Request::Announce(Announce {
+        is_void: true,
+        ..again
+    })
+}
+
+/// With a hold that has timed out by the last request.
+fn with_hold(last: Request) -> Vec<Event> {
+    let before = [bought(), earn(100), short_hold(), balance()];
+    history(&[&before[..], &[last, postings()]].concat())
+}
+
 #[test]
 fn purchases_that_earn_once_and_are_taken_back_pass() {
     let events = history(&[
@@ -64,13 +82,14 @@ fn purchases_that_earn_once_and_are_taken_back_pass() {
         redeem(20),
         voided(),
         voided(),
-        again(),
+        again_once_void(),
         balance(),
         postings(),
     ]);
     let compared = check(nobody(), &events).unwrap();
-    assert_eq!(compared.changes, 6, "{compared:#?}");
-    assert_eq!(compared.met["purchase told again"], 3);
+    assert_eq!((compared.changes, compared.idle), (3, 3), "{compared:#?}");
+    assert_eq!(compared.met["purchase told again"], 2);
+    assert_eq!(compared.met["purchase voided before"], 1);
     let Ok(Response::Balance(told)) = &events[6].answer else {
         panic!("{:#?}", events[6]);
     };
@@ -112,6 +131,45 @@ fn a_purchase_that_earns_again_is_found_by_the_next_read() {
     events[2].answer = twice[2].answer.clone();
     let found = check(nobody(), &events).unwrap_err();
     assert!(found.contains("available: 58"), "{found}");
+}
+
+#[test]
+fn a_purchase_told_again_touches_nothing() {
+    let events = with_hold(again());
+    let compared = check(nobody(), &events).unwrap();
+    assert_eq!((compared.changes, compared.idle), (3, 1), "{compared:#?}");
+}
+
+#[test]
+fn a_purchase_told_again_that_lets_a_hold_go_is_found() {
+    let mut events = with_hold(again());
+    // As if something had been posted.
+    let touched = with_hold(redeem(1));
+    let Ok(Response::Transactions(page)) = &touched[5].answer else {
+        panic!("{:#?}", touched[5]);
+    };
+    let mut page = page.clone();
+    page.transactions
+        .retain(|posting| posting.kind() != pb::TransactionKind::Redeem);
+    assert_eq!(page.transactions.len(), 4);
+    events[5].answer = Ok(Response::Transactions(page));
+    let found = check(nobody(), &events).unwrap_err();
+    assert!(found.contains("hold timed out"), "{found}");
+}
+
+#[test]
+fn a_void_of_what_was_taken_back_that_takes_more_back_is_found() {
+    let reverse = Request::Reverse(pb::ReverseTransactionRequest {
+        customer_id: ALICE.to_owned(),
+        transaction_id: "posting 1.1".to_owned(),
+        ..Default::default()
+    });
+    let mut events = history(&[bought(), reverse, voided()]);
+    let compared = check(nobody(), &events).unwrap();
+    assert_eq!((compared.changes, compared.idle), (2, 1), "{compared:#?}");
+    let first = history(&[bought(), balance(), voided()]);
+    events[2].answer = first[2].answer.clone();
+    assert!(check(nobody(), &events).is_err());
 }
 
 #[test]

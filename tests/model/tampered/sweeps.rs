@@ -4,7 +4,7 @@ use super::*;
 use crate::answers::stamp;
 use crate::operations::{Sweep, Swept};
 
-fn expiring() -> Request {
+pub fn expiring() -> Request {
     let Request::Earn(earn) = earn(100) else {
         unreachable!("an earning")
     };
@@ -15,7 +15,7 @@ fn expiring() -> Request {
 }
 
 /// For two microseconds.
-fn short_hold() -> Request {
+pub fn short_hold() -> Request {
     let Request::Authorize(hold) = hold(50) else {
         unreachable!("a hold")
     };
@@ -29,11 +29,12 @@ fn short_hold() -> Request {
 }
 
 /// The part of it that is about Alice.
-fn sweep() -> Request {
+pub fn sweep() -> Request {
     Request::Sweep(Sweep {
         asked: pb::SweepExpiryRequest::default(),
         customers: Vec::new(),
         of: Some(("default".to_owned(), ALICE.to_owned())),
+        is_unasked: false,
     })
 }
 
@@ -49,7 +50,7 @@ fn member(event: &mut Event) -> &mut pb::SweptMember {
 }
 
 /// What nobody asked for has a revision all the same.
-fn set_latest(event: &mut Event, revision: i64) {
+pub fn set_latest(event: &mut Event, revision: i64) {
     let Ok(Response::Transactions(page)) = &mut event.answer else {
         panic!("{event:#?}");
     };

@@ -24,7 +24,7 @@ use crate::domain::tiers::{Metric, ONE_IN_BASIS_POINTS};
 use crate::error::Error;
 use crate::store::members::{Lock, Standing};
 use crate::store::postings::SourceKey;
-use crate::store::purchases::NewPurchase;
+use crate::store::purchases::{self, NewPurchase, PurchaseKey};
 use crate::store::voided_purchases;
 use crate::tiers::{self, Cause, basis, reads};
 use crate::work::Work;
@@ -93,7 +93,8 @@ fn source_key(program_id: &str, transaction_id: &str) -> SourceKey {
 /// Earns by the base rule for a purchase, in the first currency of every program the customer is an active member of, multiplied by what
 /// the tier that the member had when it happened makes of it. A purchase in another currency, voided before, or of
 /// a customer who is no member, earns nothing; one of less than a unit earns nothing, but counts for tiers by
-/// spend or frequency. One of which limits leave nothing earns nothing for ever: that is posted.
+/// spend or frequency. One of which limits leave nothing earns nothing for ever: that is posted. Where it was recorded
+/// before, or neither earns nor counts, nothing is touched.
 pub async fn recorded(
     state: &State,
     work: &mut Work<'_>,
@@ -106,32 +107,45 @@ pub async fn recorded(
     if voided_purchases::exists(work.tx(), customer_id, &purchase.transaction_id).await? {
         return Ok(());
     }
+    let standings = locked(state, work, customer_id).await?;
     // After the lock: what others posted while this waited for it lies in the past.
     let now = work.now();
-    for mut standing in work.standings(customer_id, "").await? {
-        tiers::follow(state, work, &mut lock, &mut standing).await?;
+    let mut touched = Vec::new();
+    for mut standing in standings {
         let program = program_of(state, work, &standing).await?;
+        let program_id = program.program_id.as_str();
         let base = program.earning_rule.earn(&purchase.total);
-        if base == Earning::OtherCurrency || standing.member.is_closed() {
+        let is_money = base != Earning::OtherCurrency && purchase.total.micros > 0;
+        if !is_money || standing.member.is_closed() {
+            continue;
+        }
+        let source = source_key(program_id, &purchase.transaction_id);
+        if work.find_source(&source).await?.is_some() {
             continue;
         }
         let counted = counted(state, work, &standing, &program, (purchase, base)).await?;
         let points = match counted.earning {
-            Earning::Points(points) => points,
-            Earning::Nothing | Earning::OtherCurrency => {
-                recount(state, work, &mut lock, standing, Cause::Usual).await?;
-                continue;
-            }
+            Earning::Points(points) => Some(points),
+            Earning::Nothing | Earning::OtherCurrency => None,
             Earning::TooMuch => return Err(Error::PointsLimit),
         };
-        let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
-        if standing.limits_version > 0 {
-            let source = source_key(program.program_id.as_str(), &purchase.transaction_id);
-            if work.find_source(&source).await?.is_some() {
-                // Recorded before: it has what limits left of its points then.
-                continue;
-            }
+        let key = PurchaseKey {
+            customer_id,
+            program_id,
+            transaction_id: &purchase.transaction_id,
+        };
+        // What has earned is known by its source.
+        if points.is_none() && find(work, key).await?.is_some() {
+            continue;
         }
+        touched.push(program_id.to_owned());
+        tiers::follow(state, work, &mut lock, &mut standing).await?;
+        note(work, &standing, purchase, &counted);
+        let Some(points) = points else {
+            recount(state, work, &mut lock, standing, Cause::Usual).await?;
+            continue;
+        };
+        let standing = let_go_timed_out(state, work, &mut lock, &program, standing).await?;
         let earned_at = purchase.occurred_at;
         let granted = limits::grant(state, work, &standing, (points, earned_at)).await?;
         let (points, applied) = match granted {
@@ -169,28 +183,43 @@ pub async fn recorded(
             plan,
             origin,
         };
-        match write::write(state, work, &mut lock, change).await {
-            // What earned nothing has no lines to be taken back by.
-            Ok(written) if written.lots.is_empty() => {}
-            Ok(written) => lines::insert(work, &written.posting, &purchase.lines).await?,
-            // Recorded before: it has its points.
-            Err(Error::SourceAlreadyPosted(_)) => {}
-            Err(error) => return Err(error),
+        let written = write::write(state, work, &mut lock, change).await?;
+        // What earned nothing has no lines to be taken back by.
+        if !written.lots.is_empty() {
+            lines::insert(work, &written.posting, &purchase.lines).await?;
         }
     }
     work.settle(&lock);
-    pass_on(state, work, customer_id, Cause::Usual).await
+    pass_on(state, work, customer_id, (&touched, Cause::Usual)).await
 }
 
-/// Whatever was posted to memberships that were merged goes on to who stands for them.
+/// The memberships of a customer who is locked; and so is by then whoever the points of one that was merged go on to: all
+/// is decided, and goes on, at one instant.
+async fn locked(
+    state: &State,
+    work: &mut Work<'_>,
+    customer_id: &CustomerId,
+) -> Result<Vec<Standing>, Error> {
+    let standings = work.standings(customer_id, "").await?;
+    for standing in &standings {
+        if standing.member.survivor.is_some() {
+            let program = program_of(state, work, standing).await?;
+            merges::lock_on(work, &program, customer_id).await?;
+        }
+    }
+    Ok(standings)
+}
+
+/// What was posted to memberships that were merged, in programs that were touched, goes on to who stands for them.
 async fn pass_on(
     state: &State,
     work: &mut Work<'_>,
     customer_id: &CustomerId,
-    cause: Cause,
+    (touched, cause): (&[String], Cause),
 ) -> Result<(), Error> {
     for standing in work.standings(customer_id, "").await? {
-        if standing.member.survivor.is_some() {
+        let is_touched = touched.contains(&standing.member.program_id);
+        if is_touched && standing.member.survivor.is_some() {
             let program = program_of(state, work, &standing).await?;
             merges::pass_on_earned(state, work, &program, customer_id, cause).await?;
         }
@@ -200,14 +229,14 @@ async fn pass_on(
 
 /// What a purchase earns, and in which tier.
 struct Counted {
+    base_points: i64,
     earning: Earning,
     tier: String,
     multiplier: i64,
     policy_version: i64,
 }
 
-/// Notes a purchase, if anything was paid, with what it earns in the tier that the member had when it happened. One
-/// that was noted before stays as it is.
+/// What a purchase, of which anything was paid, earns in the tier that the member had when it happened.
 async fn counted(
     state: &State,
     work: &mut Work<'_>,
@@ -220,14 +249,6 @@ async fn counted(
         Earning::Nothing | Earning::OtherCurrency => 0,
         Earning::TooMuch => return Err(Error::PointsLimit),
     };
-    if purchase.total.micros <= 0 {
-        return Ok(Counted {
-            earning: Earning::Nothing,
-            tier: standing.tier.clone(),
-            multiplier: ONE_IN_BASIS_POINTS,
-            policy_version: standing.policy_version,
-        });
-    }
     let (customer_id, occurred_at) = (&standing.member.customer_id, purchase.occurred_at);
     let program_id = &program.program_id;
     let (known, in_force) = basis::version_of(state, work.tx(), standing).await?;
@@ -245,24 +266,39 @@ async fn counted(
     };
     let multiplier = version.policy.find(&tier).map(|tier| tier.multiplier);
     let multiplier = multiplier.unwrap_or(ONE_IN_BASIS_POINTS);
-    work.add_purchase(NewPurchase {
-        customer_id: customer_id.to_string(),
-        program_id: program_id.to_string(),
-        transaction_id: purchase.transaction_id.clone(),
-        occurred_at: occurred_at.micros(),
-        recorded_at: work.now().micros(),
-        spend: purchase.total.micros,
-        base_points,
-        tier: tier.clone(),
-        multiplier,
-        policy_version: version.version,
-    });
     Ok(Counted {
+        base_points,
         earning: multiplied(base, multiplier),
         tier,
         multiplier,
         policy_version: version.version,
     })
+}
+
+/// Notes a purchase that is new, with what it earns.
+fn note(work: &mut Work<'_>, standing: &Standing, purchase: &Purchase, counted: &Counted) {
+    let recorded_at = work.now().micros();
+    work.add_purchase(NewPurchase {
+        customer_id: standing.member.customer_id.to_string(),
+        program_id: standing.member.program_id.clone(),
+        transaction_id: purchase.transaction_id.clone(),
+        occurred_at: purchase.occurred_at.micros(),
+        recorded_at,
+        spend: purchase.total.micros,
+        base_points: counted.base_points,
+        tier: counted.tier.clone(),
+        multiplier: counted.multiplier,
+        policy_version: counted.policy_version,
+    });
+}
+
+/// What was paid for a purchase that was noted, and what is left of it.
+async fn find(
+    work: &mut Work<'_>,
+    key: PurchaseKey<'_>,
+) -> Result<Option<(i64, i64)>, common::Error> {
+    work.flush().await?;
+    purchases::find(work.tx(), key).await
 }
 
 /// Decides the tier anew where it may go by purchases and nothing was posted.

@@ -180,6 +180,30 @@ pub(super) struct Reversal {
     pub actor: Option<String>,
 }
 
+/// Whether nothing of an earning is left to take back: all of it was taken back, or limits have left nothing of it.
+pub(super) async fn is_taken_back(
+    work: &mut Work<'_>,
+    of: AccountKey<'_>,
+    posting_id: &str,
+) -> Result<bool, common::Error> {
+    work.flush().await?;
+    let customer_id = of.customer_id;
+    let Some(lot_id) = lots::find_id_of_posting(work.tx(), customer_id, posting_id).await? else {
+        return Ok(true);
+    };
+    let earlier = reversals::get(work.tx(), customer_id, posting_id).await?;
+    if earlier.latest.is_none() {
+        return Ok(false);
+    }
+    let lots = lots::list_open(work.tx(), of.into(), posting_id).await?;
+    let lot = lots.iter().find(|lot| lot.lot_id == lot_id);
+    let before = Before {
+        reversed: earlier.points,
+        adjusted: reversals::get_adjusted(work.tx(), customer_id, &lot_id).await?,
+    };
+    Ok(lot.is_none_or(|lot| before.left_of(lot) == 0))
+}
+
 /// Decides a reversal of what was posted to the account that the member is turned to. Its source is the earning's and its
 /// rule says which reversal of it this is: the permanent key makes each happen once.
 pub(super) async fn plan_reversal<'a>(

@@ -22,6 +22,7 @@ mod import_members;
 mod import_streams;
 mod imports;
 mod known;
+mod known_purchases;
 mod ledger;
 mod limits;
 mod lines;

@@ -6,7 +6,7 @@ use pb::TierChangeReason::{AgedOut, Earned, Enrolled, PolicyChanged, Reversed};
 use rstest::rstest;
 use testkit::{Backend, time};
 
-use crate::shop::{Purchase, Shop, at, tier};
+use crate::shop::{Purchase, Shop, at, authorize, tier};
 use crate::tier_policies::{policy, publish};
 
 const JUNE: &str = "1998-06-01T00:00:00Z";
@@ -97,6 +97,26 @@ async fn spend_counts_money_and_loses_what_is_taken_back(
         .iter()
         .map(pb::TierChange::reason)
         .collect();
+    assert_eq!(reasons, [Reversed, Earned, Enrolled]);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tier_falls_for_what_is_taken_back_whatever_a_void_finds_to_have_timed_out(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    publish(&mut shop, by(pb::TierMetric::Spend, 30_000_000)).await;
+    shop.bought("c1", Purchase::dollars("t1", JUNE, 40)).await;
+    shop.caught_up().await;
+    let hold = authorize("c1", 10, 3600);
+    shop.client.authorize_hold(hold).await.unwrap();
+    shop.server.clock.advance(chrono::TimeDelta::hours(2));
+    shop.voided("c1", Purchase::dollars("t1", JUNE, 40)).await;
+    shop.caught_up().await;
+    assert_eq!(counts(&mut shop).await, is("Bronze", 0));
+    let changes = shop.tier_history("c1").await;
+    let reasons: Vec<_> = changes.iter().map(pb::TierChange::reason).collect();
     assert_eq!(reasons, [Reversed, Earned, Enrolled]);
 }
 

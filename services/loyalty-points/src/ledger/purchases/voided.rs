@@ -2,22 +2,22 @@
 
 use common::ids::CustomerId;
 
-use super::{pass_on, program_of, recount, source_key};
+use super::{find, locked, pass_on, program_of, recount, source_key};
 use crate::State;
 use crate::domain::multiplier::left;
 use crate::domain::program::Program;
 use crate::domain::reversal::{Extent, Policy};
 use crate::error::Error;
 use crate::ledger::holds::let_go_timed_out;
-use crate::ledger::{Asked, Reversal, merges, plan_reversal, write};
+use crate::ledger::{Asked, Reversal, is_taken_back, merges, plan_reversal, write};
 use crate::store::members::{Lock, Standing};
 use crate::store::purchases::{self, PurchaseKey};
 use crate::store::{lots, postings, voided_purchases};
 use crate::tiers::{self, Cause};
 use crate::work::Work;
 
-/// Takes back what a purchase earned, in every program. Nothing happens where it earned nothing or was
-/// taken back before.
+/// Takes back what a purchase earned, in every program. Where nothing is left of its points and its money, nothing is
+/// touched.
 pub async fn voided(
     state: &State,
     work: &mut Work<'_>,
@@ -29,8 +29,8 @@ pub async fn voided(
     };
     // A recording that was parked is applied after the void, if ever.
     voided_purchases::insert(work.direct(), customer_id, transaction_id).await?;
-    for mut standing in work.standings(customer_id, "").await? {
-        tiers::follow(state, work, &mut lock, &mut standing).await?;
+    let mut touched = Vec::new();
+    for mut standing in locked(state, work, customer_id).await? {
         if standing.member.is_closed() {
             continue;
         }
@@ -41,9 +41,22 @@ pub async fn voided(
             program_id,
             transaction_id,
         };
-        returned(work, key, Extent::Whole, (1, 1)).await?;
+        let counts = find(work, key).await?.is_some_and(|(_, left)| left > 0);
         let source = source_key(program_id, transaction_id);
-        let Some(posting_id) = work.find_source(&source).await? else {
+        let mut earned = work.find_source(&source).await?;
+        if let Some(posting_id) = &earned
+            && is_taken_back(work, standing.key(), posting_id).await?
+        {
+            earned = None;
+        }
+        if !counts && earned.is_none() {
+            continue;
+        }
+        touched.push(program_id.to_owned());
+        tiers::follow(state, work, &mut lock, &mut standing).await?;
+        // What was paid no longer counts: by the posting, where there is one, so that the history tells why the tier falls.
+        let Some(posting_id) = earned else {
+            returned(work, key, Extent::Whole, (1, 1)).await?;
             recount(state, work, &mut lock, standing, Cause::Reversal).await?;
             continue;
         };
@@ -57,18 +70,11 @@ pub async fn voided(
             reason: "purchase voided".to_owned(),
             actor: None,
         };
-        match plan_reversal(work, &program, standing.clone(), reversal).await {
-            // Limits left nothing of it; what was paid no longer counts.
-            Err(Error::NothingToReverse) => {
-                recount(state, work, &mut lock, standing, Cause::Reversal).await?;
-            }
-            Ok(change) => drop(write::write(state, work, &mut lock, change).await?),
-            Err(Error::AlreadyReversed(_) | Error::TransactionNotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
+        let change = plan_reversal(work, &program, standing, reversal).await?;
+        write::write(state, work, &mut lock, change).await?;
     }
     work.settle(&lock);
-    pass_on(state, work, customer_id, Cause::Reversal).await
+    pass_on(state, work, customer_id, (&touched, Cause::Reversal)).await
 }
 
 /// Takes back as much of a purchase's money as a reversal of its earning does. `part` of `whole` points were taken
@@ -79,8 +85,7 @@ pub(in crate::ledger) async fn returned(
     extent: Extent,
     (part, whole): (i64, i64),
 ) -> Result<(), common::Error> {
-    work.flush().await?;
-    let Some((spend, before)) = purchases::find(work.tx(), key).await? else {
+    let Some((spend, before)) = find(work, key).await? else {
         return Ok(());
     };
     let (part, whole) = match extent {

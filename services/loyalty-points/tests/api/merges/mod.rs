@@ -1,6 +1,7 @@
 //! Members who are the same person.
 
 mod begun;
+mod bought;
 mod extended;
 mod lots;
 mod moves;
