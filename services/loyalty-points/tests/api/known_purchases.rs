@@ -13,11 +13,11 @@ use crate::tier_policies::{policy, publish};
 
 const LATER: &str = "1998-07-02T00:00:00Z";
 
-fn money(dollars: i64) -> Option<Money> {
-    Some(Money {
+fn money(dollars: i64) -> Money {
+    Money {
         currency_code: "USD".to_owned(),
         micros: dollars * 1_000_000,
-    })
+    }
 }
 
 /// A hold times out, and another version of the tier policy holds, before nothing is told that is new.
@@ -113,8 +113,8 @@ async fn a_void_takes_back_the_money_that_is_left_where_no_points_are(
     };
     shop.client.adjust_points(adjust).await.unwrap();
     let returned = pb::ReturnedAmount {
-        original: money(20),
-        returned: money(4),
+        original: Some(money(20)),
+        returned: Some(money(4)),
     };
     shop.take_back("c1", &earned, Extent::Returned(returned))
         .await;
