@@ -1,5 +1,6 @@
 //! Connections of the pool, as operators see them.
 
+use common::db::Access;
 use common::on;
 use futures::FutureExt as _;
 use rstest::rstest;
@@ -37,18 +38,15 @@ async fn who_goes_away_while_a_transaction_begins_leaves_none_behind(
                 .now_or_never()
                 .is_none_or(|it| it.is_ok())
         );
-        let mut db = platform.reader().await.unwrap();
-        let one: i32 = on!(&mut db, |conn| sqlx::query_scalar("SELECT 1")
-            .fetch_one(conn)
-            .await)
-        .unwrap();
-        assert_eq!(one, 1);
-        drop(db);
-        let mut db = platform.snapshot().await.unwrap();
-        let one: i32 = on!(&mut db, |conn| sqlx::query_scalar("SELECT 1")
-            .fetch_one(conn)
-            .await)
-        .unwrap();
-        assert_eq!(one, 1);
+        assert_answers(platform.reader().await.unwrap()).await;
+        assert_answers(platform.snapshot().await.unwrap()).await;
     }
+}
+
+async fn assert_answers(mut db: impl Access) {
+    let one: i32 = on!(&mut db, |conn| sqlx::query_scalar("SELECT 1")
+        .fetch_one(conn)
+        .await)
+    .unwrap();
+    assert_eq!(one, 1);
 }

@@ -17,6 +17,7 @@ pub mod limit_usage;
 pub mod limits;
 pub mod lots;
 pub mod members;
+pub mod merge_parts;
 pub mod merges;
 pub mod notices;
 pub mod pending;

@@ -23,6 +23,7 @@ use crate::grpc::present;
 use crate::ledger::{Change, Origin, write};
 use crate::store::accounts::AccountKey;
 use crate::store::members::Standing;
+use crate::store::merge_parts;
 use crate::store::merges::{self, MergeRow};
 use crate::store::refunds;
 use crate::tiers::Cause;
@@ -96,7 +97,7 @@ pub(super) async fn undo(
     pass_on_earned(state, work, program, &absorbed, Cause::Usual).await?;
 
     work.flush().await?;
-    let parts = merges::list_parts(work.tx(), &merge).await?;
+    let parts = merge_parts::list(work.tx(), &merge).await?;
     let moved = amounts(&parts, &absorbed);
     let origins = origins(work, program, &absorbed, (&merge.merge_id, "")).await?;
     let taking = find(work, program, &survivor).await?;
@@ -131,7 +132,7 @@ pub(super) async fn undo(
             if holder != survivor && given.debt > 0 {
                 for through in &chain {
                     let part = debt_part(&through.absorbed, &wallet, -given.debt);
-                    merges::insert_parts(work.direct(), through, &[part]).await?;
+                    merge_parts::insert(work.direct(), through, &[part]).await?;
                 }
             }
             if given != Moved::default() {
@@ -228,7 +229,7 @@ async fn origins(
 ) -> Result<Origins, Error> {
     let name = program.program_id.as_str();
     let mut origins = Origins::new();
-    for lot in merges::list_descent(work.tx(), name, customer_id, by).await? {
+    for lot in merge_parts::list_descent(work.tx(), name, customer_id, by).await? {
         let of_holder = origins.entry(lot.customer_id).or_default();
         of_holder.insert(lot.lot_id, lot.origin);
     }

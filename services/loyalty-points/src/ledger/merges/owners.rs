@@ -7,7 +7,7 @@ use common::ids::CustomerId;
 use super::{find, lock_on};
 use crate::domain::program::Program;
 use crate::error::Error;
-use crate::store::merges;
+use crate::store::{merge_parts, merges};
 use crate::work::Work;
 
 /// Who of those that a member stands for has a posting, locked with all that its points go on to: before anything is
@@ -51,7 +51,7 @@ pub async fn lots_of_same_earning(
         return Ok(Vec::new());
     }
     let name = program.program_id.as_str();
-    let mut lots = merges::list_of_same_earning(work.tx(), name, (asked, lot_id)).await?;
+    let mut lots = merge_parts::list_of_same_earning(work.tx(), name, (asked, lot_id)).await?;
     let others = lots.iter().map(|(customer_id, _)| customer_id.clone());
     let others: BTreeSet<_> = others.filter(|customer_id| customer_id != asked).collect();
     let still = still_merged(work, program, asked, others).await?;

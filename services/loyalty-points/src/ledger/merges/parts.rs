@@ -7,7 +7,7 @@ use common::ids::CustomerId;
 use super::{Amounts, MovedLot};
 use crate::domain::currency::Wallet;
 use crate::domain::merge::Repaid;
-use crate::store::merges::PartRow;
+use crate::store::merge_parts::PartRow;
 
 /// What of a member went along with a merge.
 pub(super) fn amounts(parts: &[PartRow], absorbed: &CustomerId) -> Amounts {

@@ -12,7 +12,8 @@ use crate::domain::program::Program;
 use crate::error::Error;
 use crate::ledger::{Change, Origin, write};
 use crate::store::members::Standing;
-use crate::store::merges::{self, MergeRow, PartRow};
+use crate::store::merge_parts::{self, PartRow};
+use crate::store::merges::{self, MergeRow};
 use crate::tiers::{self, Cause};
 use crate::work::Work;
 
@@ -196,6 +197,6 @@ async fn hand_over_account(
             lot.posting_id.clone_from(&written.posting.posting_id);
         }
     }
-    merges::insert_parts(work.direct(), merge, &parts).await?;
+    merge_parts::insert(work.direct(), merge, &parts).await?;
     Ok(moved)
 }
