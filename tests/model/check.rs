@@ -13,6 +13,8 @@ mod sources;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use api::loyalty::v1 as pb;
+
 use crate::answers::{Answer, agrees, comparable};
 use crate::history::Event;
 use crate::model::{Around, Customer, DAY, Limits, Micros, Policies, Usage, World, apply, program};
@@ -69,6 +71,8 @@ struct Replay<'a> {
     versions: BTreeMap<String, Vec<Customer>>,
     /// The limits of each program that has a history of them, likewise.
     limits: BTreeMap<String, Vec<Limits>>,
+    /// What earnings are counted against, by their postings, as far as it was read.
+    decided: BTreeMap<String, Vec<pb::DecisionLimit>>,
     /// What was used of budgets before.
     base: Usage,
 }
@@ -83,6 +87,7 @@ pub fn check(world: World, events: &[Event]) -> Result<Compared, String> {
         events,
         order: Order::of(events)?,
         limits: limits::at_first(&world),
+        decided: limits::decided(events)?,
         base: world.around.elsewhere.clone(),
         world,
         versions,
@@ -100,6 +105,7 @@ impl Replay<'_> {
             let event = &self.events[n];
             let told = event.answer.as_ref().map(|it| (it.told(), it.instant()));
             let (told, instant) = told.expect("changes were made");
+            let told = self.traced(told);
             let instants = match instant {
                 Some(instant) => vec![instant],
                 // What does not tell was at any that explains it.
@@ -258,7 +264,7 @@ impl Replay<'_> {
             Ok(response) => (response.told(), response.instant()),
             Err(refusal) => (refusal.told(), None),
         };
-        let told = told.without_limits();
+        let told = self.traced(told).without_limits();
         let instants = match instant {
             // A read tells the instant it was asked about, whenever that is.
             Some(at) if event.window.contains(at) || event.request.is_read() => vec![at],

@@ -183,6 +183,14 @@ async fn read_tiers(service: &Service, history: &History, customers: &[String], 
     }
 }
 
+/// Reads what limits made of every earning of the round.
+pub async fn read_traces(service: &Service, history: &History) {
+    let traces = history.traces();
+    for some in traces.chunks(8) {
+        join_all(some.iter().map(|it| driver::read(service, history, it))).await;
+    }
+}
+
 /// Reads all there is about the customers, once nothing moves any more.
 pub async fn read_all(service: &Service, history: &History, customers: &[String]) {
     read_tiers(service, history, customers, history.time.now()).await;

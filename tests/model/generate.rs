@@ -21,6 +21,7 @@ use rand::{Rng as _, RngCore as _};
 
 use crate::operations::Request;
 use crate::service::{CLUB, CLUB_CURRENCIES};
+pub use limits::is_further;
 pub use purchases::Bought;
 use seen::Place;
 pub use seen::Seen;
@@ -32,7 +33,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 33] = [
+const WEIGHTS: [(Operation, u32); 34] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -56,7 +57,8 @@ const WEIGHTS: [(Operation, u32); 33] = [
     (Operation::Publish, 3),
     (Operation::Override, 4),
     (Operation::ClearOverride, 3),
-    (Operation::SetLimit, 6),
+    (Operation::SetLimit, 8),
+    (Operation::EndLimit, 6),
     (Operation::Import, 8),
     (Operation::Announce, 14),
     (Operation::Sweep, 12),
@@ -94,6 +96,7 @@ enum Operation {
     Override,
     ClearOverride,
     SetLimit,
+    EndLimit,
     Import,
     Announce,
     Sweep,
@@ -156,6 +159,7 @@ impl Generator {
             Operation::Override => Request::Override(self.override_tier(whose, now)),
             Operation::ClearOverride => Request::ClearOverride(self.clear_override(whose)),
             Operation::SetLimit => Request::SetLimit(self.set_limit(seen)),
+            Operation::EndLimit => Request::EndLimit(self.end_limit(seen)),
             Operation::Import => Request::Import(self.import(&whose, seen, now)),
             Operation::Announce => Request::Announce(self.announce(&whose, now)),
             Operation::Sweep => Request::Sweep(self.sweep()),

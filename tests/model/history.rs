@@ -1,10 +1,11 @@
 //! What happened: calls with their answers, when each began and ended, and what the clock showed meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use api::loyalty::v1 as pb;
 use chrono::TimeDelta;
 use common::time::{Clock as _, SystemClock};
 use testkit::FakeClock;
@@ -194,6 +195,30 @@ impl History {
             window: self.time.since(start.clock),
         };
         self.events.lock().expect("nobody panics here").push(event);
+    }
+
+    /// Asks what limits made of each earning so far.
+    pub fn traces(&self) -> Vec<Request> {
+        let events = self.events.lock().expect("nobody panics here");
+        let earned = events
+            .iter()
+            .filter(|it| it.is_change() && it.request.is_earning());
+        let mut traces = BTreeMap::new();
+        for event in earned {
+            let mut answer = event.answer.clone();
+            for posting in answer.iter_mut().flat_map(Response::postings) {
+                if posting.kind() == pb::TransactionKind::Earn {
+                    let id = posting.transaction_id.clone();
+                    let asked = pb::GetDecisionTraceRequest {
+                        program_id: posting.program_id.clone(),
+                        customer_id: posting.customer_id.clone(),
+                        transaction_id: id.clone(),
+                    };
+                    traces.insert(id, Request::Trace(asked));
+                }
+            }
+        }
+        traces.into_values().collect()
     }
 
     /// Something else was done meanwhile, at an instant.

@@ -25,13 +25,16 @@
 //!   what another one has earned. What a merged person has used of limits is read with who stands for it. Merges that the
 //!   customer service announces come at the end of a round, while the service is killed; `faults/merges.rs` kills it amid
 //!   many of them.
-//! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a dollar,
-//!   or taken back by others before they are void) come when nothing else goes on: nothing tells their place in the order.
-//!   So do those told of twice in a row, between which customers may join programs, and other versions of a tier policy: by
-//!   which one a purchase was multiplied only `GetDecisionTrace` tells, which is not read. None of these comes in the
-//!   processes that are killed, where replicas know of a version only after a while: there only points count for tiers, and
-//!   purchases come amid all other calls.
-//! - Limits that are new, or end, while callers earn: what an earning is counted against only `GetDecisionTrace` tells.
+//! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a
+//!   dollar, or taken back by others before they are void) come when nothing else goes on: nothing tells their
+//!   place in the order. So do those told of twice in a row, between which customers may join programs, and other
+//!   versions of a tier policy: by which one a purchase was multiplied only `GetDecisionTrace` tells, of which only
+//!   limits are read. None of these comes in the processes that are killed, where replicas know of a version only
+//!   after a while: there only points count for tiers, and purchases come amid all other calls.
+//! - Of limits that begin and end while callers earn, what each earning is held against is what `GetDecisionTrace` tells at
+//!   the end of the round, and some state of the limits while it was called must explain all of it. Whether the states of
+//!   different earnings go together is looked into only for the points of budgets: what is not counted in a budget may
+//!   come anywhere in its order, and a batch of several items may be counted in a budget whenever.
 //! - The sweep in the background goes on only where there are two replicas, of which none is asked to sweep; of notices that
 //!   it tells nothing is known. Sweeps and recalculations have request ids: without one whoever is cut off is not told all
 //!   that was done. Of holds of merged members that time out there are none, and of the history of a tier its steps within
@@ -64,7 +67,7 @@ use testkit::Backend::{self, Postgres, Sqlite};
 
 use crate::answers::micros;
 use crate::check::{Compared, check};
-use crate::closing::{close, read_all, sweep};
+use crate::closing::{close, read_all, read_traces, sweep};
 use crate::driver::{Drive, Load};
 use crate::generate::Generator;
 use crate::history::{History, Time};
@@ -132,6 +135,8 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "IMPORT_CONFLICT",
         "LIMIT_CHANGED",
         "LIMIT_FIXED",
+        "LIMIT_ENDED",
+        "LIMIT_NOT_FOUND",
         "MEMBER_MERGED",
         "MERGE_NOT_FOUND",
         "MERGE_ALREADY_UNDONE",
@@ -144,6 +149,9 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         );
     }
     for what in [
+        "limit ended",
+        "limit set that is new",
+        "earning under a new limit",
         "purchase",
         "purchase cut",
         "purchase multiplied",
@@ -292,6 +300,7 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
             let number = usize::try_from(run.seed % 1000).expect("below") + 4 * round;
             close(&service, &history, &customers, (run.unit, number)).await;
         }
+        read_traces(&service, &history).await;
         let events = history.take();
         match check(world, &events) {
             Ok(more) => compared.add(more),

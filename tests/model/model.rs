@@ -126,6 +126,8 @@ pub fn apply(
         Request::Publish(request) => step.publish(request).map(Response::Publish),
         Request::Sweep(request) => Ok(Response::Sweep(step.sweep(request))),
         Request::SetLimit(request) => step.set_limit(request).map(Response::SetLimit),
+        Request::EndLimit(request) => step.end_limit(request).map(Response::EndLimit),
+        Request::Trace(request) => step.trace(request).map(Response::Trace),
         Request::Usage(request) => step.usage(request).map(Response::Usage),
         Request::Hold(request) => step.hold(request).map(Response::Hold),
         Request::Holds(request) => step.holds(request).map(Response::Holds),

@@ -49,6 +49,7 @@ pub enum Request {
     Override(pb::OverrideTierRequest),
     ClearOverride(pb::ClearOverrideRequest),
     SetLimit(pb::SetEarningLimitRequest),
+    EndLimit(pb::EndEarningLimitRequest),
     Import(Import),
     Sweep(Sweep),
     Announce(Announce),
@@ -58,6 +59,7 @@ pub enum Request {
     Publish(Publish),
     Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
+    Trace(pb::GetDecisionTraceRequest),
     Tier(pb::GetTierRequest),
     TierHistory(pb::ListTierHistoryRequest),
     Balance(pb::GetBalanceRequest),
@@ -88,6 +90,7 @@ pub enum Response {
     Override(pb::OverrideTierResponse),
     ClearOverride(pb::ClearOverrideResponse),
     SetLimit(pb::SetEarningLimitResponse),
+    EndLimit(pb::EndEarningLimitResponse),
     Import(Imported),
     Sweep(Swept),
     Announce(Announced),
@@ -97,6 +100,8 @@ pub enum Response {
     Publish(pb::PublishTierPolicyResponse),
     Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
+    /// As far as limits go.
+    Trace(Vec<pb::DecisionLimit>),
     Tier(pb::GetTierResponse),
     TierHistory(pb::ListTierHistoryResponse),
     Balance(pb::GetBalanceResponse),
@@ -153,7 +158,8 @@ impl Request {
             Self::Batch(it) => batches::customers(it),
             Self::Override(it) => vec![&it.customer_id],
             Self::ClearOverride(it) => vec![&it.customer_id],
-            Self::SetLimit(_) => Vec::new(),
+            Self::SetLimit(_) | Self::EndLimit(_) => Vec::new(),
+            Self::Trace(it) => vec![&it.customer_id],
             Self::Import(it) => it.customers(),
             Self::Sweep(it) => it.of.iter().map(|(_, whose)| whose.as_str()).collect(),
             Self::Announce(it) => vec![&it.purchase.customer_id],
@@ -182,6 +188,7 @@ impl Request {
     pub fn histories(&self) -> Vec<String> {
         match self {
             Self::SetLimit(it) => vec![history_of(&it.program_id)],
+            Self::EndLimit(it) => vec![history_of(&it.program_id)],
             _ => self.customers().into_iter().map(str::to_owned).collect(),
         }
     }
@@ -191,6 +198,7 @@ impl Request {
         let mut programs = match self {
             Self::Earn(it) => vec![program(&it.program_id)],
             Self::SetLimit(it) => vec![program(&it.program_id)],
+            Self::EndLimit(it) => vec![program(&it.program_id)],
             Self::Usage(it) => vec![program(&it.program_id)],
             Self::Batch(it) => batches::earns_in(it),
             // Those of the club are of a currency that no purchase earns.
@@ -233,6 +241,7 @@ impl Request {
             Self::Override(it) => Some(&mut it.dry_run),
             Self::ClearOverride(it) => Some(&mut it.dry_run),
             Self::SetLimit(it) => Some(&mut it.dry_run),
+            Self::EndLimit(it) => Some(&mut it.dry_run),
             Self::MergeMembers(it) => Some(&mut it.dry_run),
             Self::UnmergeMembers(it) => Some(&mut it.asked.dry_run),
             Self::Publish(it) => Some(&mut it.asked.dry_run),
@@ -247,6 +256,7 @@ impl Request {
             | Self::Tier(_)
             | Self::TierHistory(_)
             | Self::Usage(_)
+            | Self::Trace(_)
             | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)
@@ -258,7 +268,8 @@ impl Request {
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
         use Request::{
-            Balance, Balances, Hold, Holds, Lots, Statement, Tier, TierHistory, Transactions, Usage,
+            Balance, Balances, Hold, Holds, Lots, Statement, Tier, TierHistory, Trace,
+            Transactions, Usage,
         };
         matches!(
             self,
@@ -270,6 +281,7 @@ impl Request {
                 | Tier(_)
                 | TierHistory(_)
                 | Usage(_)
+                | Trace(_)
                 | Hold(_)
                 | Holds(_)
         )
@@ -327,6 +339,7 @@ impl Request {
             Self::Override(it) => &mut it.reason,
             Self::ClearOverride(it) => &mut it.reason,
             Self::SetLimit(it) => &mut it.reason,
+            Self::EndLimit(it) => &mut it.reason,
             Self::MergeMembers(it) => &mut it.reason,
             Self::UnmergeMembers(it) => &mut it.asked.reason,
             Self::Publish(it) => &mut it.asked.reason,
@@ -341,6 +354,7 @@ impl Request {
             | Self::Tier(_)
             | Self::TierHistory(_)
             | Self::Usage(_)
+            | Self::Trace(_)
             | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)

@@ -157,13 +157,18 @@ fn items(n: i64) -> Vec<Told> {
 }
 
 fn set_revision(response: &mut Response, revision: i64) {
-    if let Response::SetLimit(set) = response {
+    let limit = match response {
+        Response::SetLimit(it) => it.limit.clone(),
+        Response::EndLimit(it) => it.limit.clone(),
+        _ => None,
+    };
+    if let Some(limit) = limit {
         let token = SharedToken {
             source: "loyalty".to_owned(),
             subject: "limits/default".to_owned(),
-            revision: set.limit.as_ref().unwrap().version,
+            revision: limit.version,
         };
-        set.consistency_token = token.encode();
+        *response.tokens()[0] = token.encode();
         return;
     }
     let posting = response.postings().into_iter().next();

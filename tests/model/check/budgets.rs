@@ -19,8 +19,10 @@ struct Move {
     queues: Vec<usize>,
     /// Points that it takes of budgets, or gives back.
     takes: Usage,
-    /// The budget that it sets, and to how many points.
-    sets: Option<((String, String), i64)>,
+    /// The budget that it sets, and to how many points; none if it ends.
+    sets: Option<((String, String), Option<i64>)>,
+    /// Whether it is of several items, between which budgets may begin and end.
+    is_of_several: bool,
 }
 
 struct Search {
@@ -35,7 +37,7 @@ struct Search {
 struct State {
     places: Vec<usize>,
     used: Usage,
-    /// What budgets have, by program and limit.
+    /// What budgets have that hold, by program and limit.
     points: BTreeMap<(String, String), i64>,
 }
 
@@ -45,7 +47,7 @@ impl Replay<'_> {
         let mut points = BTreeMap::new();
         for (program_id, versions) in &self.limits {
             let program_id = program_id.trim_start_matches("limits/");
-            for limit in versions[0].all.values() {
+            for limit in versions[0].all.values().filter(|limit| !limit.ended) {
                 points.insert(
                     (program_id.to_owned(), limit.limit_id.clone()),
                     limit.points,
@@ -79,6 +81,7 @@ impl Replay<'_> {
                 let event = &self.events[*n];
                 let found = moves.entry(*n).or_default();
                 found.started = event.started;
+                found.is_of_several = event.request.items() > 1;
                 found.queues.push(queues.len());
                 if let Some(versions) = self.versions.get(history) {
                     let (before, after) = (&versions[place], &versions[place + 1]);
@@ -89,12 +92,18 @@ impl Replay<'_> {
                             *found.takes.entry(counter).or_default() += more;
                         }
                     }
-                } else if let Ok(Response::SetLimit(set)) = &event.answer {
-                    let limit = set.limit.as_ref().expect("always told");
+                } else {
+                    let limit = match &event.answer {
+                        Ok(Response::SetLimit(it)) => it.limit.as_ref(),
+                        Ok(Response::EndLimit(it)) => it.limit.as_ref(),
+                        _ => None,
+                    };
+                    let limit = limit.expect("limits are set and ended");
                     let program_id = history.trim_start_matches("limits/");
                     let of = (program_id.to_owned(), limit.limit_id.clone());
                     let is_budget = limit.scope() == pb::LimitScope::Program;
-                    found.sets = is_budget.then_some((of, limit.points));
+                    let points = (!limit.ended).then_some(limit.points);
+                    found.sets = is_budget.then_some((of, points));
                 }
             }
             let mut earliest = u64::MAX;
@@ -171,9 +180,8 @@ impl Search {
 impl State {
     /// Whether nothing else has less room after it.
     fn gives(&self, it: &Move) -> bool {
-        let lowers = |(of, points): &((String, String), i64)| {
-            self.points.get(of).is_some_and(|before| points < before)
-        };
+        let lowers =
+            |(of, points): &((String, String), Option<i64>)| *points < self.points.get(of).copied();
         !it.sets.as_ref().is_some_and(lowers) && it.takes.values().all(|points| *points <= 0)
     }
 
@@ -182,7 +190,11 @@ impl State {
             let (program_id, limit_id, _) = counter.clone();
             let used = self.used.get(counter).copied().unwrap_or(0);
             let limit = self.points.get(&(program_id, limit_id));
-            limit.is_none_or(|limit| *points <= 0 || used + points <= *limit)
+            match limit {
+                Some(limit) => *points <= 0 || used + points <= *limit,
+                // It is counted only by what holds.
+                None => *points <= 0 || it.is_of_several,
+            }
         };
         it.takes.iter().all(fits)
     }
@@ -192,7 +204,10 @@ impl State {
             *self.used.entry(counter.clone()).or_default() += points;
         }
         if let Some((of, points)) = &it.sets {
-            self.points.insert(of.clone(), *points);
+            match points {
+                Some(points) => self.points.insert(of.clone(), *points),
+                None => self.points.remove(of),
+            };
         }
         for queue in &it.queues {
             self.places[*queue] += 1;

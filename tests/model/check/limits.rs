@@ -5,9 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::loyalty::v1 as pb;
+
 use super::Replay;
 use crate::history::Event;
 use crate::model::{Around, Customer, Limits, Usage, World, history_of};
+use crate::operations::{Request, Response, Told};
 
 impl Replay<'_> {
     /// Every earning that was decided came to what limits left of it.
@@ -33,6 +36,14 @@ impl Replay<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What is told of postings, and what they are counted against.
+    pub(super) fn traced(&self, mut told: Told) -> Told {
+        told.decided = self.decided.get(&told.transaction_id).cloned();
+        let items = told.items.into_iter();
+        told.items = items.map(|item| self.traced(item)).collect();
+        told
     }
 
     /// What there can have been around the customers of a call while it was made.
@@ -135,6 +146,22 @@ pub fn left(world: &World) -> Around {
         }
     }
     around
+}
+
+/// What traces tell that limits made of postings, which nothing changes any more.
+pub fn decided(events: &[Event]) -> Result<BTreeMap<String, Vec<pb::DecisionLimit>>, String> {
+    let mut all: BTreeMap<String, Vec<pb::DecisionLimit>> = BTreeMap::new();
+    for event in events {
+        let (Request::Trace(asked), Ok(Response::Trace(told))) = (&event.request, &event.answer)
+        else {
+            continue;
+        };
+        let before = all.insert(asked.transaction_id.clone(), told.clone());
+        if before.is_some_and(|before| before != *told) {
+            return Err(format!("it was decided otherwise before: {event:#?}"));
+        }
+    }
+    Ok(all)
 }
 
 /// The limits of each program as they are before anything happens.

@@ -3,6 +3,7 @@
 use api::loyalty::v1 as pb;
 
 use crate::answers::Answer;
+use crate::generate::is_further;
 use crate::history::Event;
 use crate::operations::purchases::Happened;
 use crate::operations::{Announce, Announced, Merged, Request, Response, Standing, Swept, batches};
@@ -41,6 +42,16 @@ pub fn met(event: &Event) -> Vec<String> {
                 let how = if is_earned { "earned" } else { "told" };
                 format!("tier {how} by {}", tier.metric().as_str_name())
             }));
+        }
+        (Request::SetLimit(it), Ok(_)) if event.is_change() => {
+            let limit = it.limit.as_ref().expect("always given");
+            let is_new = is_further(&limit.limit_id);
+            met.extend(is_new.then(|| "limit set that is new".to_owned()));
+        }
+        (Request::EndLimit(_), Ok(_)) if event.is_change() => met.push("limit ended".to_owned()),
+        (_, Ok(Response::Trace(told))) => {
+            let is_new = told.iter().any(|it| is_further(&it.limit_id));
+            met.extend(is_new.then(|| "earning under a new limit".to_owned()));
         }
         (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
         (_, Ok(told)) if event.is_change() => met.extend(persons(told)),

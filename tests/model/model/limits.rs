@@ -11,16 +11,19 @@ use super::{Micros, Of, Step, World, of, program};
 use crate::answers::{Refusal, micros, stamp};
 use crate::operations::CALLER;
 
+/// So many limits of a program may hold at the same time.
+const LIMITS_MAX: usize = 20;
+
 /// A limit in one of its windows: the program, the limit, and when the window began, 0 for the whole life.
 pub type Counter = (String, String, Micros);
 /// Points earned and not taken back.
 pub type Usage = BTreeMap<Counter, i64>;
 
-/// The limits of a program, by their ids.
+/// The limits of a program, by their ids, those that have ended included.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
     pub all: BTreeMap<String, pb::EarningLimit>,
-    /// How often any of them was set.
+    /// How often any of them was set or ended.
     pub version: i64,
 }
 
@@ -42,6 +45,8 @@ pub struct Granted {
     pub cuts: Vec<pb::LimitCut>,
     /// Where it is counted.
     pub counted: Vec<Counter>,
+    /// What each limit made of it, up to the one that left nothing.
+    pub decided: Vec<pb::DecisionLimit>,
     /// Why nothing is left, where that is so.
     pub stopped_by: Option<Refusal>,
 }
@@ -63,7 +68,8 @@ impl Step<'_> {
 
     /// Holds an earning against the limits of its currency: those that cut first, by their ids, then those that refuse.
     ///
-    /// Where it is told what they left that is taken for granted: no answer tells what others had used of a budget.
+    /// Where it is told what they left that is taken for granted: no answer tells what others had used of a budget. So is
+    /// what it is counted against, where its trace is known; else this must come to the trace.
     pub fn grant_left(
         &mut self,
         whose: Of<'_>,
@@ -82,21 +88,37 @@ impl Step<'_> {
             points,
             cuts: Vec::new(),
             counted: limits.iter().map(counter).collect(),
+            decided: Vec::new(),
             stopped_by: None,
         };
         if let Some(told) = &self.told.limits {
             granted.cuts = told.clone()?;
             granted.points = granted.cuts.last().map_or(points, |cut| cut.points_after);
+            if let Some(decided) = &self.told.decided {
+                let counters = decided.iter().map(|it| counter_of(&program_id, it));
+                granted.counted = counters.collect();
+                granted.decided.clone_from(decided);
+            }
             return Ok(granted);
         }
         for (limit, counter) in limits.iter().zip(&granted.counted) {
             let left = (limit.points - self.world.used(limit, whose.customer_id, counter)).max(0);
             let before = granted.points;
+            let is_stopped =
+                before > left && (limit.excess() == pb::LimitExcess::Refuse || left == 0);
+            granted.points = if is_stopped { 0 } else { before.min(left) };
+            let (start, end) = window(limit.window(), earned_at);
+            granted.decided.push(pb::DecisionLimit {
+                limit_id: limit.limit_id.clone(),
+                version: limit.version,
+                window_start: start.map(stamp),
+                window_end: end.map(stamp),
+                points_before: before,
+                points_after: granted.points,
+            });
             if before <= left {
                 continue;
             }
-            let is_stopped = limit.excess() == pb::LimitExcess::Refuse || left == 0;
-            granted.points = if is_stopped { 0 } else { left };
             granted.cuts.push(pb::LimitCut {
                 limit_id: limit.limit_id.clone(),
                 points_before: before,
@@ -106,14 +128,32 @@ impl Step<'_> {
                 let refusal = Refusal::new(Code::FailedPrecondition, "LIMIT_REACHED")
                     .with("limit_id", &limit.limit_id)
                     .with("left", left);
-                granted.stopped_by = Some(match window(limit.window(), earned_at).1 {
+                granted.stopped_by = Some(match end {
                     Some(end) => refusal.with("window_end", Timestamp::from_micros(end)),
                     None => refusal,
                 });
-                return Ok(granted);
+                break;
             }
         }
+        let told = self.told.decided.as_ref();
+        if told.is_some_and(|told| *told != granted.decided) {
+            let refusal = Refusal::new(Code::Internal, "LIMITED_OTHERWISE");
+            return Err(refusal.with("limits", format!("{:?}", granted.decided)));
+        }
         Ok(granted)
+    }
+
+    /// What limits made of an earning.
+    pub fn trace(
+        &mut self,
+        request: &pb::GetDecisionTraceRequest,
+    ) -> Result<Vec<pb::DecisionLimit>, Refusal> {
+        let id = &request.transaction_id;
+        let accounts = self.accounts(of(&request.program_id, &request.customer_id))?;
+        let limited = accounts.iter().find_map(|account| account.limited.get(id));
+        let refusal = || Refusal::new(Code::NotFound, "TRANSACTION_NOT_FOUND");
+        let limited = limited.ok_or_else(|| refusal().with("transaction_id", id))?;
+        Ok(limited.clone())
     }
 
     pub fn set_limit(
@@ -152,6 +192,11 @@ impl Step<'_> {
                     .with("fields", fields.join(",")));
             }
         }
+        let holds = known.is_some_and(|known| !known.ended);
+        if !holds && limits.all.values().filter(|it| !it.ended).count() >= LIMITS_MAX {
+            let refusal = Refusal::new(Code::FailedPrecondition, "TOO_MANY_LIMITS");
+            return Err(refusal.with("limits_max", LIMITS_MAX));
+        }
         limits.version += 1;
         let limit = pb::EarningLimit {
             points_currency: currency,
@@ -165,6 +210,36 @@ impl Step<'_> {
         limits.all.insert(asked.limit_id.clone(), limit.clone());
         Ok(pb::SetEarningLimitResponse {
             limit: Some(limit),
+            consistency_token: String::new(),
+        })
+    }
+
+    /// It stays known.
+    pub fn end_limit(
+        &mut self,
+        request: &pb::EndEarningLimitRequest,
+    ) -> Result<pb::EndEarningLimitResponse, Refusal> {
+        let program_id = self.known(&request.program_id)?.to_owned();
+        let limits = &mut self.world.around.limits;
+        let limits = limits.entry(program_id).or_default();
+        let known = limits.all.get_mut(&request.limit_id);
+        let version = known.as_ref().map_or(0, |known| known.version);
+        let refuse = |code, reason| Refusal::new(code, reason).with("limit_id", &request.limit_id);
+        if request.expected_version != 0 && request.expected_version != version {
+            return Err(refuse(Code::Aborted, "LIMIT_CHANGED").with("version", version));
+        }
+        let known = known.ok_or_else(|| refuse(Code::NotFound, "LIMIT_NOT_FOUND"))?;
+        if known.ended {
+            return Err(refuse(Code::FailedPrecondition, "LIMIT_ENDED"));
+        }
+        limits.version += 1;
+        known.ended = true;
+        known.version = limits.version;
+        CALLER.clone_into(&mut known.actor);
+        known.reason.clone_from(&request.reason);
+        known.changed_at = Some(stamp(self.now));
+        Ok(pb::EndEarningLimitResponse {
+            limit: Some(known.clone()),
             consistency_token: String::new(),
         })
     }
@@ -184,7 +259,7 @@ impl Step<'_> {
         let Some(limits) = self.world.around.limits.get(&program_id) else {
             return Ok(answer);
         };
-        for limit in limits.all.values() {
+        for limit in limits.all.values().filter(|it| !it.ended) {
             if limit.scope() == pb::LimitScope::Member && !names_member {
                 continue;
             }
@@ -205,7 +280,7 @@ impl Step<'_> {
 }
 
 impl World {
-    /// The limits of a currency, by their ids.
+    /// The limits of a currency that hold, by their ids.
     fn limits_of(&self, program_id: &str, code: &str) -> Vec<pb::EarningLimit> {
         let Some(place) = self.place(program_id, code) else {
             return Vec::new();
@@ -213,7 +288,7 @@ impl World {
         let code = &self.programs[program_id][place].code;
         let limits = self.around.limits.get(program_id);
         let limits = limits.into_iter().flat_map(|limits| limits.all.values());
-        let limits = limits.filter(|limit| limit.points_currency == *code);
+        let limits = limits.filter(|limit| limit.points_currency == *code && !limit.ended);
         limits.cloned().collect()
     }
 
@@ -270,6 +345,12 @@ impl Around {
 /// What the changes of a program's limits are a history of.
 pub fn history_of(program_id: &str) -> String {
     format!("limits/{}", program(program_id))
+}
+
+/// Where an earning is counted by what its trace says of a limit.
+fn counter_of(program_id: &str, decided: &pb::DecisionLimit) -> Counter {
+    let start = decided.window_start.as_ref().map_or(0, micros);
+    (program_id.to_owned(), decided.limit_id.clone(), start)
 }
 
 /// When the window begins that an instant belongs to, and when it is over.

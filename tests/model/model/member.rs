@@ -122,6 +122,8 @@ pub struct Member {
     pub latest: Option<Micros>,
     /// What is used of limits by it.
     pub counted: Usage,
+    /// What limits made of each earning that they hold for.
+    pub limited: BTreeMap<String, Vec<pb::DecisionLimit>>,
     /// Who stands for it, if it is merged.
     pub survivor: Option<String>,
     /// What counts of those for whom it stands.
@@ -170,6 +172,7 @@ impl Member {
             moves: Vec::new(),
             latest: None,
             counted: Usage::new(),
+            limited: BTreeMap::new(),
             survivor: None,
             others: BTreeMap::new(),
         }

@@ -42,6 +42,9 @@ impl Step<'_> {
         let granted = self.grant(whose, code, (request.points, earned_at))?;
         let member = self.find(whose, code)?;
         member.count(&granted.counted, granted.points);
+        member
+            .limited
+            .insert(told.transaction_id.clone(), granted.decided);
         let qualifying = if member.is_first { granted.points } else { 0 };
         let lot = Lot {
             qualifying,

@@ -77,6 +77,9 @@ impl Step<'_> {
         let expires_at = self.expiry(program_id, "", at);
         let member = self.find(whose, "")?;
         member.count(&granted.counted, granted.points);
+        member
+            .limited
+            .insert(told.transaction_id.clone(), granted.decided);
         let posting = pb::LedgerTransaction {
             source_type: PURCHASE.to_owned(),
             source_ref: id.clone(),

@@ -1,6 +1,7 @@
 //! How each operation is called.
 
 use api::loyalty::v1 as pb;
+use pb::audit_service_client::AuditServiceClient;
 use pb::limit_service_client::LimitServiceClient;
 use pb::loyalty_service_client::LoyaltyServiceClient;
 use tonic::{Response as Reply, Status};
@@ -70,6 +71,10 @@ impl Request {
                 let reply = limits.set_earning_limit(it).await;
                 reply.map(|it| it.map(Response::SetLimit))
             }
+            Self::EndLimit(it) => {
+                let reply = limits.end_earning_limit(it).await;
+                reply.map(|it| it.map(Response::EndLimit))
+            }
             Self::Import(it) => it.call(channel).await.map(|it| it.map(Response::Import)),
             Self::Sweep(it) => it.call(channel).await.map(|it| it.map(Response::Sweep)),
             Self::Announce(it) => it.call(service).await.map(|it| it.map(Response::Announce)),
@@ -90,6 +95,11 @@ impl Request {
             Self::Usage(it) => {
                 let reply = limits.get_limit_usage(it).await;
                 reply.map(|it| it.map(Response::Usage))
+            }
+            Self::Trace(it) => {
+                let mut audit = AuditServiceClient::new(channel.clone());
+                let reply = audit.get_decision_trace(it).await;
+                reply.map(|it| it.map(|it| Response::Trace(it.limits)))
             }
             Self::Tier(it) => to.get_tier(it).await.map(|it| it.map(Response::Tier)),
             Self::TierHistory(it) => {

@@ -28,6 +28,8 @@ pub struct Told {
     pub limits: Option<Result<Vec<pb::LimitCut>, Refusal>>,
     /// The revision of each further lot that is extended.
     pub extended: Vec<i64>,
+    /// What it is counted against, of an earning whose trace was read.
+    pub decided: Option<Vec<pb::DecisionLimit>>,
     /// Of each item of a batch, and of each row of an import.
     pub items: Vec<Told>,
     /// The merge that was made.
@@ -108,8 +110,10 @@ impl Response {
             | Self::Override(_)
             | Self::ClearOverride(_)
             | Self::SetLimit(_)
+            | Self::EndLimit(_)
             | Self::Publish(_)
             | Self::Usage(_)
+            | Self::Trace(_)
             | Self::Tier(_)
             | Self::TierHistory(_)
             | Self::Lots(_)
@@ -152,6 +156,7 @@ impl Response {
                 return it.survivor_balances.first()?.as_of.as_ref().map(micros);
             }
             Self::SetLimit(it) => return it.limit.as_ref()?.changed_at.as_ref().map(micros),
+            Self::EndLimit(it) => return it.limit.as_ref()?.changed_at.as_ref().map(micros),
             Self::Publish(it) => return it.policy.as_ref()?.published_at.as_ref().map(micros),
             // Of a balance at another instant this is that instant, which decides just as much.
             Self::Balance(it) => &it.balance,
@@ -162,6 +167,7 @@ impl Response {
             | Self::TierHistory(_)
             | Self::Merge(_)
             | Self::Usage(_)
+            | Self::Trace(_)
             | Self::Lots(_)
             | Self::Transactions(_)
             | Self::Statement(_)
@@ -193,6 +199,7 @@ impl Response {
             Self::Override(it) => vec![&mut it.consistency_token],
             Self::ClearOverride(it) => vec![&mut it.consistency_token],
             Self::SetLimit(it) => vec![&mut it.consistency_token],
+            Self::EndLimit(it) => vec![&mut it.consistency_token],
             Self::Publish(it) => vec![&mut it.consistency_token],
             Self::Import(it) => {
                 let rows = it.answer.outcomes.iter_mut();
@@ -218,6 +225,7 @@ impl Response {
             | Self::Balances(_)
             | Self::Tier(_)
             | Self::Usage(_)
+            | Self::Trace(_)
             | Self::Hold(_) => Vec::new(),
             Self::TierHistory(it) => vec![&mut it.next_page_token],
             Self::Lots(it) => vec![&mut it.next_page_token],
@@ -277,8 +285,10 @@ impl Response {
             | Self::Override(_)
             | Self::ClearOverride(_)
             | Self::SetLimit(_)
+            | Self::EndLimit(_)
             | Self::Publish(_)
             | Self::Usage(_)
+            | Self::Trace(_)
             | Self::Tier(_)
             | Self::TierHistory(_)
             | Self::Lots(_)
@@ -321,6 +331,7 @@ impl Response {
                 return revisions.unwrap_or_default().into_iter().min().unwrap_or(0);
             }
             Self::SetLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
+            Self::EndLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
             Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             // What it posted it does not name.

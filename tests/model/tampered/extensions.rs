@@ -1,26 +1,19 @@
 //! Lots that wait for an event and are extended with those that they left.
 
+use super::pending::waiting;
+use super::persons::{merge, unmerge};
 use super::*;
 use crate::answers::stamp;
-use crate::operations::{Extend, Unmerge};
+use crate::operations::Extend;
 
-fn waiting() -> Request {
-    let Request::Earn(earn) = earn(100) else {
+fn expiring() -> Request {
+    let Request::Earn(earn) = waiting() else {
         unreachable!("an earning")
     };
     Request::Earn(pb::EarnPointsRequest {
         customer_id: BOB.to_owned(),
-        activates_on_event: true,
         expires_at: Some(stamp(10)),
         ..earn
-    })
-}
-
-fn merge() -> Request {
-    Request::MergeMembers(pb::MergeMembersRequest {
-        survivor_id: ALICE.to_owned(),
-        absorbed_id: BOB.to_owned(),
-        ..Default::default()
     })
 }
 
@@ -36,18 +29,8 @@ fn extend() -> Request {
     })
 }
 
-fn unmerge() -> Request {
-    Request::UnmergeMembers(Unmerge {
-        asked: pb::UnmergeMembersRequest {
-            merge_id: "merge 2".to_owned(),
-            ..Default::default()
-        },
-        whose: vec![ALICE.to_owned(), BOB.to_owned()],
-    })
-}
-
 fn usual() -> Vec<Event> {
-    history(&[waiting(), merge(), extend(), unmerge()])
+    history(&[expiring(), merge(), extend(), unmerge("merge 2")])
 }
 
 fn extended(events: &mut [Event]) -> &mut pb::ExtendExpiryResponse {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn waiting() -> Request {
+pub(super) fn waiting() -> Request {
     let Request::Earn(earn) = earn(100) else {
         unreachable!("an earning")
     };

@@ -12,7 +12,7 @@ fn of_bob(request: Request) -> Request {
     }
 }
 
-fn merge() -> Request {
+pub(super) fn merge() -> Request {
     Request::MergeMembers(pb::MergeMembersRequest {
         survivor_id: ALICE.to_owned(),
         absorbed_id: BOB.to_owned(),
@@ -21,10 +21,10 @@ fn merge() -> Request {
     })
 }
 
-fn unmerge() -> Request {
+pub(super) fn unmerge(merge_id: &str) -> Request {
     Request::UnmergeMembers(Unmerge {
         asked: pb::UnmergeMembersRequest {
-            merge_id: "merge 3".to_owned(),
+            merge_id: merge_id.to_owned(),
             reason: "they are two".to_owned(),
             ..Default::default()
         },
@@ -49,9 +49,9 @@ fn usual() -> Vec<Event> {
         tier(),
         of_bob(earn(7)),
         redeem(120),
-        unmerge(),
+        unmerge("merge 3"),
         of_bob(balance()),
-        unmerge(),
+        unmerge("merge 3"),
     ])
 }
 
