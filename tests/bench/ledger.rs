@@ -24,7 +24,7 @@ use api::loyalty::v1::{EarnPointsRequest, RedeemPointsRequest};
 use chrono::TimeDelta;
 use common::config::DatabaseConfig;
 use common::service::Service as _;
-use load::{Load, Measured, Turn, setting};
+use load::{Load, Measured, Turn, setting, turns};
 use loyalty_points::Loyalty;
 use loyalty_points::config::Config;
 use pgbench::Pgbench;
@@ -322,12 +322,13 @@ impl Bench {
 
     /// One group of rows: every side, and pgbench, in turns.
     async fn compare(&mut self, load: Load, work: Work) -> Reached {
-        let rounds = setting("LEDGER_ROUNDS", 3);
+        let rounds = setting("LEDGER_ROUNDS", 4);
         let mut measured = vec![Vec::new(); self.sides.len()];
         let mut by_pgbench = Vec::new();
-        for _ in 0..rounds {
+        for round in 0..rounds {
             let slice = self.next(work);
-            for (side, slices) in self.sides.iter_mut().zip(&mut measured) {
+            let sides = self.sides.iter_mut().zip(&mut measured);
+            for (side, slices) in turns(sides, round) {
                 slices.push(side.run(load, slice).await);
             }
             if let Some(pgbench) = self.pgbench.as_mut().filter(|_| work != Work::Mixed) {
@@ -336,12 +337,12 @@ impl Bench {
         }
         let measured: Vec<_> = measured
             .iter()
-            .map(|slices| Measured::median(slices))
+            .map(|slices| Measured::all(slices))
             .collect();
         let [service, single] = measured[..] else {
             unreachable!("there are two sides");
         };
-        let by_pgbench = (!by_pgbench.is_empty()).then(|| Measured::median(&by_pgbench));
+        let by_pgbench = (!by_pgbench.is_empty()).then(|| Measured::all(&by_pgbench));
         let callers = load.connections * load.in_flight;
         let row = |name: &str, of: Measured| {
             let ratio = |to: Measured| format!("{:.2}", of.per_second / to.per_second);

@@ -80,19 +80,30 @@ impl Measured {
         }
     }
 
-    /// The middle of several slices, each number by itself.
-    pub fn median(slices: &[Self]) -> Self {
+    /// All calls of several slices of the same length: their throughput, and the middle of the slices' latencies.
+    pub fn all(slices: &[Self]) -> Self {
         let middle = |number: fn(&Self) -> f64| {
             let mut numbers: Vec<_> = slices.iter().map(number).collect();
             numbers.sort_by(f64::total_cmp);
             numbers[numbers.len() / 2]
         };
+        let per_second: f64 = slices.iter().map(|slice| slice.per_second).sum();
         Self {
-            per_second: middle(|slice| slice.per_second),
+            per_second: per_second / slices.len() as f64,
             p50_us: middle(|slice| slice.p50_us),
             p99_us: middle(|slice| slice.p99_us),
         }
     }
+}
+
+/// Whose turn it is in a round. What a slice leaves the machine to do (the disk above all) slows the next one down: from
+/// round to round the order is turned around, so that each has the same ones before it.
+pub fn turns<T>(all: impl IntoIterator<Item = T>, round: u64) -> Vec<T> {
+    let mut turns: Vec<_> = all.into_iter().collect();
+    if round % 2 == 1 {
+        turns.reverse();
+    }
+    turns
 }
 
 /// A number from the environment, else the usual one.

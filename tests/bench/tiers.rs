@@ -1,7 +1,7 @@
 //! Tier lookups against a bare tonic echo: `cargo bench -p journeys --bench tiers`.
 //!
 //! Servers, callers and Redis share this machine, most of them this process, so only the ratios mean anything.
-//! Slices of all servers are interleaved, and the median of each is printed as Markdown: first the tiers of a
+//! Slices of all servers are interleaved, and what all of each come to is printed as Markdown: first the tiers of a
 //! thousand members, found in the process or only in Redis; then, by the number of members, those found in the
 //! process, those of members chosen among all, and those read from the database each time.
 //!
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use api::loyalty::v1::{GetTierRequest, GetTierResponse};
-use load::{Load, Measured, Turn, setting};
+use load::{Load, Measured, Turn, setting, turns};
 use loyalty_points::Loyalty;
 use loyalty_points::config::Config;
 use testkit::{Backend, Setup, TestServer, Upstream as _};
@@ -73,15 +73,12 @@ impl Target {
 /// All targets in turns.
 async fn measure(targets: &[Target], load: Load) -> Vec<Measured> {
     let mut slices = vec![Vec::new(); targets.len()];
-    for _ in 0..setting("TIERS_ROUNDS", 5) {
-        for (target, slices) in targets.iter().zip(&mut slices) {
+    for round in 0..setting("TIERS_ROUNDS", 6) {
+        for (target, slices) in turns(targets.iter().zip(&mut slices), round) {
             slices.push(target.measure(load).await);
         }
     }
-    slices
-        .iter()
-        .map(|slices| Measured::median(slices))
-        .collect()
+    slices.iter().map(|slices| Measured::all(slices)).collect()
 }
 
 /// Where a tier is found.
