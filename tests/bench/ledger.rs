@@ -37,6 +37,9 @@ use tonic::transport::Channel;
 const LOADS: [(usize, usize); 4] = [(1, 1), (4, 4), (4, 16), (8, 32)];
 /// Those that the targets speak of.
 const MANY: usize = 256;
+/// One caller waits for the disk, which is faster one second and slower the next: its slices are cut, so that the sides take
+/// more turns.
+const PARTS_OF_ONE: u32 = 8;
 
 /// The two sides. This is the one place that says how they differ.
 fn sides() -> [(&'static str, Config); 2] {
@@ -325,11 +328,20 @@ impl Bench {
         let rounds = setting("LEDGER_ROUNDS", 4);
         let mut measured = vec![Vec::new(); self.sides.len()];
         let mut by_pgbench = Vec::new();
+        let callers = load.connections * load.in_flight;
+        let parts = if callers == 1 { PARTS_OF_ONE } else { 1 };
+        let part = Load {
+            length: load.length / parts,
+            ..load
+        };
         for round in 0..rounds {
-            let slice = self.next(work);
-            let sides = self.sides.iter_mut().zip(&mut measured);
-            for (side, slices) in turns(sides, round) {
-                slices.push(side.run(load, slice).await);
+            let mut slice = self.next(work);
+            for place in 0..u64::from(parts) {
+                let sides = self.sides.iter_mut().zip(&mut measured);
+                for (side, slices) in turns(sides, round + place) {
+                    slices.push(side.run(part, slice).await);
+                }
+                slice = self.next(work);
             }
             if let Some(pgbench) = self.pgbench.as_mut().filter(|_| work != Work::Mixed) {
                 by_pgbench.push(pgbench.run(load, slice).await);
@@ -343,7 +355,6 @@ impl Bench {
             unreachable!("there are two sides");
         };
         let by_pgbench = (!by_pgbench.is_empty()).then(|| Measured::all(&by_pgbench));
-        let callers = load.connections * load.in_flight;
         let row = |name: &str, of: Measured| {
             let ratio = |to: Measured| format!("{:.2}", of.per_second / to.per_second);
             println!(
