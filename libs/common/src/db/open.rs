@@ -250,16 +250,13 @@ impl Db {
 
     /// How many connections are in use, and how many wait for work.
     pub(crate) fn load(&self) -> (u64, u64) {
-        let load = |size: u32, idle: usize| {
-            let idle = u64::try_from(idle).expect("a count fits 64 bits");
-            (u64::from(size).saturating_sub(idle), idle)
-        };
         match self {
             Self::Postgres(pool) => load(pool.size(), pool.num_idle()),
-            Self::Sqlite { writer, readers } => load(
-                writer.size() + readers.size(),
-                writer.num_idle() + readers.num_idle(),
-            ),
+            Self::Sqlite { writer, readers } => {
+                let (writing, may_write) = load(writer.size(), writer.num_idle());
+                let (reading, may_read) = load(readers.size(), readers.num_idle());
+                (writing + reading, may_write + may_read)
+            }
         }
     }
 
@@ -273,6 +270,13 @@ impl Db {
             }
         }
     }
+}
+
+/// How many connections of a pool are in use, and how many are idle. One that is given back can be taken again before the
+/// pool counts it as idle: for a moment it then counts one less than none.
+fn load(size: u32, idle: usize) -> (u64, u64) {
+    let idle = u32::try_from(idle).map_or(0, |idle| idle.min(size));
+    (u64::from(size - idle), u64::from(idle))
 }
 
 /// A connection for single statements that read.
@@ -319,4 +323,17 @@ pub(super) async fn begin(
     let begun = tokio::spawn(async move { pool.begin_with(statement).await });
     let lost = |error| Error::Internal(format!("a transaction did not begin: {error}"));
     Ok(begun.await.map_err(lost)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::load;
+
+    #[test]
+    fn no_more_connections_are_idle_than_there_are() {
+        assert_eq!(load(5, 2), (3, 2));
+        // The count wraps around as it falls below none.
+        assert_eq!(load(5, 0_usize.wrapping_sub(1)), (5, 0));
+        assert_eq!(load(5, 7), (0, 5));
+    }
 }
