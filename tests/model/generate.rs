@@ -5,6 +5,7 @@ mod holds;
 mod imports;
 mod limits;
 mod members;
+mod passing;
 mod pending;
 mod persons;
 mod points;
@@ -141,12 +142,21 @@ impl Generator {
             Operation::Adjust => Request::Adjust(self.adjust(whose, now)),
             Operation::Transfer => Request::Transfer(self.transfer(whose)),
             Operation::Extend => Request::Extend(self.extend(seen, now).into()),
-            Operation::Reverse => Request::Reverse(self.reverse(seen)),
+            Operation::Reverse => {
+                let asked = Request::Reverse(self.reverse(seen));
+                self.elsewhere(asked, seen)
+            }
             Operation::Authorize => Request::Authorize(self.authorize(whose)),
             Operation::Capture => Request::Capture(self.capture(seen)),
             Operation::Void => Request::Void(self.void(seen)),
-            Operation::Activate => Request::Activate(self.activate(seen)),
-            Operation::Cancel => Request::Cancel(self.cancel(seen)),
+            Operation::Activate => {
+                let asked = Request::Activate(self.activate(seen));
+                self.elsewhere(asked, seen)
+            }
+            Operation::Cancel => {
+                let asked = Request::Cancel(self.cancel(seen));
+                self.elsewhere(asked, seen)
+            }
             Operation::Batch => Request::Batch(self.batch(&whose, seen, now)),
             Operation::Balance => Request::Balance(self.balance(whose, now)),
             Operation::Balances => Request::Balances(self.balances(whose, now)),

@@ -19,12 +19,12 @@
 //! - `model.rs`: an arm of `apply`, and the rule itself as a function of `Step` in the file of its family.
 //!
 //! # What is left out
-//! - Of merges amid other calls: chains of them, so half of the customers may be merged into the others; and whatever is
-//!   passed on later: answers name its lots (`passed_on`), but the model does not follow them. So who may be merged buys
-//!   nothing, and has holds that are captured but let nothing go; and no survivor is asked to take back, activate or cancel
-//!   what another one has earned. What a merged person has used of limits is read with who stands for it. Merges that the
-//!   customer service announces come at the end of a round, while the service is killed; `faults/merges.rs` kills it amid
-//!   many of them.
+//! - Of merges amid other calls: chains of them, so half of the customers may be merged into the others; and what purchases
+//!   and holds of a merged member pass on later: who may be merged buys nothing, shares no source with the others, and has
+//!   holds that are captured but let nothing go. What it earned or spent is taken back, activated and cancelled by who
+//!   stands for it, but not within a batch. What a merged person has used of limits is read with who stands for it. Merges
+//!   that the customer service announces come at the end of a round, while the service is killed; `faults/merges.rs`
+//!   kills it amid many of them.
 //! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a
 //!   dollar, or taken back by others before they are void) come when nothing else goes on: nothing tells their
 //!   place in the order. So do those told of twice in a row, between which customers may join programs, and other
@@ -170,6 +170,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "members merged in default",
         "merge of which something was spent",
         "merge of which something came back",
+        "reversal by who stands for the member, passed on",
         "policy by TIER_METRIC_POINTS_EARNED",
         "policy by TIER_METRIC_SPEND",
         "policy by TIER_METRIC_FREQUENCY",

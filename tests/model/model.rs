@@ -5,6 +5,7 @@
 //! the service can know, its ids and revisions, comes from the answer under test as [`Told`].
 
 mod batches;
+mod crossing;
 mod extensions;
 mod holds;
 mod imports;
@@ -14,6 +15,7 @@ mod lines;
 mod lot;
 mod member;
 mod merges;
+mod passing;
 mod pending;
 mod periods;
 mod persons;
@@ -91,6 +93,7 @@ pub fn apply(
 ) -> Result<Response, Refusal> {
     let mut step = Step { world, told, now };
     let answer = match request {
+        Request::Elsewhere(request) => return apply(world, &request.asked, told, now),
         Request::Enroll(request) => step.enroll(request).map(Response::Enroll),
         Request::Earn(request) => step.earn(request).map(Response::Earn),
         Request::Redeem(request) => step.redeem(request).map(Response::Redeem),

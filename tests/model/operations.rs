@@ -5,10 +5,12 @@ mod call;
 mod extensions;
 mod imports;
 mod merges;
+mod passing;
 mod persons;
 mod policies;
 pub mod purchases;
 mod recalculation;
+mod revisions;
 mod sweeps;
 mod told;
 
@@ -20,6 +22,7 @@ use crate::model::{history_of, program};
 pub use extensions::Extend;
 pub use imports::{Import, Imported};
 pub use merges::{Merge, Merged, Standing};
+pub use passing::Elsewhere;
 pub use persons::{Unmerge, sort_moved};
 pub use policies::{Publish, policy};
 pub use purchases::{Announce, Announced};
@@ -56,6 +59,7 @@ pub enum Request {
     Recalculate(Recalculate),
     MergeMembers(pb::MergeMembersRequest),
     UnmergeMembers(Unmerge),
+    Elsewhere(Elsewhere),
     Publish(Publish),
     Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
@@ -165,6 +169,7 @@ impl Request {
             Self::Announce(it) => vec![&it.purchase.customer_id],
             Self::MergeMembers(it) => vec![&it.survivor_id, &it.absorbed_id],
             Self::UnmergeMembers(it) => it.whose.iter().map(String::as_str).collect(),
+            Self::Elsewhere(it) => it.customers(),
             Self::Merge(it) => vec![&it.survivor, &it.absorbed],
             Self::Recalculate(it) => it.of.iter().map(String::as_str).collect(),
             Self::Publish(it) => it.customers.iter().map(String::as_str).collect(),
@@ -244,6 +249,7 @@ impl Request {
             Self::EndLimit(it) => Some(&mut it.dry_run),
             Self::MergeMembers(it) => Some(&mut it.dry_run),
             Self::UnmergeMembers(it) => Some(&mut it.asked.dry_run),
+            Self::Elsewhere(it) => it.asked.dry_run(),
             Self::Publish(it) => Some(&mut it.asked.dry_run),
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Sweep(it) => Some(&mut it.asked.dry_run),
@@ -342,6 +348,7 @@ impl Request {
             Self::EndLimit(it) => &mut it.reason,
             Self::MergeMembers(it) => &mut it.reason,
             Self::UnmergeMembers(it) => &mut it.asked.reason,
+            Self::Elsewhere(it) => return it.asked.reason(),
             Self::Publish(it) => &mut it.asked.reason,
             Self::Sweep(it) => &mut it.asked.reason,
             Self::Recalculate(it) => &mut it.asked.reason,

@@ -45,9 +45,14 @@ impl Order {
             }
             let histories = event.request.histories();
             // What is refused of several things leaves no revision.
-            let all_told = histories.iter().all(|it| revisions.contains_key(it));
-            let of_several = matches!(event.request, Request::Batch(_) | Request::Import(_));
-            if !all_told && !of_several {
+            let is_told = |whose: &str| revisions.contains_key(whose);
+            let all_told = match &event.request {
+                Request::Batch(_) | Request::Import(_) => true,
+                // Nor does what another one had no part in.
+                Request::Elsewhere(it) => it.asked.customers().into_iter().all(is_told),
+                _ => histories.iter().all(|it| is_told(it)),
+            };
+            if !all_told {
                 return Err(format!("a change without revision: {event:#?}"));
             }
             for (customer_id, revision) in revisions {
@@ -55,13 +60,19 @@ impl Order {
                     return Err(format!("a change with another's revision: {event:#?}"));
                 }
                 let first = response.first_revision(&customer_id);
-                keyed.entry(customer_id).or_default().push(Key {
+                let key = Key {
                     revision,
                     // Who was a member before is told the revision of the latest change.
-                    may_be_none: matches!(event.request, Request::Enroll(_)),
+                    // So is who was asked, where nothing came or went.
+                    may_be_none: match &event.request {
+                        Request::Enroll(_) => true,
+                        Request::Elsewhere(_) => response.is_elsewhere(&customer_id),
+                        _ => false,
+                    },
                     event: n,
                     first,
-                });
+                };
+                keyed.entry(customer_id).or_default().push(key);
             }
         }
         let mut of = BTreeMap::new();

@@ -7,6 +7,7 @@ mod imports;
 mod limits;
 mod lines;
 mod merges;
+mod passing;
 mod pending;
 mod periods;
 mod persons;
@@ -182,8 +183,20 @@ fn set_revision(response: &mut Response, revision: i64) {
         response,
         Response::MergeMembers(_) | Response::UnmergeMembers(_)
     );
+    let received = match response {
+        Response::Reverse(it) => it.passed_on.clone(),
+        Response::Activate(it) => it.passed_on.clone(),
+        _ => Vec::new(),
+    };
+    // Alice is asked, and then come those who received something.
+    let mut all = vec![ALICE.to_owned()];
+    all.extend(received.iter().map(|it| it.to_customer_id.clone()));
     for (n, place) in response.tokens().into_iter().enumerate() {
-        let whose = if of_both { [ALICE, BOB][n] } else { &whose };
+        let whose = match n {
+            _ if of_both => [ALICE, BOB][n],
+            _ if all.len() > 1 => &all[n],
+            _ => &whose,
+        };
         *place = token(whose).encode();
     }
     if let (_, Some(change)) = response.tiers() {

@@ -54,6 +54,7 @@ pub fn met(event: &Event) -> Vec<String> {
             met.extend(is_new.then(|| "earning under a new limit".to_owned()));
         }
         (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
+        (Request::Elsewhere(_), Ok(told)) if event.is_change() => met.extend(elsewhere(told)),
         (_, Ok(told)) if event.is_change() => met.extend(persons(told)),
         _ => {}
     }
@@ -123,6 +124,25 @@ fn persons(told: &Response) -> Vec<String> {
         _ => {}
     }
     met
+}
+
+/// What was decided in the ledger of who was merged into the one that was asked.
+fn elsewhere(told: &Response) -> Option<String> {
+    let (what, passed_on) = match told {
+        Response::Reverse(it) => match it.transaction.as_ref()?.kind() {
+            pb::TransactionKind::Refund => ("refund", &it.passed_on),
+            _ => ("reversal", &it.passed_on),
+        },
+        Response::Activate(it) => ("activation", &it.passed_on),
+        Response::Cancel(it) => ("cancellation", &it.passed_on),
+        _ => return None,
+    };
+    let has_passed = if passed_on.is_empty() {
+        ""
+    } else {
+        ", passed on"
+    };
+    Some(format!("{what} by who stands for the member{has_passed}"))
 }
 
 fn merges(told: &Merged) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Merges of members, and undoing them.
 //!
 //! Some customers may be merged into the others, so that there are no chains. Whoever may be merged buys nothing, lets no
-//! hold go, and shares no source with the others, and nothing of its ledger is asked for in another one's.
+//! hold go, and shares no source with the others.
 
 use api::loyalty::v1 as pb;
 use rand::Rng as _;
@@ -63,7 +63,7 @@ impl Generator {
     }
 
     /// Who may take others in, and who may be taken in.
-    fn roles(&self) -> (Vec<String>, Vec<String>) {
+    pub(super) fn roles(&self) -> (Vec<String>, Vec<String>) {
         let customers = self.customers.iter().cloned();
         customers.partition(|customer_id| !self.may_be_merged(customer_id))
     }

@@ -62,6 +62,7 @@ impl Seen {
             Response::UnmergeMembers(it) => self.remember_merge(it.merge.as_ref(), &it.returned),
             _ => {}
         }
+        self.remember_passed(response.clone());
         let told = response.told();
         for posting in response.clone().postings() {
             let place = |id: &str| place(posting, id);
@@ -133,6 +134,21 @@ impl Seen {
             &mut self.merges
         };
         merges.push(merge);
+    }
+
+    /// The lots that points went into which were passed on.
+    fn remember_passed(&mut self, mut response: Response) {
+        let steps = response.passed_on().cloned().unwrap_or_default();
+        let Some(posting) = response.postings().into_iter().next() else {
+            return;
+        };
+        for step in &steps {
+            for lot in step.moved.iter().flat_map(|moved| &moved.lots) {
+                let (program, customer) = (&posting.program_id, &step.to_customer_id);
+                self.lots
+                    .push((program.clone(), customer.clone(), lot.lot_id.clone()));
+            }
+        }
     }
 
     fn remember_rows(&mut self, asked: &Import, answer: &Imported) {

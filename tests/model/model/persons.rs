@@ -4,25 +4,24 @@
 //! merged.
 
 use api::loyalty::v1 as pb;
-use pb::{LedgerAccount as Account, LotState, TransactionKind as Kind};
+use pb::{LedgerAccount as Account, TransactionKind as Kind};
 use tonic::Code;
 
+use super::crossing::{NAMELESS, crossing, leave, moved_points, paying, repay, shown, tidy};
 use super::limits::Usage;
 use super::member::{Lot, Member, of_lot, on};
+use super::passing::{Repaid, Way};
 use super::{Micros, Of, Step, of};
 use crate::answers::{Refusal, micros, stamp};
 use crate::operations::CALLER;
 
-/// What lots are called that nobody tells of.
-const NAMELESS: &str = "~ from ";
-
 /// A merge, as who took the other one in knows it.
 #[derive(Debug, Clone)]
 pub struct Taken {
-    merge: pb::MemberMerge,
+    pub merge: pb::MemberMerge,
     moved: Vec<pb::MovedPoints>,
     /// What of the survivor's lots repaid debt at once: the place of the currency, the lot, points.
-    repaid: Vec<(usize, String, i64)>,
+    repaid: Repaid,
 }
 
 /// What counts of a member for who stands for it, in one currency.
@@ -52,57 +51,20 @@ impl Step<'_> {
         gone[0].follow(now);
         tidy(&mut gone, now);
         both[0].end_given(now);
-        let (mut moved, mut repaid) = (Vec::new(), Vec::new());
-        for place in 0..gone.len() {
-            let from = &mut gone[place];
-            let lots = from.lots.iter().filter(|lot| lot.remaining > 0);
-            let lots: Vec<_> = lots.cloned().collect();
-            let debt = std::mem::take(&mut from.debt);
-            if lots.is_empty() && debt == 0 {
-                continue;
-            }
-            // What time has done to the survivor comes before anything arrives.
-            tidy(&mut both, now);
-            let entries = [crossing(&lots, debt), leave(from, &lots)].concat();
-            self.cross(
-                from,
-                &request.survivor_id,
-                &request.reason,
-                (Kind::Merge, entries),
-            );
-
-            let to = &mut both[place];
-            let mut entries = arriving(&lots, debt);
-            let mut over = Vec::new();
-            for lot in lots {
-                let (mut new, went) = self.again(&lot);
-                new.came_from = Some((request.absorbed_id.clone(), lot.id.clone()));
-                entries.push(of_lot(&new.id, new.remaining));
-                over.push(went);
-                to.lots.push(new);
-            }
-            to.debt += debt;
-            let paid = repay(to, now);
-            entries.extend(paying(&paid));
-            self.cross(
-                to,
-                &request.absorbed_id,
-                &request.reason,
-                (Kind::Merge, entries),
-            );
-            repaid.extend(paid.into_iter().map(|it| (place, it.lot_id, it.points)));
-            moved.push(moved_points(&to.currency, debt, over));
-        }
+        let way = Way {
+            from: &request.absorbed_id,
+            to: &request.survivor_id,
+            kind: Kind::Merge,
+            actor: CALLER,
+            reason: &request.reason,
+        };
+        let (moved, repaid) = self.hand_over(way, (&mut gone, &mut both));
         if postings(&gone) > before {
             gone[0].end_given(now);
         }
         for (both, gone) in both.iter_mut().zip(&mut gone) {
-            let lots = gone.lots.iter();
-            let counts = Counts {
-                qualifying: lots.map(|lot| (lot.earned_at, lot.qualifying)).collect(),
-                used: gone.counted.clone(),
-            };
-            both.others.insert(request.absorbed_id.clone(), counts);
+            both.others
+                .insert(request.absorbed_id.clone(), gone.counts());
             gone.survivor = Some(request.survivor_id.clone());
         }
         let merge = pb::MemberMerge {
@@ -156,6 +118,13 @@ impl Step<'_> {
         let mut both = self.accounts(survivor)?.clone();
         let mut gone = self.accounts(absorbed)?.clone();
         let mut returned = Vec::new();
+        let way = Way {
+            from: &survivor_id,
+            to: &absorbed_id,
+            kind: Kind::Unmerge,
+            actor: CALLER,
+            reason: &request.reason,
+        };
         both[0].end_given(now);
         tidy(&mut both, now);
         for (place, (from, to)) in both.iter_mut().zip(&mut gone).enumerate() {
@@ -176,40 +145,19 @@ impl Step<'_> {
             let paid = repay(from, now);
             entries.extend(paying(&paid));
             if !entries.is_empty() {
-                self.cross(
-                    from,
-                    &absorbed_id,
-                    &request.reason,
-                    (Kind::Unmerge, entries),
-                );
+                way.post(from, &absorbed_id, (entries, now));
             }
             from.write_off(now, now, |_| true);
             if lots.is_empty() && debt == 0 {
                 continue;
             }
-            let mut entries = arriving(&lots, debt);
-            let mut back = Vec::new();
-            for lot in lots {
-                let origin = origin(&lot)
-                    .expect("it came by the merge")
-                    .from_lot_id
-                    .clone();
-                let left = to.lot(&origin);
-                let (new, mut went) = self.again(&lot);
-                let instants = |lot: &Lot| (lot.activates_at, lot.expires_at);
-                if instants(left) == instants(&lot) {
-                    left.consumed -= lot.remaining;
-                    left.remaining += lot.remaining;
-                    went.lot_id = origin;
-                } else {
-                    to.lots.push(new);
-                }
-                entries.push(of_lot(&went.lot_id, went.points));
-                back.push(went);
-            }
-            to.debt += debt;
-            entries.extend(paying(&repay(to, now)));
-            self.cross(to, &survivor_id, &request.reason, (Kind::Unmerge, entries));
+            let left = |lot: Lot| {
+                let origin = origin(&lot).expect("it came by the merge");
+                let left = origin.from_lot_id.clone();
+                (lot, left)
+            };
+            let lots = lots.into_iter().map(left).collect();
+            let back = self.take_back_lots(way, to, (lots, debt));
             returned.push(moved_points(&to.currency, debt, back));
         }
         gone[0].end_given(now);
@@ -245,14 +193,14 @@ impl Step<'_> {
         }
     }
 
-    fn note(&mut self, program_id: String, taken: Taken) {
+    pub fn note(&mut self, program_id: String, taken: Taken) {
         let customer = self.world.customers.get_mut(&taken.merge.survivor_id);
         let merges = &mut customer.expect("it was found before").merges;
         merges.insert((program_id, taken.merge.merge_id.clone()), taken);
     }
 
     /// What is left of a lot as a new one, and how it went there.
-    fn again(&self, of: &Lot) -> (Lot, pb::MovedLot) {
+    pub fn again(&self, of: &Lot) -> (Lot, pb::MovedLot) {
         let mut told = self.told.moved.iter();
         let told = told.find(|lot| lot.from_lot_id == of.id);
         let mut went = told.cloned().unwrap_or_default();
@@ -276,24 +224,48 @@ impl Step<'_> {
         };
         (new, went)
     }
+}
 
-    fn cross(
-        &self,
-        account: &mut Member,
-        counterparty: &str,
-        reason: &str,
-        (kind, entries): (Kind, Vec<pb::LedgerEntry>),
-    ) {
-        let posting = pb::LedgerTransaction {
-            counterparty_customer_id: counterparty.to_owned(),
-            entries,
-            ..self.told.posting(kind, self.now, reason)
-        };
-        account.post(posting, self.now);
+impl Member {
+    /// What counts of it for who stands for it.
+    pub fn counts(&self) -> Counts {
+        let lots = self.lots.iter();
+        Counts {
+            qualifying: lots.map(|lot| (lot.earned_at, lot.qualifying)).collect(),
+            used: self.counted.clone(),
+        }
     }
 }
 
 impl Taken {
+    /// What went along later.
+    pub fn add(&mut self, both: &[Member], moved: &[pb::MovedPoints], repaid: Repaid) {
+        for more in moved {
+            let mut known = self.moved.iter_mut();
+            match known.find(|it| it.points_currency == more.points_currency) {
+                None => self.moved.push(more.clone()),
+                Some(known) => {
+                    known.points += more.points;
+                    known.debt += more.debt;
+                    known.lots.extend(more.lots.iter().cloned());
+                    known.lots.sort_by(|a, b| a.from_lot_id.cmp(&b.from_lot_id));
+                }
+            }
+        }
+        let place = |it: &pb::MovedPoints| {
+            let mut codes = both.iter().map(|account| &account.currency);
+            codes.position(|code| *code == it.points_currency)
+        };
+        self.moved.sort_by_key(place);
+        for (place, lot_id, points) in repaid {
+            let mut known = self.repaid.iter_mut();
+            match known.find(|it| (it.0, &it.1) == (place, &lot_id)) {
+                Some(known) => known.2 += points,
+                None => self.repaid.push((place, lot_id, points)),
+            }
+        }
+    }
+
     /// What repaid debt when it arrived is owed again, and the points are where they were.
     fn owed_again(&self, place: usize, account: &mut Member) -> Vec<pb::LedgerEntry> {
         let mut entries = Vec::new();
@@ -311,83 +283,6 @@ impl Taken {
         account.debt += owed;
         entries.extend((owed > 0).then(|| on(Account::Debt, -owed)));
         entries
-    }
-}
-
-/// What leaves one ledger for another one, as the one that it leaves has it.
-fn crossing(lots: &[Lot], debt: i64) -> Vec<pb::LedgerEntry> {
-    let points: i64 = lots.iter().map(|lot| lot.remaining).sum();
-    let entries = [
-        on(Account::Debt, debt),
-        on(Account::Clearing, points - debt),
-    ];
-    let entries = entries.into_iter();
-    entries.filter(|entry| entry.points != 0).collect()
-}
-
-/// The same, as the one that it arrives in has it.
-fn arriving(lots: &[Lot], debt: i64) -> Vec<pb::LedgerEntry> {
-    let mut entries = crossing(lots, debt);
-    for entry in &mut entries {
-        entry.points = -entry.points;
-    }
-    entries
-}
-
-/// All that is left of lots leaves them.
-fn leave(account: &mut Member, lots: &[Lot]) -> Vec<pb::LedgerEntry> {
-    let mut entries = Vec::new();
-    for Lot { id, .. } in lots {
-        let lot = account.lot(id);
-        let points = std::mem::take(&mut lot.remaining);
-        lot.consumed += points;
-        entries.push(of_lot(id, -points));
-    }
-    entries
-}
-
-/// What is owed is repaid, first from what can be spent.
-fn repay(account: &mut Member, now: Micros) -> Vec<pb::LotAllocation> {
-    let mut all = Vec::new();
-    for state in [LotState::Active, LotState::Pending] {
-        let repaid = account.take(account.debt, state, now);
-        account.debt -= repaid.iter().map(|taken| taken.points).sum::<i64>();
-        all.extend(repaid);
-    }
-    all
-}
-
-fn paying(repaid: &[pb::LotAllocation]) -> Vec<pb::LedgerEntry> {
-    let lines =
-        |it: &pb::LotAllocation| [of_lot(&it.lot_id, -it.points), on(Account::Debt, it.points)];
-    repaid.iter().flat_map(lines).collect()
-}
-
-fn moved_points(currency: &str, debt: i64, mut lots: Vec<pb::MovedLot>) -> pb::MovedPoints {
-    lots.sort_by(|a, b| a.from_lot_id.cmp(&b.from_lot_id));
-    pb::MovedPoints {
-        points_currency: currency.to_owned(),
-        points: lots.iter().map(|lot| lot.points).sum(),
-        debt,
-        lots,
-    }
-}
-
-/// Without the names that nobody told.
-fn shown(moved: &[pb::MovedPoints]) -> Vec<pb::MovedPoints> {
-    let mut moved = moved.to_vec();
-    for lot in moved.iter_mut().flat_map(|moved| &mut moved.lots) {
-        if lot.lot_id.starts_with(NAMELESS) {
-            lot.lot_id.clear();
-        }
-    }
-    moved
-}
-
-fn tidy(accounts: &mut [Member], now: Micros) {
-    for account in accounts {
-        account.notice(now);
-        account.write_off(now, now, |_| true);
     }
 }
 

@@ -14,11 +14,44 @@ use crate::operations::purchases::PURCHASE;
 type Answer = Result<pb::ReverseTransactionResponse, Refusal>;
 
 impl Step<'_> {
+    /// What a member has posted who was merged into the one that is asked is taken back in its own ledger.
     pub fn reverse(&mut self, request: &pb::ReverseTransactionRequest) -> Answer {
+        let id = &request.transaction_id;
+        let whose = of(&request.program_id, &request.customer_id);
+        self.open_with(whose, |it| it.has_posting(id))?;
+        let owners = self.behind(whose, |it| it.has_posting(id));
+        let Some(owner) = owners.into_iter().next() else {
+            return self.reverse_own(request);
+        };
+        let request = pb::ReverseTransactionRequest {
+            customer_id: owner.clone(),
+            ..request.clone()
+        };
+        let owner = of(&request.program_id, &owner);
+        let mut earnings = self
+            .accounts(owner)?
+            .iter()
+            .filter_map(|it| it.earnings.get(id));
+        let earned = earnings.next().map(|earning| earning.lot_id.clone());
+        let mut passed_on = Vec::new();
+        if let Some(lot_id) = earned {
+            passed_on.extend(self.recall((whose, owner), &lot_id)?);
+        }
+        let mut answer = self.reverse_own(&request)?;
+        passed_on.extend(self.pass_on(owner)?);
+        let posting = answer.transaction.as_ref().expect("always told");
+        let code = posting.points_currency.clone();
+        let now = self.now;
+        answer.balance = Some(self.find(whose, &code)?.balance(now));
+        answer.passed_on = passed_on;
+        Ok(answer)
+    }
+
+    fn reverse_own(&mut self, request: &pb::ReverseTransactionRequest) -> Answer {
         let (now, told) = (self.now, self.told);
         let id = &request.transaction_id;
         let whose = of(&request.program_id, &request.customer_id);
-        let member = self.open_with(whose, |it| it.has_posting(id))?;
+        let member = self.open_begun(whose, |it| it.has_posting(id))?;
         if member.spendings.contains_key(id) {
             return refund(member, request, told, now);
         }

@@ -58,6 +58,7 @@ impl Request {
                 let reply = to.cancel_pending(it).await;
                 reply.map(|it| it.map(Response::Cancel))
             }
+            Self::Elsewhere(it) => Box::pin(it.asked.call(service)).await,
             Self::Batch(it) => to.batch_post(it).await.map(|it| it.map(Response::Batch)),
             Self::Override(it) => {
                 let reply = to.override_tier(it).await;

@@ -17,7 +17,10 @@ pub fn sort_moved(response: &mut Response) {
     let moved: Vec<_> = match response {
         Response::MergeMembers(it) => it.moved.iter_mut().collect(),
         Response::UnmergeMembers(it) => it.moved.iter_mut().chain(&mut it.returned).collect(),
-        _ => Vec::new(),
+        _ => {
+            let steps = response.passed_on().into_iter().flatten();
+            steps.flat_map(|it| &mut it.moved).collect()
+        }
     };
     for moved in moved {
         moved.lots.sort_by(|a, b| a.from_lot_id.cmp(&b.from_lot_id));

@@ -1,11 +1,8 @@
 //! What an answer tells that no model can know, and where in it that stands.
 
-use std::collections::BTreeMap;
-
 use api::loyalty::v1 as pb;
-use common::token::{ConsistencyToken, SharedToken};
 
-use super::{CALLER, Response, batches, extensions, persons};
+use super::{CALLER, Response, batches, passing, persons};
 use crate::answers::{Refusal, micros, stamp};
 
 /// What only the service knows: ids, and the place in the customer's history.
@@ -78,6 +75,7 @@ impl Response {
             Self::Reverse(it) => {
                 told = posting(&it.transaction);
                 told.lot_ids = it.restored.iter().map(|it| it.lot_id.clone()).collect();
+                told.moved = passing::lots(&it.passed_on);
             }
             Self::Authorize(it) => {
                 told = posting(&it.transaction);
@@ -85,8 +83,14 @@ impl Response {
             }
             Self::Capture(it) => told = posting(&it.transaction),
             Self::Void(it) => told = posting(&it.transaction),
-            Self::Activate(it) => told.settled = settled(&it.transactions),
-            Self::Cancel(it) => told.settled = settled(&it.transactions),
+            Self::Activate(it) => {
+                told.settled = settled(&it.transactions);
+                told.moved = passing::lots(&it.passed_on);
+            }
+            Self::Cancel(it) => {
+                told.settled = settled(&it.transactions);
+                told.moved = passing::lots(&it.passed_on);
+            }
             Self::Batch(it) => {
                 let items = it.results.iter().enumerate();
                 told.items = items.map(|(n, result)| batches::told(n, result)).collect();
@@ -189,12 +193,12 @@ impl Response {
                 &mut it.recipient_consistency_token,
             ],
             Self::Extend(it) => vec![&mut it.consistency_token],
-            Self::Reverse(it) => vec![&mut it.consistency_token],
+            Self::Reverse(it) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
             Self::Authorize(it) => vec![&mut it.consistency_token],
             Self::Capture(it) => vec![&mut it.consistency_token],
             Self::Void(it) => vec![&mut it.consistency_token],
-            Self::Activate(it) => vec![&mut it.consistency_token],
-            Self::Cancel(it) => vec![&mut it.consistency_token],
+            Self::Activate(it) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
+            Self::Cancel(it) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
             Self::Batch(it) => it.results.iter_mut().flat_map(batches::tokens).collect(),
             Self::Override(it) => vec![&mut it.consistency_token],
             Self::ClearOverride(it) => vec![&mut it.consistency_token],
@@ -295,58 +299,6 @@ impl Response {
             | Self::Hold(_)
             | Self::Holds(_) => Vec::new(),
         }
-    }
-
-    /// The revisions after the change of the histories that it is a part of: its place in them.
-    pub fn revisions(&self) -> BTreeMap<String, i64> {
-        match self {
-            Self::Import(it) => return it.revisions(),
-            Self::Announce(it) => return it.revisions(),
-            // It comes alone: that of the policy is none of the customers'.
-            Self::Publish(_) => return BTreeMap::new(),
-            _ => {}
-        }
-        let mut revisions = BTreeMap::new();
-        if let Self::Extend(it) = self {
-            let last = |of: Vec<i64>| of.into_iter().max().unwrap_or(0);
-            let all = extensions::revisions(it).into_iter();
-            revisions.extend(all.map(|(whose, of)| (whose, last(of))));
-        }
-        for token in self.clone().tokens() {
-            if let Ok(Some(token)) = ConsistencyToken::decode(token) {
-                let last: &mut i64 = revisions.entry(token.customer_id.to_string()).or_default();
-                *last = token.revision.max(*last);
-            } else if let Some(token) = SharedToken::decode(token) {
-                revisions.insert(token.subject, token.revision);
-            }
-        }
-        revisions
-    }
-
-    /// The revision of the first thing asked for in a customer's history; 0 where it tells none.
-    pub fn first_revision(&self, customer_id: &str) -> i64 {
-        match self {
-            Self::Extend(it) => {
-                let revisions = extensions::revisions(it).remove(customer_id);
-                return revisions.unwrap_or_default().into_iter().min().unwrap_or(0);
-            }
-            Self::SetLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
-            Self::EndLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
-            Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
-            Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
-            // What it posted it does not name.
-            Self::MergeMembers(_)
-            | Self::UnmergeMembers(_)
-            | Self::Sweep(_)
-            | Self::Recalculate(_) => {
-                return self.revisions().get(customer_id).copied().unwrap_or(0);
-            }
-            _ => {}
-        }
-        let mut own = self.clone();
-        let own = own.postings().into_iter();
-        let own = own.filter(|posting| posting.customer_id == customer_id);
-        own.map(|posting| posting.revision).min().unwrap_or(0)
     }
 }
 

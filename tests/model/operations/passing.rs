@@ -1,0 +1,60 @@
+//! What is decided in the ledger of a merged member, and passed on to who stands for it.
+
+use api::loyalty::v1 as pb;
+
+use super::{Request, Response, persons};
+
+/// What is asked of one who may stand for others, about what one of them began. Whose that is the caller remembers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Elsewhere {
+    pub asked: Box<Request>,
+    /// Who may have begun it.
+    pub whose: Vec<String>,
+}
+
+impl Elsewhere {
+    /// Who is asked, and who may have begun it.
+    pub(super) fn customers(&self) -> Vec<&str> {
+        let mut customers = self.asked.customers();
+        customers.extend(self.whose.iter().map(String::as_str));
+        customers
+    }
+}
+
+impl Response {
+    /// What went from one member to another beside what was asked for, of whatever may tell of that.
+    pub fn passed_on(&mut self) -> Option<&mut Vec<pb::PassedOn>> {
+        match self {
+            Self::Reverse(it) => Some(&mut it.passed_on),
+            Self::Activate(it) => Some(&mut it.passed_on),
+            Self::Cancel(it) => Some(&mut it.passed_on),
+            _ => None,
+        }
+    }
+
+    /// Whether all that was done was done in other ledgers than this one's.
+    pub fn is_elsewhere(&self, customer_id: &str) -> bool {
+        let mut response = self.clone();
+        let is_here = |posting: &mut pb::LedgerTransaction| posting.customer_id == customer_id;
+        let posts_here = response.postings().into_iter().any(is_here);
+        let passes = response.passed_on().is_some_and(|it| !it.is_empty());
+        !posts_here && !passes
+    }
+}
+
+/// The lots that were passed on.
+pub(super) fn lots(steps: &[pb::PassedOn]) -> Vec<pb::MovedLot> {
+    steps
+        .iter()
+        .flat_map(|it| persons::lots(&it.moved))
+        .collect()
+}
+
+/// Its token, and those of whoever received what was passed on.
+pub(super) fn tokens<'a>(
+    own: &'a mut String,
+    steps: &'a mut [pb::PassedOn],
+) -> Vec<&'a mut String> {
+    let received = steps.iter_mut().map(|it| &mut it.consistency_token);
+    std::iter::once(own).chain(received).collect()
+}

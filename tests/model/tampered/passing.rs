@@ -1,0 +1,146 @@
+//! What a merged member began, and who stands for it ends.
+
+use super::*;
+use crate::operations::Elsewhere;
+use pb::reverse_transaction_request::Extent;
+
+fn by_alice(asked: Request) -> Request {
+    Request::Elsewhere(Elsewhere {
+        asked: Box::new(asked),
+        whose: vec![BOB.to_owned()],
+    })
+}
+
+fn usual() -> Vec<Event> {
+    let earned = pb::EarnPointsRequest {
+        customer_id: BOB.to_owned(),
+        points: 50,
+        source_type: "promotion".to_owned(),
+        source_ref: "bob".to_owned(),
+        activates_on_event: true,
+        ..Default::default()
+    };
+    let merge = pb::MergeMembersRequest {
+        survivor_id: ALICE.to_owned(),
+        absorbed_id: BOB.to_owned(),
+        reason: "the same person".to_owned(),
+        ..Default::default()
+    };
+    let activate = pb::ActivatePendingRequest {
+        customer_id: ALICE.to_owned(),
+        source_type: "promotion".to_owned(),
+        source_ref: "bob".to_owned(),
+        ..Default::default()
+    };
+    let reverse = pb::ReverseTransactionRequest {
+        customer_id: ALICE.to_owned(),
+        transaction_id: "posting 1".to_owned(),
+        extent: Some(Extent::Points(20)),
+        ..Default::default()
+    };
+    history(&[
+        Request::Earn(earned),
+        Request::MergeMembers(merge),
+        by_alice(Request::Activate(activate.clone())),
+        by_alice(Request::Reverse(reverse)),
+        balance(),
+        by_alice(Request::Activate(activate)),
+    ])
+}
+
+const ACTIVATED: usize = 2;
+const REVERSED: usize = 3;
+const BALANCE: usize = 4;
+
+fn activated(events: &mut [Event]) -> &mut pb::ActivatePendingResponse {
+    match &mut events[ACTIVATED].answer {
+        Ok(Response::Activate(it)) => it,
+        other => panic!("{other:#?}"),
+    }
+}
+
+fn reversed(events: &mut [Event]) -> &mut pb::ReverseTransactionResponse {
+    match &mut events[REVERSED].answer {
+        Ok(Response::Reverse(it)) => it,
+        other => panic!("{other:#?}"),
+    }
+}
+
+#[test]
+fn what_comes_back_to_be_decided_and_goes_on_again_passes() {
+    let mut events = usual();
+    let compared = check(nobody(), &events).unwrap();
+    assert_eq!(compared.reasons["ALREADY_ACTIVATED"], 1);
+    let told = reversed(&mut events);
+    assert_eq!(told.transaction.as_ref().unwrap().customer_id, BOB);
+    assert_eq!(told.balance.as_ref().unwrap().available, 30);
+    let ways = told.passed_on.iter().map(|it| {
+        let to = it.to_customer_id.as_str();
+        (to, it.moved[0].points)
+    });
+    assert_eq!(ways.collect::<Vec<_>>(), [(BOB, 50), (ALICE, 30)]);
+}
+
+#[test]
+fn points_that_are_lost_when_they_are_passed_on_are_found() {
+    for step in 0..2 {
+        let mut events = usual();
+        reversed(&mut events).passed_on[step].moved[0].points -= 1;
+        assert!(check(nobody(), &events).is_err());
+        let mut events = usual();
+        activated(&mut events).passed_on[step].moved[0].lots.clear();
+        assert!(check(nobody(), &events).is_err());
+    }
+}
+
+#[test]
+fn what_is_passed_on_to_somebody_else_is_found() {
+    let mut events = usual();
+    BOB.clone_into(&mut reversed(&mut events).passed_on[1].to_customer_id);
+    assert!(check(nobody(), &events).is_err());
+    let mut events = usual();
+    reversed(&mut events).passed_on.pop();
+    assert!(check(nobody(), &events).is_err());
+}
+
+#[test]
+fn who_stands_for_both_and_keeps_what_was_taken_back_is_found() {
+    let mut events = usual();
+    let Ok(Response::Balance(told)) = &mut events[BALANCE].answer else {
+        panic!("{:#?}", events[BALANCE]);
+    };
+    let balance = told.balance.as_mut().unwrap();
+    assert_eq!(balance.available, 30);
+    balance.available = 50;
+    assert!(check(nobody(), &events).is_err());
+}
+
+#[test]
+fn what_is_in_the_ledger_of_the_wrong_one_is_found() {
+    let mut events = usual();
+    let told = reversed(&mut events);
+    ALICE.clone_into(&mut told.transaction.as_mut().unwrap().customer_id);
+    assert!(check(nobody(), &events).is_err());
+}
+
+#[test]
+fn one_who_does_not_answer_for_who_was_merged_is_found() {
+    let mut events = usual();
+    let refusal = Refusal::new(Code::NotFound, "TRANSACTION_NOT_FOUND");
+    events[REVERSED].answer = Err(refusal.with("transaction_id", "posting 1"));
+    let found = check(nobody(), &events).unwrap_err();
+    assert!(found.contains("TRANSACTION_NOT_FOUND"), "{found}");
+    let mut events = usual();
+    let refusal = Refusal::new(Code::NotFound, "PENDING_NOT_FOUND");
+    let refusal = refusal.with("source_type", "promotion");
+    events[ACTIVATED].answer = Err(refusal.with("source_ref", "bob"));
+    assert!(check(nobody(), &events).is_err());
+}
+
+#[test]
+fn one_that_is_asked_and_is_told_no_place_in_its_history_is_found() {
+    let mut events = usual();
+    let told = events[REVERSED].answer.as_mut().unwrap();
+    told.tokens().into_iter().for_each(String::clear);
+    assert!(check(nobody(), &events).is_err());
+}
