@@ -42,11 +42,11 @@ const WEIGHTS: [(Operation, u32); 34] = [
     (Operation::Transfer, 8),
     (Operation::Extend, 6),
     (Operation::Reverse, 14),
-    (Operation::Authorize, 10),
+    (Operation::Authorize, 14),
     (Operation::Capture, 8),
-    (Operation::Void, 4),
-    (Operation::Activate, 6),
-    (Operation::Cancel, 6),
+    (Operation::Void, 7),
+    (Operation::Activate, 9),
+    (Operation::Cancel, 9),
     (Operation::Batch, 10),
     (Operation::Balance, 7),
     (Operation::Balances, 3),
@@ -64,8 +64,8 @@ const WEIGHTS: [(Operation, u32); 34] = [
     (Operation::Announce, 14),
     (Operation::Sweep, 12),
     (Operation::Recalculate, 8),
-    (Operation::MergeMembers, 4),
-    (Operation::UnmergeMembers, 6),
+    (Operation::MergeMembers, 8),
+    (Operation::UnmergeMembers, 4),
     (Operation::Usage, 4),
     (Operation::Hold, 3),
     (Operation::Holds, 2),
@@ -147,8 +147,14 @@ impl Generator {
                 self.elsewhere(asked, seen)
             }
             Operation::Authorize => Request::Authorize(self.authorize(whose)),
-            Operation::Capture => Request::Capture(self.capture(seen)),
-            Operation::Void => Request::Void(self.void(seen)),
+            Operation::Capture => {
+                let asked = Request::Capture(self.capture(seen));
+                self.of_held(asked)
+            }
+            Operation::Void => {
+                let asked = Request::Void(self.void(seen));
+                self.of_held(asked)
+            }
             Operation::Activate => {
                 let asked = Request::Activate(self.activate(seen));
                 self.elsewhere(asked, seen)

@@ -183,13 +183,13 @@ fn set_revision(response: &mut Response, revision: i64) {
         response,
         Response::MergeMembers(_) | Response::UnmergeMembers(_)
     );
-    let received = match response {
-        Response::Reverse(it) => it.passed_on.clone(),
-        Response::Activate(it) => it.passed_on.clone(),
-        _ => Vec::new(),
+    let received = response.passed_on().cloned().unwrap_or_default();
+    // Who is asked, and then come those who received something.
+    let asked = match response {
+        Response::Capture(_) | Response::Void(_) => whose.as_str(),
+        _ => ALICE,
     };
-    // Alice is asked, and then come those who received something.
-    let mut all = vec![ALICE.to_owned()];
+    let mut all = vec![asked.to_owned()];
     all.extend(received.iter().map(|it| it.to_customer_id.clone()));
     for (n, place) in response.tokens().into_iter().enumerate() {
         let whose = match n {

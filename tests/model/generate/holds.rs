@@ -3,14 +3,15 @@
 use api::loyalty::v1 as pb;
 use rand::Rng as _;
 
-use super::{Generator, NOBODY, Seen, Whose};
+use super::seen::Place;
+use super::{Generator, Seen, Whose};
 use crate::model::DAY;
 
 /// Longer than a round takes.
 const HELD: i64 = 7 * DAY;
 
 impl Generator {
-    /// Holds of whoever may be merged outlast the round: what they let go would go on to somebody else.
+    /// Holds of whoever may be merged outlast the round: nobody tells when what timed out goes on to somebody else.
     pub(super) fn authorize(&mut self, whose: Whose) -> pb::AuthorizeHoldRequest {
         let timeout = self.units(1..12);
         let may_be_merged = self.may_be_merged(&whose.customer_id);
@@ -32,15 +33,14 @@ impl Generator {
     }
 
     pub(super) fn capture(&mut self, seen: &Seen) -> pb::CaptureHoldRequest {
-        let (program_id, customer_id, hold_id) = self.of(&seen.holds);
-        let r#final = self.rng.random_bool(0.3) && !self.may_be_merged(&customer_id);
+        let (program_id, customer_id, hold_id) = self.held(seen);
         pb::CaptureHoldRequest {
             request_id: self.id(),
             program_id,
             customer_id,
             hold_id,
             points: self.rng.random_range(1..=40),
-            r#final,
+            r#final: self.rng.random_bool(0.3),
             reason: self.reason(),
             dry_run: self.dry(),
             ..Default::default()
@@ -48,10 +48,7 @@ impl Generator {
     }
 
     pub(super) fn void(&mut self, seen: &Seen) -> pb::VoidHoldRequest {
-        let (program_id, customer_id, mut hold_id) = self.of(&seen.holds);
-        if self.may_be_merged(&customer_id) {
-            NOBODY.clone_into(&mut hold_id);
-        }
+        let (program_id, customer_id, hold_id) = self.held(seen);
         pb::VoidHoldRequest {
             request_id: self.id(),
             program_id,
@@ -60,6 +57,15 @@ impl Generator {
             reason: self.reason(),
             dry_run: self.dry(),
             ..Default::default()
+        }
+    }
+
+    /// Those of merged members are come back to more often.
+    fn held(&mut self, seen: &Seen) -> Place {
+        let of_merged = self.of_merged(&seen.holds, seen);
+        match of_merged.filter(|_| self.rng.random_bool(0.8)) {
+            Some((hold, _)) => hold,
+            None => self.of(&seen.holds),
         }
     }
 

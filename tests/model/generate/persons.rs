@@ -1,7 +1,7 @@
 //! Merges of members, and undoing them.
 //!
-//! Some customers may be merged into the others, so that there are no chains. Whoever may be merged buys nothing, lets no
-//! hold go, and shares no source with the others.
+//! Some customers may be merged into the others, so that there are no chains. Whoever may be merged buys nothing, has no
+//! hold that times out, and shares no source with the others.
 
 use api::loyalty::v1 as pb;
 use rand::Rng as _;

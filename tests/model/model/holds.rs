@@ -104,13 +104,15 @@ impl Step<'_> {
             let state = pb::HoldState::Captured;
             member.let_go(&request.hold_id, state, &request.reason, (now, now));
         }
+        let passed_on = self.pass_on(whose)?;
+        let member = self.find_with(whose, |it| it.has_hold(&request.hold_id))?;
         Ok(pb::CaptureHoldResponse {
             hold: Some(member.hold(&request.hold_id, now)?),
             transaction: Some(posting),
             allocations,
             balance: Some(member.balance(now)),
             consistency_token: String::new(),
-            passed_on: Vec::new(),
+            passed_on,
         })
     }
 
@@ -127,12 +129,14 @@ impl Step<'_> {
             ..posting
         };
         member.identify(Kind::Release, &posting);
+        let passed_on = self.pass_on(whose)?;
+        let member = self.find_with(whose, |it| it.has_hold(&request.hold_id))?;
         Ok(pb::VoidHoldResponse {
             hold: Some(member.hold(&request.hold_id, now)?),
             transaction: Some(posting),
             balance: Some(member.balance(now)),
             consistency_token: String::new(),
-            passed_on: Vec::new(),
+            passed_on,
         })
     }
 }

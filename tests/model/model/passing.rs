@@ -137,18 +137,33 @@ impl Step<'_> {
         back
     }
 
+    /// Passes on what is left once what a merged member has earned has changed: by that the tier of who stands for it is
+    /// decided anew, whether anything is left or not.
+    pub fn pass_on_earned(&mut self, absorbed: Of<'_>) -> Result<Vec<pb::PassedOn>, Refusal> {
+        let now = self.now;
+        if let Some(survivor_id) = self.accounts(absorbed)?[0].survivor.clone() {
+            self.accounts(of(absorbed.program_id, &survivor_id))?[0].end_given(now);
+        }
+        self.pass_on(absorbed)
+    }
+
     /// Whatever a merged member has left or owes goes on to who took it in, and what that member has earned by now
-    /// counts there.
+    /// counts there. Nothing happens to who stands for itself.
     pub fn pass_on(&mut self, absorbed: Of<'_>) -> Result<Vec<pb::PassedOn>, Refusal> {
+        let now = self.now;
         let program_id = super::program(absorbed.program_id).to_owned();
-        let taken = self.standing(&program_id, absorbed.customer_id);
-        let mut taken = taken.expect("who is merged was merged by one");
+        if self.accounts(absorbed)?[0].survivor.is_none() {
+            return Ok(Vec::new());
+        }
+        // Of versions that do not belong together one may know of a merge of which the other does not.
+        let Some(mut taken) = self.standing(&program_id, absorbed.customer_id) else {
+            return Ok(Vec::new());
+        };
         let merge = taken.merge.clone();
         let survivor = of(&program_id, &merge.survivor_id);
         let mut both = self.accounts(survivor)?.clone();
         let mut gone = self.accounts(absorbed)?.clone();
-        both[0].end_given(self.now);
-        tidy(&mut gone, self.now);
+        tidy(&mut gone, now);
         let way = Way {
             from: &merge.absorbed_id,
             to: &merge.survivor_id,
@@ -157,6 +172,9 @@ impl Step<'_> {
             reason: &merge.reason,
         };
         let (moved, repaid) = self.hand_over(way, (&mut gone, &mut both));
+        if !moved.is_empty() {
+            both[0].end_given(now);
+        }
         taken.add(&both, &moved, repaid);
         for (both, gone) in both.iter_mut().zip(&gone) {
             both.others.insert(merge.absorbed_id.clone(), gone.counts());

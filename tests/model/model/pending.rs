@@ -121,7 +121,7 @@ impl Step<'_> {
                 one(self, (whose, place, &id), &told)?;
                 settled += 1;
             }
-            passed_on.extend(self.pass_on(whose)?);
+            passed_on.extend(self.pass_on_earned(whose)?);
             refusal = why_not.or(refusal);
         }
         if settled > 0 {

@@ -1,7 +1,6 @@
 //! Members who are one person: merges that callers ask for, and undoing them.
 //!
-//! Nobody is merged here who stands for others: there are no chains. And no hold lets go of anything while its member is
-//! merged.
+//! Nobody is merged here who stands for others: there are no chains. And no hold times out while its member is merged.
 
 use api::loyalty::v1 as pb;
 use pb::{LedgerAccount as Account, TransactionKind as Kind};

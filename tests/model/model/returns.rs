@@ -38,7 +38,7 @@ impl Step<'_> {
             passed_on.extend(self.recall((whose, owner), &lot_id)?);
         }
         let mut answer = self.reverse_own(&request)?;
-        passed_on.extend(self.pass_on(owner)?);
+        passed_on.extend(self.pass_on_earned(owner)?);
         let posting = answer.transaction.as_ref().expect("always told");
         let code = posting.points_currency.clone();
         let now = self.now;

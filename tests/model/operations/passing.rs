@@ -4,16 +4,17 @@ use api::loyalty::v1 as pb;
 
 use super::{Request, Response, persons};
 
-/// What is asked of one who may stand for others, about what one of them began. Whose that is the caller remembers.
+/// What is asked of one member, in which another one may have a part: of one who may stand for others, about what one of
+/// them began; or of one who may be merged, whose hold may let something go. Who that may be the caller remembers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Elsewhere {
     pub asked: Box<Request>,
-    /// Who may have begun it.
+    /// Who else may have a part in it.
     pub whose: Vec<String>,
 }
 
 impl Elsewhere {
-    /// Who is asked, and who may have begun it.
+    /// Who is asked, and who else may have a part in it.
     pub(super) fn customers(&self) -> Vec<&str> {
         let mut customers = self.asked.customers();
         customers.extend(self.whose.iter().map(String::as_str));
@@ -28,6 +29,8 @@ impl Response {
             Self::Reverse(it) => Some(&mut it.passed_on),
             Self::Activate(it) => Some(&mut it.passed_on),
             Self::Cancel(it) => Some(&mut it.passed_on),
+            Self::Capture(it) => Some(&mut it.passed_on),
+            Self::Void(it) => Some(&mut it.passed_on),
             _ => None,
         }
     }

@@ -81,8 +81,14 @@ impl Response {
                 told = posting(&it.transaction);
                 told.hold_id = it.hold.clone().unwrap_or_default().hold_id;
             }
-            Self::Capture(it) => told = posting(&it.transaction),
-            Self::Void(it) => told = posting(&it.transaction),
+            Self::Capture(it) => {
+                told = posting(&it.transaction);
+                told.moved = passing::lots(&it.passed_on);
+            }
+            Self::Void(it) => {
+                told = posting(&it.transaction);
+                told.moved = passing::lots(&it.passed_on);
+            }
             Self::Activate(it) => {
                 told.settled = settled(&it.transactions);
                 told.moved = passing::lots(&it.passed_on);
@@ -195,8 +201,8 @@ impl Response {
             Self::Extend(it) => vec![&mut it.consistency_token],
             Self::Reverse(it) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
             Self::Authorize(it) => vec![&mut it.consistency_token],
-            Self::Capture(it) => vec![&mut it.consistency_token],
-            Self::Void(it) => vec![&mut it.consistency_token],
+            Self::Capture(it) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
+            Self::Void(it) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
             Self::Activate(it) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
             Self::Cancel(it) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
             Self::Batch(it) => it.results.iter_mut().flat_map(batches::tokens).collect(),

@@ -137,10 +137,111 @@ fn one_who_does_not_answer_for_who_was_merged_is_found() {
     assert!(check(nobody(), &events).is_err());
 }
 
+/// Bob's holds let something go while Alice stands for him.
+fn let_go() -> Vec<Event> {
+    let held = |points| {
+        Request::Authorize(pb::AuthorizeHoldRequest {
+            customer_id: BOB.to_owned(),
+            points,
+            ..Default::default()
+        })
+    };
+    let Request::Earn(earned) = earn(100) else {
+        unreachable!("it earns");
+    };
+    let of_bob = |asked: Request| {
+        Request::Elsewhere(Elsewhere {
+            asked: Box::new(asked),
+            whose: vec![ALICE.to_owned()],
+        })
+    };
+    let merge = pb::MergeMembersRequest {
+        survivor_id: ALICE.to_owned(),
+        absorbed_id: BOB.to_owned(),
+        ..Default::default()
+    };
+    let capture = pb::CaptureHoldRequest {
+        customer_id: BOB.to_owned(),
+        hold_id: "hold 2".to_owned(),
+        points: 10,
+        r#final: true,
+        ..Default::default()
+    };
+    let void = pb::VoidHoldRequest {
+        customer_id: BOB.to_owned(),
+        hold_id: "hold 3".to_owned(),
+        ..Default::default()
+    };
+    history(&[
+        Request::Earn(pb::EarnPointsRequest {
+            customer_id: BOB.to_owned(),
+            ..earned
+        }),
+        held(30),
+        held(50),
+        Request::MergeMembers(merge),
+        of_bob(Request::Capture(capture)),
+        of_bob(Request::Void(void)),
+        balance(),
+    ])
+}
+
+#[test]
+fn what_holds_let_go_and_is_passed_on_passes() {
+    let mut events = let_go();
+    check(nobody(), &events).unwrap();
+    for (n, points) in [(4, 20), (5, 50)] {
+        let told = events[n].answer.as_mut().unwrap().passed_on().unwrap();
+        let ways = told
+            .iter()
+            .map(|it| (it.to_customer_id.as_str(), it.moved[0].points));
+        assert_eq!(ways.collect::<Vec<_>>(), [(ALICE, points)]);
+    }
+    let Ok(Response::Balance(told)) = &events[6].answer else {
+        panic!("{:#?}", events[6]);
+    };
+    assert_eq!(told.balance.as_ref().unwrap().available, 90);
+}
+
+#[test]
+fn what_holds_let_go_and_is_not_passed_on_whole_is_found() {
+    for n in [4, 5] {
+        let forgeries: [fn(&mut Vec<pb::PassedOn>); 4] = [
+            |steps| steps.clear(),
+            |steps| steps[0].moved[0].points -= 1,
+            |steps| steps[0].moved[0].lots.clear(),
+            |steps| BOB.clone_into(&mut steps[0].to_customer_id),
+        ];
+        for forge in forgeries {
+            let mut events = let_go();
+            forge(events[n].answer.as_mut().unwrap().passed_on().unwrap());
+            assert!(check(nobody(), &events).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_merged_member_who_keeps_what_a_hold_let_go_is_found() {
+    let mut events = let_go();
+    let Ok(Response::Void(told)) = &mut events[5].answer else {
+        panic!("{:#?}", events[5]);
+    };
+    told.balance.as_mut().unwrap().available = 50;
+    assert!(check(nobody(), &events).is_err());
+}
+
 #[test]
 fn one_that_is_asked_and_is_told_no_place_in_its_history_is_found() {
     let mut events = usual();
     let told = events[REVERSED].answer.as_mut().unwrap();
     told.tokens().into_iter().for_each(String::clear);
+    assert!(check(nobody(), &events).is_err());
+}
+
+#[test]
+fn one_that_receives_and_is_told_no_place_in_its_history_is_found() {
+    let mut events = let_go();
+    let steps = events[5].answer.as_mut().unwrap().passed_on().unwrap();
+    steps[0].consistency_token.clear();
     assert!(check(nobody(), &events).is_err());
 }
