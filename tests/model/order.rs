@@ -75,7 +75,7 @@ impl Order {
                 keyed.entry(customer_id).or_default().push(key);
             }
         }
-        let mut of = BTreeMap::new();
+        let mut steps = BTreeMap::new();
         for (customer_id, mut keys) in keyed {
             keys.sort_unstable();
             for pair in keys.windows(2) {
@@ -86,16 +86,22 @@ impl Order {
                     return Err(format!("two changes with the same revisions: {both:#?}"));
                 }
             }
-            let order: Vec<_> = keys.into_iter().map(|key| key.event).collect();
+            let order: Vec<_> = keys.iter().map(|key| key.event).collect();
             check_real_time(events, &order)?;
-            of.insert(customer_id, order);
+            steps.insert(customer_id, together(&keys));
         }
         for n in unnumbered {
             for history in events[n].request.histories() {
-                insert(events, of.entry(history).or_default(), n)?;
+                insert(events, steps.entry(history).or_default(), n)?;
             }
         }
-        let all = merge(events, &of)?;
+        let all = merge(events, &steps)?;
+        let mut of: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for n in &all {
+            for history in events[*n].changed() {
+                of.entry(history).or_default().push(*n);
+            }
+        }
         let places = |order: &Vec<usize>| order.iter().copied().zip(0..).collect();
         let places = of
             .iter()
@@ -132,19 +138,32 @@ impl Order {
     }
 }
 
+/// Events one after the other. Those of which a history knows nothing but after which change they came have no order in it:
+/// they stand together.
+type Steps = Vec<Vec<usize>>;
+
+fn together(keys: &[Key]) -> Steps {
+    let has_order = |earlier: &Key, later: &Key| {
+        earlier.revision != later.revision || !earlier.may_be_none || !later.may_be_none
+    };
+    let steps = keys.chunk_by(|earlier, later| !has_order(earlier, later));
+    let events = |step: &[Key]| step.iter().map(|key| key.event).collect();
+    steps.map(events).collect()
+}
+
 /// What has no revision comes when nothing else goes on: its place is told by when that was.
-fn insert(events: &[Event], order: &mut Vec<usize>, n: usize) -> Result<(), String> {
+fn insert(events: &[Event], order: &mut Steps, n: usize) -> Result<(), String> {
     let event = &events[n];
     let amid = |other: &&usize| {
         let other = &events[**other];
         other.started < event.ended && event.started < other.ended
     };
-    if let Some(other) = order.iter().find(amid) {
+    if let Some(other) = order.iter().flatten().find(amid) {
         return Err(format!("{event:#?}\ncame amid {:#?}", events[*other]));
     }
-    let is_later = |other: &usize| events[*other].started > event.ended;
+    let is_later = |step: &Vec<usize>| events[step[0]].started > event.ended;
     let place = order.iter().position(is_later).unwrap_or(order.len());
-    order.insert(place, n);
+    order.insert(place, vec![n]);
     Ok(())
 }
 
@@ -168,25 +187,28 @@ fn check_real_time(events: &[Event], order: &[usize]) -> Result<(), String> {
 }
 
 /// Takes what is next for all customers that it touches, until nothing is left.
-fn merge(events: &[Event], of: &BTreeMap<String, Vec<usize>>) -> Result<Vec<usize>, String> {
-    let mut rest: BTreeMap<&str, VecDeque<usize>> = BTreeMap::new();
+fn merge(events: &[Event], of: &BTreeMap<String, Steps>) -> Result<Vec<usize>, String> {
+    let mut rest: BTreeMap<&str, VecDeque<Vec<usize>>> = BTreeMap::new();
     for (customer_id, order) in of {
-        rest.insert(customer_id, order.iter().copied().collect());
+        rest.insert(customer_id, order.iter().cloned().collect());
     }
     let mut all = Vec::new();
     loop {
         let heads: Vec<_> = rest
             .values()
-            .filter_map(|queue| queue.front().copied())
+            .filter_map(|queue| queue.front())
+            .flatten()
+            .copied()
             .collect();
         if heads.is_empty() {
             return Ok(all);
         }
         let is_next = |n: &usize| {
             let customers = events[*n].changed();
-            customers
-                .iter()
-                .all(|customer_id| rest[customer_id.as_str()].front() == Some(n))
+            customers.iter().all(|customer_id| {
+                let step = rest[customer_id.as_str()].front();
+                step.is_some_and(|step| step.contains(n))
+            })
         };
         let next = heads
             .iter()
@@ -198,7 +220,11 @@ fn merge(events: &[Event], of: &BTreeMap<String, Vec<usize>>) -> Result<Vec<usiz
             return Err(format!("each of these came before another: {heads:#?}"));
         };
         for queue in rest.values_mut() {
-            if queue.front() == Some(&next) {
+            let Some(step) = queue.front_mut() else {
+                continue;
+            };
+            step.retain(|n| *n != next);
+            if step.is_empty() {
                 queue.pop_front();
             }
         }

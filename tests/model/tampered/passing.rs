@@ -1,6 +1,7 @@
 //! What a merged member began, and who stands for it ends.
 
 use super::*;
+use crate::answers::stamp;
 use crate::operations::Elsewhere;
 use pb::reverse_transaction_request::Extent;
 
@@ -244,4 +245,58 @@ fn one_that_receives_and_is_told_no_place_in_its_history_is_found() {
     let steps = events[5].answer.as_mut().unwrap().passed_on().unwrap();
     steps[0].consistency_token.clear();
     assert!(check(nobody(), &events).is_err());
+}
+
+#[test]
+fn what_leaves_nothing_to_pass_on_has_the_order_of_the_ledger_it_was_decided_in() {
+    let earned = pb::EarnPointsRequest {
+        customer_id: BOB.to_owned(),
+        points: 50,
+        source_type: "promotion".to_owned(),
+        source_ref: "bob".to_owned(),
+        expires_at: Some(stamp(3)),
+        ..Default::default()
+    };
+    let redeem = pb::RedeemPointsRequest {
+        customer_id: BOB.to_owned(),
+        points: 50,
+        ..Default::default()
+    };
+    let merge = pb::MergeMembersRequest {
+        survivor_id: ALICE.to_owned(),
+        absorbed_id: BOB.to_owned(),
+        reason: "the same person".to_owned(),
+        ..Default::default()
+    };
+    let reverse = |points| {
+        by_alice(Request::Reverse(pb::ReverseTransactionRequest {
+            customer_id: ALICE.to_owned(),
+            transaction_id: "posting 2".to_owned(),
+            extent: Some(Extent::Points(points)),
+            ..Default::default()
+        }))
+    };
+    let mut events = history(&[
+        Request::Earn(earned),
+        Request::Redeem(redeem),
+        Request::MergeMembers(merge),
+        reverse(20),
+        reverse(10),
+    ]);
+    let last = ConsistencyToken {
+        source: "loyalty".to_owned(),
+        customer_id: CustomerId::parse(ALICE).unwrap(),
+        revision: 3,
+    };
+    for event in &mut events[3..] {
+        (event.started, event.ended) = (10, 11);
+        let Ok(Response::Reverse(told)) = &mut event.answer else {
+            panic!("{event:#?}");
+        };
+        assert_eq!(told.passed_on, []);
+        told.consistency_token = last.encode();
+    }
+    // Who answered first is no matter.
+    events.swap(3, 4);
+    check(nobody(), &events).unwrap();
 }
