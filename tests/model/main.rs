@@ -28,9 +28,10 @@
 //! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a
 //!   dollar, or taken back by others before they are void) come when nothing else goes on: nothing tells their
 //!   place in the order. So do those told of twice in a row, between which customers may join programs, and other
-//!   versions of a tier policy: by which one a purchase was multiplied only `GetDecisionTrace` tells, of which only
-//!   limits are read. None of these comes in the processes that are killed, where replicas know of a version only
-//!   after a while: there only points count for tiers, and purchases come amid all other calls.
+//!   versions of a tier policy: by which one a purchase was multiplied `GetDecisionTrace` tells, which is compared, but
+//!   by which one a tier was decided that stays the same nothing tells. None of these comes in the processes that are
+//!   killed, where replicas know of a version only after a while: there only points count for tiers, and purchases come
+//!   amid all other calls. While no version multiplies anything the tier of the trace is the one that was noted last.
 //! - Of limits that begin and end while callers earn, what each earning is held against is what `GetDecisionTrace` tells at
 //!   the end of the round, and some state of the limits while it was called must explain all of it. Whether the states of
 //!   different earnings go together is looked into only for the points of budgets: what is not counted in a budget may
@@ -155,6 +156,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "purchase",
         "purchase cut",
         "purchase multiplied",
+        "purchase by a later policy",
         "purchase of which nothing is left",
         "purchase told again",
         "purchase voided",

@@ -4,6 +4,7 @@
 //! plain on purpose. [`apply`] takes a request and an instant and gives the whole answer, or the refusal; what only
 //! the service can know, its ids and revisions, comes from the answer under test as [`Told`].
 
+mod bases;
 mod batches;
 mod crossing;
 mod extensions;

@@ -13,6 +13,7 @@ mod recalculation;
 mod revisions;
 mod sweeps;
 mod told;
+mod traces;
 
 use api::loyalty::v1 as pb;
 use common::token::ConsistencyToken;
@@ -29,6 +30,7 @@ pub use purchases::{Announce, Announced};
 pub use recalculation::{Recalculate, Recalculated};
 pub use sweeps::{Sweep, Swept};
 pub use told::Told;
+pub use traces::Traced;
 
 /// Whoever calls a server without authentication.
 pub const CALLER: &str = "anonymous";
@@ -104,8 +106,7 @@ pub enum Response {
     Publish(pb::PublishTierPolicyResponse),
     Merge(Merged),
     Usage(pb::GetLimitUsageResponse),
-    /// As far as limits go.
-    Trace(Vec<pb::DecisionLimit>),
+    Trace(Traced),
     Tier(pb::GetTierResponse),
     TierHistory(pb::ListTierHistoryResponse),
     Balance(pb::GetBalanceResponse),

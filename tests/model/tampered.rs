@@ -1,6 +1,7 @@
 //! The checker itself: it passes a right history and finds what was done to a wrong one.
 
 mod background;
+mod bases;
 mod batches;
 mod extensions;
 mod imports;

@@ -156,8 +156,8 @@ pub fn decided(events: &[Event]) -> Result<BTreeMap<String, Vec<pb::DecisionLimi
         else {
             continue;
         };
-        let before = all.insert(asked.transaction_id.clone(), told.clone());
-        if before.is_some_and(|before| before != *told) {
+        let before = all.insert(asked.transaction_id.clone(), told.limits.clone());
+        if before.is_some_and(|before| before != told.limits) {
             return Err(format!("it was decided otherwise before: {event:#?}"));
         }
     }

@@ -50,8 +50,11 @@ pub fn met(event: &Event) -> Vec<String> {
         }
         (Request::EndLimit(_), Ok(_)) if event.is_change() => met.push("limit ended".to_owned()),
         (_, Ok(Response::Trace(told))) => {
-            let is_new = told.iter().any(|it| is_further(&it.limit_id));
+            let is_new = told.limits.iter().any(|it| is_further(&it.limit_id));
             met.extend(is_new.then(|| "earning under a new limit".to_owned()));
+            let by = told.purchase.as_ref().map(|it| it.tier_policy_version);
+            let is_later = by.is_some_and(|version| version > 1);
+            met.extend(is_later.then(|| "purchase by a later policy".to_owned()));
         }
         (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
         (Request::Elsewhere(_), Ok(told)) if event.is_change() => met.extend(elsewhere(told)),

@@ -9,7 +9,7 @@ use tonic::Code;
 
 use super::{Micros, Of, Step, World, of, program};
 use crate::answers::{Refusal, micros, stamp};
-use crate::operations::CALLER;
+use crate::operations::{CALLER, Traced};
 
 /// So many limits of a program may hold at the same time.
 const LIMITS_MAX: usize = 20;
@@ -143,17 +143,18 @@ impl Step<'_> {
         Ok(granted)
     }
 
-    /// What limits made of an earning.
-    pub fn trace(
-        &mut self,
-        request: &pb::GetDecisionTraceRequest,
-    ) -> Result<Vec<pb::DecisionLimit>, Refusal> {
+    /// What an earning was decided on.
+    pub fn trace(&mut self, request: &pb::GetDecisionTraceRequest) -> Result<Traced, Refusal> {
         let id = &request.transaction_id;
         let accounts = self.accounts(of(&request.program_id, &request.customer_id))?;
         let limited = accounts.iter().find_map(|account| account.limited.get(id));
+        let purchase = accounts.iter().find_map(|account| account.based.get(id));
         let refusal = || Refusal::new(Code::NotFound, "TRANSACTION_NOT_FOUND");
         let limited = limited.ok_or_else(|| refusal().with("transaction_id", id))?;
-        Ok(limited.clone())
+        Ok(Traced {
+            limits: limited.clone(),
+            purchase: purchase.cloned(),
+        })
     }
 
     pub fn set_limit(

@@ -124,6 +124,8 @@ pub struct Member {
     pub counted: Usage,
     /// What limits made of each earning that they hold for.
     pub limited: BTreeMap<String, Vec<pb::DecisionLimit>>,
+    /// What each earning of a purchase was decided on.
+    pub based: BTreeMap<String, pb::PurchaseBasis>,
     /// Who stands for it, if it is merged.
     pub survivor: Option<String>,
     /// What counts of those for whom it stands.
@@ -173,6 +175,7 @@ impl Member {
             latest: None,
             counted: Usage::new(),
             limited: BTreeMap::new(),
+            based: BTreeMap::new(),
             survivor: None,
             others: BTreeMap::new(),
         }

@@ -4,6 +4,7 @@ use api::customer::v1 as customer;
 use api::loyalty::v1 as pb;
 use pb::TransactionKind as Kind;
 
+use super::bases::{UNIT, basis};
 use super::limits::Granted;
 use super::member::{Earning, Line, Lot, Member, Purchase};
 use super::points::{bring_in, new_lot};
@@ -12,9 +13,6 @@ use super::{Micros, Of, Step, of};
 use crate::answers::{Refusal, micros};
 use crate::operations::purchases::{Happened, PROGRAMS, PURCHASE, VOIDED};
 use crate::operations::{Announce, Announced, Told};
-
-/// For each whole unit of this money there is a point.
-const UNIT: (&str, i64) = ("USD", 1_000_000);
 
 impl Step<'_> {
     pub fn announce(&mut self, request: &Announce) -> Result<Announced, Refusal> {
@@ -55,8 +53,8 @@ impl Step<'_> {
         if total.currency_code != UNIT.0 || total.micros <= 0 || earned_by(member, id).is_some() {
             return Ok(None);
         }
-        // It does not count itself for what it earns.
-        let points = total.micros / UNIT.1 * member.multiplier(at) / 10_000;
+        let basis = basis(member, purchase, now);
+        let points = basis.points;
         if points == 0 && member.bought.contains_key(id) {
             return Ok(None);
         }
@@ -80,6 +78,7 @@ impl Step<'_> {
         member
             .limited
             .insert(told.transaction_id.clone(), granted.decided);
+        member.based.insert(told.transaction_id.clone(), basis);
         let posting = pb::LedgerTransaction {
             source_type: PURCHASE.to_owned(),
             source_ref: id.clone(),

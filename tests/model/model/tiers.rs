@@ -235,13 +235,8 @@ impl Member {
         (tier.tier, tier.qualifying_points)
     }
 
-    /// What purchases of an instant earn, in basis points.
-    pub fn multiplier(&self, at: Micros) -> i64 {
-        i64::from(self.tier(at).multiplier_basis_points)
-    }
-
     /// As it was at an instant by the times that are written.
-    fn tier(&self, at: Micros) -> pb::MemberTier {
+    pub fn tier(&self, at: Micros) -> pb::MemberTier {
         let won = self.given.iter().rev().find(|given| given.wins_at(at));
         self.tier_given(at, won)
     }

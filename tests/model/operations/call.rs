@@ -100,7 +100,7 @@ impl Request {
             Self::Trace(it) => {
                 let mut audit = AuditServiceClient::new(channel.clone());
                 let reply = audit.get_decision_trace(it).await;
-                reply.map(|it| it.map(|it| Response::Trace(it.limits)))
+                reply.map(|it| it.map(|it| Response::Trace(it.into())))
             }
             Self::Tier(it) => to.get_tier(it).await.map(|it| it.map(Response::Tier)),
             Self::TierHistory(it) => {

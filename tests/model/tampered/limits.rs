@@ -275,7 +275,7 @@ fn another_version_or_other_points_of_a_trace_are_found() {
         let Ok(Response::Trace(told)) = &mut events[2].answer else {
             panic!("it is told");
         };
-        change(&mut told[0]);
+        change(&mut told.limits[0]);
         check(nobody(), &events).unwrap_err()
     };
     for found in [

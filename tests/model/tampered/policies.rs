@@ -38,11 +38,11 @@ fn publish(metric: pb::TierMetric, effective_at: Option<i64>, expected: i64) -> 
     })
 }
 
-fn by_spend() -> Request {
+pub(super) fn by_spend() -> Request {
     publish(pb::TierMetric::Spend, None, 0)
 }
 
-fn bought(purchase: &str, at: i64) -> Request {
+pub(super) fn bought(purchase: &str, at: i64) -> Request {
     let mut request = announce(&[Recorded], 30_00, &[]);
     let Request::Announce(it) = &mut request else {
         panic!("{request:#?}");
