@@ -130,28 +130,26 @@ fn persons(told: &Response) -> Vec<String> {
 }
 
 /// What was decided in the ledger of who was merged into the one that was asked, or passed on to who stands for that one.
-/// Some of it is also counted together with its like, as that is rare.
-fn elsewhere(told: &Response) -> Vec<String> {
-    let (by, all) = ("by who stands for the member", None);
-    let (what, by, all) = match told {
-        Response::Reverse(it) => match it.transaction.clone().unwrap_or_default().kind() {
-            pb::TransactionKind::Refund => ("refund", by, all),
-            _ => ("reversal", by, all),
+fn elsewhere(told: &Response) -> Option<String> {
+    let by = "by who stands for the member";
+    let (what, by) = match told {
+        Response::Reverse(it) => match it.transaction.as_ref()?.kind() {
+            pb::TransactionKind::Refund => ("refund", by),
+            _ => ("reversal", by),
         },
-        Response::Activate(_) => ("activation", by, Some("settled")),
-        Response::Cancel(_) => ("cancellation", by, Some("settled")),
-        Response::Capture(_) => ("final capture", "of a merged member", Some("let go")),
-        Response::Void(_) => ("void", "of a merged member", Some("let go")),
-        _ => return Vec::new(),
+        Response::Activate(_) => ("activation", by),
+        Response::Cancel(_) => ("cancellation", by),
+        Response::Capture(_) => ("final capture", "of a merged member"),
+        Response::Void(_) => ("void", "of a merged member"),
+        _ => return None,
     };
     let has_passed = told.clone().passed_on().is_some_and(|it| !it.is_empty());
-    if has_passed {
-        let all = std::iter::once(what).chain(all);
-        return all.map(|what| format!("{what} {by}, passed on")).collect();
+    match told {
+        // Whether its member was merged nothing else tells.
+        Response::Capture(_) | Response::Void(_) if !has_passed => None,
+        _ if has_passed => Some(format!("{what} {by}, passed on")),
+        _ => Some(format!("{what} {by}")),
     }
-    let is_asked_elsewhere = all != Some("let go");
-    let met = is_asked_elsewhere.then(|| format!("{what} {by}"));
-    met.into_iter().collect()
 }
 
 fn merges(told: &Merged) -> Vec<String> {
