@@ -22,11 +22,9 @@
 //! - Of merges amid other calls: chains of them, so half of the customers may be merged into the others; and what purchases
 //!   of a merged member, and holds of it that time out, pass on later: who may be merged buys nothing, shares no source with
 //!   the others, and has holds that outlast the round. What they let go by a void or a final capture goes on. What it earned
-//!   or spent is taken back, activated and cancelled by who stands for it, but not within a batch. A lot that was extended
-//!   meanwhile comes back for that as a new one, and what of this one goes on again is not found for the same earning
-//!   another time: so the service has it, and the model follows it, though the contract does not say so. What a merged
-//!   person has used of limits is read with who stands for it. Merges that the customer service announces come at the end
-//!   of a round, while the service is killed; `faults/merges.rs` kills it amid many of them.
+//!   or spent is taken back, activated and cancelled by who stands for it, but not within a batch. What a merged person
+//!   has used of limits is read with who stands for it. Merges that the customer service announces come at the end of a
+//!   round, while the service is killed; `faults/merges.rs` kills it amid many of them.
 //! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a
 //!   dollar, or taken back by others before they are void) come when nothing else goes on: nothing tells their
 //!   place in the order. So do those told of twice in a row, between which customers may join programs, and other

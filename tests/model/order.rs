@@ -161,9 +161,15 @@ fn insert(events: &[Event], order: &mut Steps, n: usize) -> Result<(), String> {
     if let Some(other) = order.iter().flatten().find(amid) {
         return Err(format!("{event:#?}\ncame amid {:#?}", events[*other]));
     }
-    let is_later = |step: &Vec<usize>| events[step[0]].started > event.ended;
-    let place = order.iter().position(is_later).unwrap_or(order.len());
-    order.insert(place, vec![n]);
+    let is_later = |other: &usize| events[*other].started > event.ended;
+    let has_later = |step: &Vec<usize>| step.iter().any(is_later);
+    let place = order.iter().position(has_later).unwrap_or(order.len());
+    let split = order.get_mut(place).map(std::mem::take).unwrap_or_default();
+    let (later, earlier): (Vec<_>, Vec<_>) = split.into_iter().partition(is_later);
+    let steps = [earlier, vec![n], later]
+        .into_iter()
+        .filter(|step| !step.is_empty());
+    order.splice(place..order.len().min(place + 1), steps);
     Ok(())
 }
 
@@ -207,7 +213,8 @@ fn merge(events: &[Event], of: &BTreeMap<String, Steps>) -> Result<Vec<usize>, S
             let customers = events[*n].changed();
             customers.iter().all(|customer_id| {
                 let step = rest[customer_id.as_str()].front();
-                step.is_some_and(|step| step.contains(n))
+                let comes_before = |other: &usize| events[*other].ended < events[*n].started;
+                step.is_some_and(|step| step.contains(n) && !step.iter().any(comes_before))
             })
         };
         let next = heads

@@ -24,6 +24,8 @@ pub struct Lot {
     pub qualifying: i64,
     /// Whose lot it left, and which, where a merge brought it.
     pub came_from: Option<(String, String)>,
+    /// The lot of its earning, where it is what came back of that one as another.
+    pub again_of: Option<String>,
 }
 
 impl Lot {

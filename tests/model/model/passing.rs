@@ -1,5 +1,7 @@
 //! What is passed on: a merged member keeps nothing, and what is asked about what it earned is decided in its ledger.
 
+use std::collections::BTreeSet;
+
 use api::loyalty::v1 as pb;
 use pb::TransactionKind as Kind;
 
@@ -71,11 +73,17 @@ impl Step<'_> {
         lot_id: &str,
     ) -> Result<Option<pb::PassedOn>, Refusal> {
         let now = self.now;
-        let left = (owner.customer_id.to_owned(), lot_id.to_owned());
-        let is_of = |lot: &Lot| lot.came_from.as_ref() == Some(&left);
         let mut both = self.accounts(root)?.clone();
         let mut gone = self.accounts(owner)?.clone();
-        let has_been = |account: &Member| account.lots.iter().any(is_of);
+        let lots = gone.iter().flat_map(|account| &account.lots);
+        let again = lots.filter(|lot| lot.again_of.as_deref() == Some(lot_id));
+        let mut left: BTreeSet<_> = again.map(|lot| lot.id.clone()).collect();
+        left.insert(lot_id.to_owned());
+        let is_of = |lot: &Lot| {
+            let (whose, from) = lot.came_from.as_ref()?;
+            (whose == owner.customer_id && left.contains(from)).then(|| from.clone())
+        };
+        let has_been = |account: &Member| account.lots.iter().any(|lot| is_of(lot).is_some());
         if !both.iter().any(has_been) {
             return Ok(None);
         }
@@ -90,14 +98,15 @@ impl Step<'_> {
         let mut moved = Vec::new();
         for (from, to) in both.iter_mut().zip(&mut gone) {
             let lots = from.lots.iter().filter(|lot| lot.remaining > 0);
-            let lots: Vec<_> = lots.filter(|lot| is_of(lot)).cloned().collect();
+            let lots = lots.filter_map(|lot| Some((lot.clone(), is_of(lot)?)));
+            let (lots, from_which): (Vec<_>, Vec<_>) = lots.unzip();
             if lots.is_empty() {
                 continue;
             }
             let entries = [crossing(&lots, 0), leave(from, &lots)].concat();
             way.post(from, way.to, (entries, now));
-            let lots = lots.into_iter().map(|lot| (lot, lot_id.to_owned()));
-            let back = self.take_back_lots(way, to, (lots.collect(), 0));
+            let lots = lots.into_iter().zip(from_which).collect();
+            let back = self.take_back_lots(way, to, (lots, 0));
             moved.push(moved_points(&to.currency, 0, back));
         }
         *self.accounts(root)? = both;
@@ -126,7 +135,11 @@ impl Step<'_> {
                 left.remaining += lot.remaining;
                 went.lot_id = origin;
             } else {
-                to.lots.push(new);
+                let first = left.again_of.clone().unwrap_or(origin);
+                to.lots.push(Lot {
+                    again_of: Some(first),
+                    ..new
+                });
             }
             entries.push(of_lot(&went.lot_id, went.points));
             back.push(went);

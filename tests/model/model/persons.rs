@@ -219,6 +219,7 @@ impl Step<'_> {
             reversed: 0,
             qualifying: 0,
             came_from: None,
+            again_of: None,
             ..of.clone()
         };
         (new, went)

@@ -191,6 +191,7 @@ impl Step<'_> {
                 reversed: 0,
                 qualifying: 0,
                 came_from: None,
+                again_of: None,
                 ..sender.lot(&taken.lot_id).clone()
             };
             recipient.lots.push(lot);
@@ -265,6 +266,7 @@ pub fn new_lot(told: &Told, points: i64, times: (Micros, Option<Micros>, Option<
         cancelled_at: None,
         qualifying: 0,
         came_from: None,
+        again_of: None,
     }
 }
 

@@ -310,6 +310,7 @@ fn refund(
                     qualifying: 0,
                     expires_at: Some(until),
                     came_from: None,
+                    again_of: None,
                     ..lot.clone()
                 };
                 let id = again.id.clone();

@@ -147,6 +147,7 @@ pub async fn list_of_same_earning(
 }
 
 /// The lots into which points of lots have gone: from a member's lots by one merge (its id), or from one lot (its id).
+/// Of what has come back meanwhile as a new lot of the member and gone again, the origin is that one.
 pub async fn list_descent(
     db: &mut impl Access,
     program_id: &str,
@@ -162,7 +163,7 @@ pub async fn list_descent(
                 AND p.customer_id = $2
                 AND (p.merge_id = $3 OR p.lot_id = $4)
             UNION
-            SELECT d.origin, p.to_customer_id, p.to_lot_id
+            SELECT CASE d.customer_id WHEN $2 THEN d.lot_id ELSE d.origin END, p.to_customer_id, p.to_lot_id
             FROM descent d
             JOIN merge_parts p
                 ON p.kind = 'lot' AND p.customer_id = d.customer_id AND p.lot_id = d.lot_id

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use common::ids::CustomerId;
 
 use super::feed::caller;
-use super::parts::{amounts, debt_part, repaid};
+use super::parts::{amounts, debt_part, lot_part, repaid};
 use super::pass::{pass_on, pass_on_earned, renew};
 use super::{
     After, Amounts, Moved, MovedLot, Passed, UnmergeMembers, after, find, find_account, lock_of,
@@ -122,6 +122,7 @@ pub(super) async fn undo(
             };
             let way = Way {
                 program,
+                merge: &merge,
                 wallet: &wallet,
                 from: &holder,
                 to: &absorbed,
@@ -192,6 +193,7 @@ pub async fn recall(
     let Some(held) = origins.remove(&root) else {
         return Ok(None);
     };
+    let merge = merges::get_standing(work.tx(), program.program_id.as_str(), customer_id).await?;
     let mut came = Amounts::new();
     for wallet in program.wallets() {
         let taken = Taken {
@@ -200,6 +202,7 @@ pub async fn recall(
         };
         let way = Way {
             program,
+            merge: &merge,
             wallet: &wallet,
             from: &root,
             to: customer_id,
@@ -240,6 +243,8 @@ async fn origins(
 #[derive(Clone, Copy)]
 struct Way<'a> {
     program: &'a Program,
+    /// By which it had gone the other way.
+    merge: &'a MergeRow,
     wallet: &'a Wallet,
     from: &'a CustomerId,
     to: &'a CustomerId,
@@ -336,6 +341,13 @@ async fn back(
     for lot in &mut moved.lots {
         lot.posting_id.clone_from(&written.posting.posting_id);
     }
+    // What comes back as a new lot stays of the same earning, wherever it goes on to.
+    let again = moved.lots.iter().filter(|lot| lot.is_new).map(|lot| {
+        let (left, into) = ((from, lot.from_lot_id.as_str()), (to, lot.lot_id.as_str()));
+        lot_part(wallet, left, into, lot.points)
+    });
+    let again: Vec<_> = again.collect();
+    merge_parts::insert(work.direct(), way.merge, &again).await?;
     Ok(moved)
 }
 

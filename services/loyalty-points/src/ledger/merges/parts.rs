@@ -55,6 +55,25 @@ pub(super) fn repaid(parts: &[PartRow], holder: &CustomerId, wallet: &Wallet) ->
     sums.into_iter().map(repaid).collect()
 }
 
+/// Points that left one lot for another.
+pub(super) fn lot_part(
+    wallet: &Wallet,
+    (from, lot_id): (&CustomerId, &str),
+    (to, to_lot_id): (&CustomerId, &str),
+    points: i64,
+) -> PartRow {
+    PartRow {
+        kind: "lot".to_owned(),
+        wallet: wallet.clone(),
+        customer_id: from.to_string(),
+        lot_id: Some(lot_id.to_owned()),
+        to_customer_id: Some(to.to_string()),
+        to_lot_id: Some(to_lot_id.to_owned()),
+        points,
+        received_by: None,
+    }
+}
+
 /// Debt that went along with a member; negative where it was given back.
 pub(super) fn debt_part(of: &CustomerId, wallet: &Wallet, points: i64) -> PartRow {
     PartRow {

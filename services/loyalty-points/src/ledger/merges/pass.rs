@@ -3,7 +3,7 @@
 use common::ids::CustomerId;
 
 use super::feed::caller;
-use super::parts::debt_part;
+use super::parts::{debt_part, lot_part};
 use super::{Amounts, Moved, MovedLot, Passed, find, find_account, lock_of, tidy};
 use crate::State;
 use crate::domain::lots::Lot;
@@ -132,15 +132,9 @@ async fn hand_over_account(
     let arriving = decide::arriving(&leaving.lots, || state.platform.ids.uuid());
     let pairs = leaving.lots.iter().zip(&arriving);
     let mut parts: Vec<_> = pairs
-        .map(|(left, arrives)| PartRow {
-            kind: "lot".to_owned(),
-            wallet: wallet.clone(),
-            customer_id: from.to_string(),
-            lot_id: Some(left.lot_id.clone()),
-            to_customer_id: Some(to.to_string()),
-            to_lot_id: Some(arrives.lot_id.clone()),
-            points: left.remaining,
-            received_by: None,
+        .map(|(left, arrives)| {
+            let (left_from, into) = ((&from, left.lot_id.as_str()), (to, arrives.lot_id.as_str()));
+            lot_part(&wallet, left_from, into, left.remaining)
         })
         .collect();
     let went = |(left, arrives): (&Lot, &Lot)| MovedLot {

@@ -1,4 +1,4 @@
-//! Lots that wait for an event and are extended while members are merged.
+//! Lots that are extended while members are merged.
 
 use api::loyalty::v1 as pb;
 use rstest::rstest;
@@ -124,5 +124,63 @@ async fn a_lot_that_waits_is_extended_with_those_that_it_left_from(
     let lots = shop.lots("a").await;
     assert_eq!(lots.len(), 1);
     assert_eq!((&lots[0].lot_id, lots[0].remaining), (&first.lot_id, left));
+    verify(&shop).await;
+}
+
+/// Extended, points cannot go back into the lot that they left: they come back as a new one.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_as_another_lot_stays_of_its_earning(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[values(false, true)] is_undone: bool,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    let earned = shop.try_earn(earn("a", 50, "trip")).await.unwrap();
+    let own = shop.try_earn(earn("b", 100, "own")).await.unwrap();
+    let mut merged = try_merge(&mut shop, merging("b", "a")).await.unwrap();
+    let extend = pb::ExtendExpiryRequest {
+        customer_id: "b".to_owned(),
+        lot_id: merged.moved[0].lots[0].lot_id.clone(),
+        expires_at: at("2001-08-01T00:00:00Z"),
+        reason: "for longer".to_owned(),
+        ..Default::default()
+    };
+    shop.client.extend_expiry(extend).await.unwrap();
+    let take_back = |points| pb::ReverseTransactionRequest {
+        customer_id: "b".to_owned(),
+        transaction_id: earned.transaction.clone().unwrap().transaction_id,
+        policy: pb::ReversalPolicy::WithinBalance.into(),
+        extent: Some(pb::reverse_transaction_request::Extent::Points(points)),
+        ..Default::default()
+    };
+    if is_undone {
+        let merge_id = merged.merge.unwrap().merge_id;
+        unmerge(&mut shop, &merge_id).await.unwrap();
+        merged = try_merge(&mut shop, merging("b", "a")).await.unwrap();
+    } else {
+        shop.client
+            .reverse_transaction(take_back(10))
+            .await
+            .unwrap();
+    }
+    let left = if is_undone { 50 } else { 40 };
+    // As much of it as is left, and nothing of what is not of it.
+    let reversed = shop
+        .client
+        .reverse_transaction(take_back(20))
+        .await
+        .unwrap();
+    let reversed = reversed.into_inner();
+    assert_eq!((reversed.recovered.len(), reversed.debt_incurred), (1, 0));
+    assert_eq!(shop.balance("b").await, (100 + left - 20, 0, 0));
+    let lots = shop.lots("b").await;
+    let is_own = |lot: &&pb::Lot| lot.lot_id == own.lot.as_ref().unwrap().lot_id;
+    assert_eq!(lots.iter().find(is_own).unwrap().remaining, 100);
+    verify(&shop).await;
+    unmerge(&mut shop, &merged.merge.unwrap().merge_id)
+        .await
+        .unwrap();
+    assert_eq!(shop.balance("a").await, (left - 20, 0, 0));
+    assert_eq!(shop.balance("b").await, (100, 0, 0));
     verify(&shop).await;
 }
