@@ -61,7 +61,7 @@ const WEIGHTS: [(Operation, u32); 34] = [
     (Operation::SetLimit, 8),
     (Operation::EndLimit, 6),
     (Operation::Import, 8),
-    (Operation::Announce, 14),
+    (Operation::Announce, 18),
     (Operation::Sweep, 12),
     (Operation::Recalculate, 8),
     (Operation::MergeMembers, 8),

@@ -172,7 +172,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "members merged in default",
         "merge of which something was spent",
         "merge of which something came back",
-        "reversal by who stands for the member, passed on",
+        "passed on",
         "policy by TIER_METRIC_POINTS_EARNED",
         "policy by TIER_METRIC_SPEND",
         "policy by TIER_METRIC_FREQUENCY",

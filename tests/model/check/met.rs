@@ -57,7 +57,11 @@ pub fn met(event: &Event) -> Vec<String> {
             met.extend(is_later.then(|| "purchase by a later policy".to_owned()));
         }
         (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
-        (Request::Elsewhere(_), Ok(told)) if event.is_change() => met.extend(elsewhere(told)),
+        (Request::Elsewhere(_), Ok(told)) if event.is_change() => {
+            let has_passed = told.clone().passed_on().is_some_and(|it| !it.is_empty());
+            met.extend(has_passed.then(|| "passed on".to_owned()));
+            met.extend(elsewhere(told));
+        }
         (_, Ok(told)) if event.is_change() => met.extend(persons(told)),
         _ => {}
     }

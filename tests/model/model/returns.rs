@@ -296,8 +296,14 @@ fn refund(
         entries.push(of_lot(lot_id, part));
         let lot = member.lot(lot_id);
         let has_expired = lot.has_expired(now);
-        let into = match grace {
-            Some(until) if has_expired => {
+        let is_called_off = lot.cancelled_at.is_some();
+        let again_until = match grace {
+            Some(until) if has_expired => Some(Some(until)),
+            _ if is_called_off && !has_expired => Some(lot.expires_at),
+            _ => None,
+        };
+        let into = match again_until {
+            Some(until) => {
                 let again = Lot {
                     id: told.lot_id(restored.len()),
                     posting_id: told.transaction_id.clone(),
@@ -308,7 +314,9 @@ fn refund(
                     expired: 0,
                     reversed: 0,
                     qualifying: 0,
-                    expires_at: Some(until),
+                    activates_at: lot.activates_at.or(is_called_off.then_some(now)),
+                    expires_at: until,
+                    cancelled_at: None,
                     came_from: None,
                     again_of: None,
                     ..lot.clone()

@@ -107,15 +107,15 @@ pub fn refund(
         let lot = lots.iter_mut().find(|lot| lot.lot_id == *id);
         let lot = lot.expect("the lots that were spent from were read with the others");
         entries.push(plan::lot_entry(id, *points));
-        match late {
-            Late::Grace(grace) if lot.has_expired(now) => {
-                let mut again = again(lot, *points, (lot_id(), now + grace));
+        match expires_again(lot, late, now) {
+            Some(expires_at) => {
+                let mut again = again(lot, *points, (lot_id(), expires_at), now);
                 entries.extend(moved(lot, &again));
                 restored.push(again.allocation(*points));
                 entries.extend(plan::repay(&mut again, &mut debt));
                 created.push(again);
             }
-            Late::Expire | Late::Grace(_) => {
+            None => {
                 lot.consumed -= points;
                 lot.remaining += points;
                 restored.push(lot.allocation(*points));
@@ -148,8 +148,27 @@ pub fn refund(
     Ok((plan, Refunded { restored, expired }))
 }
 
-/// A lot of points that were in one that has expired. It does not count for the tier: the other one did.
-fn again(lot: &Lot, points: i64, (lot_id, expires_at): (String, Timestamp)) -> Lot {
+/// When points expire that go into a new lot: their own has expired and there is grace, or it was called off and takes
+/// none any more. None if they return to their own.
+fn expires_again(lot: &Lot, late: Late, now: Timestamp) -> Option<Option<Timestamp>> {
+    match late {
+        Late::Grace(grace) if lot.has_expired(now) => Some(Some(now + grace)),
+        Late::Expire | Late::Grace(_) if lot.cancelled_at.is_some() && !lot.has_expired(now) => {
+            Some(lot.expires_at)
+        }
+        Late::Expire | Late::Grace(_) => None,
+    }
+}
+
+/// A lot of points that were in one that has expired or was called off. It does not count for the tier: the other one
+/// did. Points of what was called off were made up for, so they wait for no event any more.
+fn again(
+    lot: &Lot,
+    points: i64,
+    (lot_id, expires_at): (String, Option<Timestamp>),
+    now: Timestamp,
+) -> Lot {
+    let activates_at = lot.cancelled_at.map_or(lot.activates_at, |_| Some(now));
     Lot {
         lot_id,
         original: points,
@@ -159,7 +178,9 @@ fn again(lot: &Lot, points: i64, (lot_id, expires_at): (String, Timestamp)) -> L
         expired: 0,
         reversed: 0,
         qualifying: 0,
-        expires_at: Some(expires_at),
+        activates_at,
+        expires_at,
+        cancelled_at: None,
         ..lot.clone()
     }
 }

@@ -7,7 +7,8 @@ use rstest::rstest;
 use testkit::{Backend, assert_refused, violations};
 use tonic::{Code, Status};
 
-use crate::shop::{Shop, at, earn};
+use crate::shop::{NOW, Shop, at, earn};
+use crate::{audit, imports};
 
 const AUGUST: &str = "1998-08-01T00:00:00Z";
 
@@ -225,4 +226,47 @@ async fn concurrent_refunds_never_give_back_more_than_was_spent(
     let outcomes = calls.join_all().await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
     assert_eq!(shop.balance("c1").await, (125, 0, 0));
+}
+
+/// Points that waited were spent by force, then their event was called off and they were made up for: refunded, they can be
+/// spent.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn points_of_a_lot_that_was_called_off_return_as_another_one(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[values(RefundPolicy::Expire, RefundPolicy::Grace)] policy: RefundPolicy,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    let waiting = pb::EarnPointsRequest {
+        activates_on_event: true,
+        expires_at: at(AUGUST),
+        ..earn("c1", 60, "trip")
+    };
+    shop.try_earn(waiting).await.unwrap();
+    let forced = pb::ImportRow {
+        force: true,
+        reason: "so it was".to_owned(),
+        ..imports::row(1, pb::ImportKind::Redeem, 40, NOW)
+    };
+    let outcomes = imports::import(&shop, imports::header(), &[forced]).await;
+    let call_off = pb::CancelPendingRequest {
+        customer_id: "c1".to_owned(),
+        source_type: "promotion".to_owned(),
+        source_ref: "trip".to_owned(),
+        ..Default::default()
+    };
+    shop.client.cancel_pending(call_off).await.unwrap();
+    shop.earn("c1", 30, "new").await;
+    assert_eq!(shop.balance("c1").await, (0, 0, 10));
+    let request = pb::ReverseTransactionRequest {
+        refund_policy: policy.into(),
+        grace_days: if policy == RefundPolicy::Grace { 3 } else { 0 },
+        ..refund(&outcomes[0].transaction_id, 0)
+    };
+    let refunded = try_refund(&mut shop, request).await.unwrap();
+    assert_eq!(shop.balance("c1").await, (30, 0, 0));
+    assert_eq!((refunded.restored[0].points, refunded.expired), (40, 0));
+    assert_eq!(refunded.restored[0].expires_at, at(AUGUST));
+    shop.redeem("c1", 30).await.unwrap();
+    audit::success(&shop).await;
 }
