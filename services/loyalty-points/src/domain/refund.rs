@@ -107,23 +107,20 @@ pub fn refund(
         let lot = lots.iter_mut().find(|lot| lot.lot_id == *id);
         let lot = lot.expect("the lots that were spent from were read with the others");
         entries.push(plan::lot_entry(id, *points));
-        match expires_again(lot, late, now) {
-            Some(expires_at) => {
-                let mut again = again(lot, *points, (lot_id(), expires_at), now);
-                entries.extend(moved(lot, &again));
-                restored.push(again.allocation(*points));
-                entries.extend(plan::repay(&mut again, &mut debt));
-                created.push(again);
-            }
-            None => {
-                lot.consumed -= points;
-                lot.remaining += points;
-                restored.push(lot.allocation(*points));
-                if lot.has_expired(now) {
-                    expired += points;
-                } else {
-                    entries.extend(plan::repay(lot, &mut debt));
-                }
+        if let Some(mut again) = again(lot, *points, late, now) {
+            again.lot_id = lot_id();
+            entries.extend(moved(lot, &again));
+            restored.push(again.allocation(*points));
+            entries.extend(plan::repay(&mut again, &mut debt));
+            created.push(again);
+        } else {
+            lot.consumed -= points;
+            lot.remaining += points;
+            restored.push(lot.allocation(*points));
+            if lot.has_expired(now) {
+                expired += points;
+            } else {
+                entries.extend(plan::repay(lot, &mut debt));
             }
         }
     }
@@ -148,29 +145,18 @@ pub fn refund(
     Ok((plan, Refunded { restored, expired }))
 }
 
-/// When points expire that go into a new lot: their own has expired and there is grace, or it was called off and takes
-/// none any more. None if they return to their own.
-fn expires_again(lot: &Lot, late: Late, now: Timestamp) -> Option<Option<Timestamp>> {
-    match late {
-        Late::Grace(grace) if lot.has_expired(now) => Some(Some(now + grace)),
-        Late::Expire | Late::Grace(_) if lot.cancelled_at.is_some() && !lot.has_expired(now) => {
-            Some(lot.expires_at)
-        }
-        Late::Expire | Late::Grace(_) => None,
-    }
-}
-
-/// A lot of points that were in one that has expired or was called off. It does not count for the tier: the other one
-/// did. Points of what was called off were made up for, so they wait for no event any more.
-fn again(
-    lot: &Lot,
-    points: i64,
-    (lot_id, expires_at): (String, Option<Timestamp>),
-    now: Timestamp,
-) -> Lot {
-    let activates_at = lot.cancelled_at.map_or(lot.activates_at, |_| Some(now));
-    Lot {
-        lot_id,
+/// The lot, still without an id, of points that do not return to their own: that one has expired and there is grace, or it
+/// was called off and takes none any more. It does not count for the tier: the other one did. Points of what was called off
+/// were made up for, so they wait for no event any more.
+fn again(lot: &Lot, points: i64, late: Late, now: Timestamp) -> Option<Lot> {
+    let (has_expired, is_called_off) = (lot.has_expired(now), lot.cancelled_at.is_some());
+    let expires_at = match late {
+        Late::Grace(grace) if has_expired => Some(now + grace),
+        Late::Expire | Late::Grace(_) if is_called_off && !has_expired => lot.expires_at,
+        Late::Expire | Late::Grace(_) => return None,
+    };
+    Some(Lot {
+        lot_id: String::new(),
         original: points,
         remaining: points,
         held: 0,
@@ -178,11 +164,15 @@ fn again(
         expired: 0,
         reversed: 0,
         qualifying: 0,
-        activates_at,
+        activates_at: if is_called_off {
+            Some(now)
+        } else {
+            lot.activates_at
+        },
         expires_at,
         cancelled_at: None,
         ..lot.clone()
-    }
+    })
 }
 
 /// The points have returned to their lot, which tells of the refund, and go on from there at once.
