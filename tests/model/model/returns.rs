@@ -302,35 +302,32 @@ fn refund(
             _ if is_called_off && !has_expired => Some(lot.expires_at),
             _ => None,
         };
-        let into = match again_until {
-            Some(until) => {
-                let again = Lot {
-                    id: told.lot_id(restored.len()),
-                    posting_id: told.transaction_id.clone(),
-                    original: part,
-                    remaining: part,
-                    held: 0,
-                    consumed: 0,
-                    expired: 0,
-                    reversed: 0,
-                    qualifying: 0,
-                    activates_at: lot.activates_at.or(is_called_off.then_some(now)),
-                    expires_at: until,
-                    cancelled_at: None,
-                    came_from: None,
-                    again_of: None,
-                    ..lot.clone()
-                };
-                let id = again.id.clone();
-                member.lots.push(again);
-                entries.extend([of_lot(lot_id, -part), of_lot(&id, part)]);
-                id
-            }
-            _ => {
-                lot.consumed -= part;
-                lot.remaining += part;
-                lot_id.clone()
-            }
+        let into = if let Some(until) = again_until {
+            let again = Lot {
+                id: told.lot_id(restored.len()),
+                posting_id: told.transaction_id.clone(),
+                original: part,
+                remaining: part,
+                held: 0,
+                consumed: 0,
+                expired: 0,
+                reversed: 0,
+                qualifying: 0,
+                activates_at: lot.activates_at.or(is_called_off.then_some(now)),
+                expires_at: until,
+                cancelled_at: None,
+                came_from: None,
+                again_of: None,
+                ..lot.clone()
+            };
+            let id = again.id.clone();
+            member.lots.push(again);
+            entries.extend([of_lot(lot_id, -part), of_lot(&id, part)]);
+            id
+        } else {
+            lot.consumed -= part;
+            lot.remaining += part;
+            lot_id.clone()
         };
         restored.push(member.lot(&into).allocation(part));
         if has_expired && grace.is_none() {
