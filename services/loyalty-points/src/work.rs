@@ -17,7 +17,7 @@ mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use common::db::Tx;
+use common::db::{Access, Tx};
 use common::ids::CustomerId;
 use common::time::Timestamp;
 
@@ -27,6 +27,7 @@ use crate::domain::plan::Holding;
 use crate::error::Error;
 use crate::store::entries::NewEntry;
 use crate::store::members::{self, Lock, Standing};
+use crate::store::merges;
 use crate::store::postings::{self, PostingRow, SourceKey};
 use crate::store::purchases::NewPurchase;
 use undo::Change;
@@ -55,6 +56,16 @@ pub enum Care {
     Quick,
     /// Always, at the price of writing at each mark.
     Thorough,
+}
+
+/// Whom to lock before anything is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Whom a change is about. Whoever else it turns out to be about is locked then, out of order: rarely, two
+    /// such changes meet.
+    Named,
+    /// All who are the same person too, so that those who have met do not meet again.
+    Persons,
 }
 
 /// What is kept of a customer.
@@ -102,6 +113,23 @@ impl Needs {
             customers: vec![customer_id.clone()],
             sources: Vec::new(),
         }
+    }
+}
+
+impl Reach {
+    /// What is needed, as far as this reaches.
+    pub async fn of(self, needs: Needs, db: &mut impl Access) -> Result<Needs, common::Error> {
+        if self == Self::Named {
+            return Ok(needs);
+        }
+        let Needs {
+            mut customers,
+            sources,
+        } = needs;
+        let named: Vec<_> = customers.iter().collect();
+        let persons = merges::list_same_persons(db, &named).await?;
+        customers.extend(persons);
+        Ok(Needs { customers, sources })
     }
 }
 

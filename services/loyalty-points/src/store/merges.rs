@@ -1,6 +1,6 @@
 //! Merges of members.
 
-use common::db::{Access, Tx};
+use common::db::{Access, Sql, Tx, json_list};
 use common::ids::CustomerId;
 use common::on;
 use common::time::Timestamp;
@@ -108,6 +108,38 @@ pub async fn list_earners(
         .bind(survivor)
         .bind(source_type)
         .bind(source_ref)
+        .fetch_all(conn)
+        .await)?)
+}
+
+/// All who are the same person as any of some customers in any program, themselves included.
+pub async fn list_same_persons(
+    db: &mut impl Access,
+    customer_ids: &[&CustomerId],
+) -> Result<Vec<CustomerId>, common::Error> {
+    const SELECT: Sql = Sql {
+        postgres: "
+            SELECT DISTINCT p.customer_id
+            FROM members m
+            JOIN members p
+                ON p.program_id = m.program_id
+                AND (p.customer_id = COALESCE(m.survivor, m.customer_id)
+                    OR p.survivor = COALESCE(m.survivor, m.customer_id))
+            WHERE m.customer_id IN (SELECT json_array_elements_text(CAST($1 AS json)))",
+        sqlite: "
+            SELECT DISTINCT p.customer_id
+            FROM members m
+            JOIN members p
+                ON p.program_id = m.program_id
+                AND (p.customer_id = COALESCE(m.survivor, m.customer_id)
+                    OR p.survivor = COALESCE(m.survivor, m.customer_id))
+            WHERE m.customer_id IN (SELECT value FROM json_each($1))",
+    };
+    let text = SELECT.text(db.dialect());
+    let ids: Vec<_> = customer_ids.iter().map(|id| id.as_str()).collect();
+    let ids = json_list(&ids);
+    Ok(on!(db, |conn| sqlx::query_scalar(text)
+        .bind(ids)
         .fetch_all(conn)
         .await)?)
 }

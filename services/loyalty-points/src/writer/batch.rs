@@ -9,7 +9,7 @@ use super::posting::Job;
 use crate::State;
 use crate::error::Error;
 use crate::ledger::limits;
-use crate::work::{Care, Needs, Work};
+use crate::work::{Care, Needs, Reach, Work};
 
 /// How often a posting alone is tried when others get in its way.
 const ATTEMPTS: u32 = 5;
@@ -108,6 +108,12 @@ async fn commit(state: &State, jobs: &mut [Box<dyn Job>], care: Care) -> Result<
             needs.sources.extend_from_slice(&job.needs().sources);
         }
     }
+    let reach = match care {
+        Care::Quick => Reach::Named,
+        // What was done for several at once came to nothing.
+        Care::Thorough => Reach::Persons,
+    };
+    let needs = reach.of(needs, work.tx()).await?;
     work.read(&needs).await?;
     if work.is_limited() {
         let earnings: Vec<_> = jobs.iter().flat_map(|job| job.earnings()).collect();

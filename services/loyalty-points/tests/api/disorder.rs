@@ -144,7 +144,7 @@ async fn a_purchase_that_waits_for_the_member_counts_what_was_posted_meanwhile()
 }
 
 /// Whether a transaction of this database waits for another one.
-async fn is_waited_for(shop: &Shop) -> bool {
+pub async fn is_waited_for(shop: &Shop) -> bool {
     let mut reader = shop.server.platform.reader().await.unwrap();
     on!(&mut reader, |conn| sqlx::query_scalar::<_, bool>(
         "SELECT COUNT(*) > 0 FROM pg_stat_activity

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::runs::{Batch, End, Steps};
 use crate::store::due::DueRow;
 use crate::store::runs::{self, MemberRow, RunRow};
+use crate::work::Reach;
 
 /// A run that sweeps what was due when it began.
 pub struct SweepRun {
@@ -43,7 +44,7 @@ impl SweepRun {
         Ok(Some((place, members)))
     }
 
-    async fn done(&self, batch: &Batch<'_>, row: &DueRow) -> Result<(), Error> {
+    async fn done(&self, batch: &Batch<'_>, row: &DueRow, reach: Reach) -> Result<(), Error> {
         let mut tx = self.state.platform.tx().await?;
         if !batch
             .enter(&mut tx, &row.customer_id, &row.program_id)
@@ -51,7 +52,7 @@ impl SweepRun {
         {
             return Ok(());
         }
-        let Some(done) = member(&self.state, &mut tx, row).await? else {
+        let Some(done) = member(&self.state, &mut tx, row, reach).await? else {
             return Ok(());
         };
         batch.note(&mut tx, &done).await?;
@@ -81,7 +82,7 @@ impl Steps for SweepRun {
                 if !once.insert((row.customer_id.clone(), row.program_id.clone())) {
                     continue;
                 }
-                if let Err(error) = persistently(|| self.done(batch, row)).await {
+                if let Err(error) = persistently(|reach| self.done(batch, row, reach)).await {
                     warn(&error, row);
                     batch.note_failed(&row.customer_id, &row.program_id).await?;
                 }

@@ -4,6 +4,7 @@ mod begun;
 mod bought;
 mod extended;
 mod lots;
+mod meeting;
 mod moves;
 mod passing;
 mod refused;
