@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::merges::MergeRow;
 use crate::domain::currency::Wallet;
 
-/// Something that a merge moved.
+/// Something that a merge moved, or that came back of it as another lot.
 #[derive(Debug, Clone, Serialize, sqlx::FromRow)]
 pub struct PartRow {
     /// `lot`, `repaid` or `debt`.
