@@ -161,6 +161,7 @@ impl Batch<'_> {
                 holds_expired: 0,
                 points_expired: 0,
                 notices: 0,
+                passed_on: Vec::new(),
             };
             self.note(&mut tx, &member).await?;
             tx.commit().await?;

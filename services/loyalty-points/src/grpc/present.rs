@@ -7,6 +7,7 @@ use api::loyalty::v1 as pb;
 use common::ids::CustomerId;
 use common::platform::Platform;
 use common::time::Timestamp;
+use prost::Message as _;
 
 use super::{limits, lines};
 use crate::domain::balance::Balance;
@@ -88,6 +89,22 @@ pub fn passed_on(platform: &Platform, passing: &Passing) -> Vec<pb::PassedOn> {
         consistency_token: token_within(platform, passing, &step.to),
     };
     passing.steps.iter().map(step).collect()
+}
+
+/// The same, as it is kept to be told again.
+pub fn kept_passed_on(platform: &Platform, passing: &Passing) -> Vec<u8> {
+    let kept = pb::SweptMember {
+        passed_on: passed_on(platform, passing),
+        ..Default::default()
+    };
+    kept.encode_to_vec()
+}
+
+/// What was kept of it.
+pub fn told_passed_on(kept: &[u8]) -> Result<Vec<pb::PassedOn>, common::Error> {
+    let told = pb::SweptMember::decode(kept);
+    let told = told.map_err(|error| common::Error::Internal(format!("stored run: {error}")))?;
+    Ok(told.passed_on)
 }
 
 /// That of who was asked, where the posting is in another one's ledger.

@@ -6,6 +6,7 @@ use common::validate::Violations;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Response, Status};
 
+use super::present::told_passed_on;
 use super::{Answer, runs};
 use crate::State;
 use crate::ledger::sweep::{Extent, Sweep, SweepRun, Swept};
@@ -41,7 +42,7 @@ async fn told(state: &State) -> Result<Batches, Status> {
             let key = |row: &MemberRow| (row.customer_id.to_string(), row.program_id.clone());
             key(a).cmp(&key(b))
         });
-        let message = present(&mut so_far, &members, |_, _| String::new());
+        let message = present(&mut so_far, &members, |_, _| String::new())?;
         Ok::<_, Status>(Some((message, (sweep, so_far))))
     });
     Ok(batches.boxed())
@@ -61,7 +62,7 @@ async fn made(state: &State, run: RunRow) -> Result<Batches, Status> {
             };
             let message = present(&mut so_far, &members, |row, revision| {
                 platform.token(&row.customer_id, revision)
-            });
+            })?;
             Ok::<_, Status>(Some((message, (sweep, number + 1, Some(place), so_far))))
         }
     });
@@ -73,7 +74,7 @@ fn present(
     so_far: &mut Swept,
     members: &[MemberRow],
     token: impl Fn(&MemberRow, i64) -> String,
-) -> pb::SweepExpiryResponse {
+) -> Result<pb::SweepExpiryResponse, common::Error> {
     let mut swept = Vec::new();
     for row in members {
         *so_far += Swept::from(row);
@@ -85,15 +86,16 @@ fn present(
                 points_expired: row.points_expired,
                 notices: row.notices,
                 consistency_token: token(row, revision),
+                passed_on: told_passed_on(&row.passed_on)?,
             });
         }
     }
-    pb::SweepExpiryResponse {
+    Ok(pb::SweepExpiryResponse {
         members: so_far.members,
         holds_expired: so_far.holds_expired,
         points_expired: so_far.points_expired,
         notices: so_far.notices,
         members_failed: so_far.failed,
         swept,
-    }
+    })
 }

@@ -150,7 +150,7 @@ impl Sweep {
 
     async fn member(&self, row: &DueRow, reach: Reach) -> Result<Option<MemberRow>, Error> {
         let mut tx = self.state.platform.tx().await?;
-        let done = member(&self.state, &mut tx, row, reach).await?;
+        let done = member(&self.state, &mut tx, (row, self.extent), reach).await?;
         if done.is_some() && self.extent == Extent::Made {
             tx.commit().await?;
         }
@@ -188,5 +188,6 @@ fn could_not(row: &DueRow) -> MemberRow {
         holds_expired: 0,
         points_expired: 0,
         notices: 0,
+        passed_on: Vec::new(),
     }
 }

@@ -48,6 +48,8 @@ pub struct MemberRow {
     pub points_expired: i64,
     /// Notices that were told.
     pub notices: i64,
+    /// What went on to whoever stands for a merged member, as it is told; empty: nothing.
+    pub passed_on: Vec<u8>,
 }
 
 /// Writes a new run.
@@ -186,8 +188,9 @@ pub async fn insert_member(
 ) -> Result<(), common::Error> {
     const INSERT: &str = "
         INSERT INTO run_members
-            (run_id, batch, customer_id, program_id, revision, holds_expired, points_expired, notices)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            (run_id, batch, customer_id, program_id, revision, holds_expired, points_expired, notices,
+             passed_on)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     Ok(on!(tx, |conn| sqlx::query(INSERT)
         .bind(run_id)
         .bind(batch)
@@ -197,6 +200,7 @@ pub async fn insert_member(
         .bind(member.holds_expired)
         .bind(member.points_expired)
         .bind(member.notices)
+        .bind(&member.passed_on)
         .execute(conn)
         .await
         .map(drop))?)
@@ -228,7 +232,7 @@ pub async fn list_members(
     batch: i64,
 ) -> Result<Vec<MemberRow>, common::Error> {
     const SELECT: &str = "
-        SELECT customer_id, program_id, revision, holds_expired, points_expired, notices
+        SELECT customer_id, program_id, revision, holds_expired, points_expired, notices, passed_on
         FROM run_members
         WHERE run_id = $1 AND batch = $2
         ORDER BY customer_id, program_id";

@@ -186,6 +186,7 @@ impl Recalculation {
                 holds_expired: 0,
                 points_expired: 0,
                 notices: 0,
+                passed_on: Vec::new(),
             };
             batch.note(&mut tx, &member).await?;
         }

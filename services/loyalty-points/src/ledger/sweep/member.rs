@@ -1,12 +1,16 @@
 //! What is due for one member, posted in one transaction.
 
+use std::sync::Arc;
+
 use common::db::Tx;
 
-use super::Swept;
+use super::{Extent, Swept};
 use crate::domain::expiry;
 use crate::domain::program::{Program, ProgramId};
 use crate::error::Error;
+use crate::grpc::present;
 use crate::ledger::holds::let_go_timed_out;
+use crate::ledger::merges::Passing;
 use crate::ledger::{Change, Origin, merges, write};
 use crate::store::accounts::{AccountKey, MemberKey};
 use crate::store::due::DueRow;
@@ -21,7 +25,7 @@ use crate::{State, events};
 pub async fn member(
     state: &State,
     tx: &mut Tx,
-    row: &DueRow,
+    (row, extent): (&DueRow, Extent),
     reach: Reach,
 ) -> Result<Option<MemberRow>, Error> {
     let program_id = ProgramId::parse(&row.program_id).map_err(common::Error::Internal)?;
@@ -32,12 +36,17 @@ pub async fn member(
     let Some(mut lock) = work.lock(&row.customer_id).await? else {
         return Ok(None);
     };
-    let swept = post(state, &mut work, &mut lock, &program).await?;
+    let (swept, passing) = post(state, &mut work, &mut lock, &program).await?;
     if swept == Swept::default() {
         return Ok(None);
     }
     work.settle(&lock);
     work.flush().await?;
+    let passing = passing.map(|passing| match extent {
+        Extent::Made => passing,
+        Extent::Told => passing.unmade(),
+    });
+    let passed_on = passing.map(|passing| present::kept_passed_on(&state.platform, &passing));
     Ok(Some(MemberRow {
         customer_id: row.customer_id.clone(),
         program_id: row.program_id.clone(),
@@ -45,6 +54,7 @@ pub async fn member(
         holds_expired: swept.holds_expired,
         points_expired: swept.points_expired,
         notices: swept.notices,
+        passed_on: passed_on.unwrap_or_default(),
     }))
 }
 
@@ -53,8 +63,8 @@ async fn post(
     state: &State,
     work: &mut Work<'_>,
     lock: &mut Lock,
-    program: &Program,
-) -> Result<Swept, Error> {
+    program: &Arc<Program>,
+) -> Result<(Swept, Option<Passing>), Error> {
     let now = work.now();
     let (customer_id, program_id) = (lock.customer_id.clone(), program.program_id.as_str());
     let standings = work.standings(&customer_id, program_id).await?;
@@ -62,7 +72,7 @@ async fn post(
         .into_iter()
         .find(|standing| !standing.member.is_closed());
     let Some(standing) = open else {
-        return Ok(Swept::default());
+        return Ok(<_>::default());
     };
     let before = owned(work, &standing, program).await?;
     let mut swept = Swept::default();
@@ -95,25 +105,23 @@ async fn post(
         }
     }
     swept.points_expired = before - owned(work, &standing, program).await?;
-    if let Some(latest) = pass_on(state, work, lock, program).await? {
-        *lock = latest;
-    }
+    let passing = pass_on(state, work, lock, program).await?;
     swept.notices = tell(work, lock, program).await?;
     if swept != Swept::default() {
         swept.members = 1;
     }
-    Ok(swept)
+    Ok((swept, passing))
 }
 
-/// What was let go of a member who was merged goes on to who stands for it; returns the lock as it is then.
+/// What was let go of a member who was merged goes on to who stands for it.
 async fn pass_on(
     state: &State,
     work: &mut Work<'_>,
-    lock: &Lock,
-    program: &Program,
-) -> Result<Option<Lock>, Error> {
-    let customer_id = &lock.customer_id;
-    let standings = work.standings(customer_id, program.program_id.as_str());
+    lock: &mut Lock,
+    program: &Arc<Program>,
+) -> Result<Option<Passing>, Error> {
+    let customer_id = lock.customer_id.clone();
+    let standings = work.standings(&customer_id, program.program_id.as_str());
     if standings
         .await?
         .iter()
@@ -122,8 +130,15 @@ async fn pass_on(
         return Ok(None);
     }
     work.settle(lock);
-    merges::pass_on(state, work, program, customer_id).await?;
-    Ok(work.lock(customer_id).await?)
+    let steps = merges::pass_on(state, work, program, &customer_id).await?;
+    if let Some(latest) = work.lock(&customer_id).await? {
+        *lock = latest;
+    }
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let passing = Passing::of(work, Arc::clone(program), (customer_id, steps)).await?;
+    Ok(Some(passing))
 }
 
 /// What a member has in all currencies together. What was let go or repaid is still the member's or no longer owed.

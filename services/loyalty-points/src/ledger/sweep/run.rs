@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::due::{DUE_AT_ONCE, Due, Place};
-use super::{member, persistently, warn};
+use super::{Extent, member, persistently, warn};
 use crate::State;
 use crate::error::Error;
 use crate::runs::{Batch, End, Steps};
@@ -52,7 +52,7 @@ impl SweepRun {
         {
             return Ok(());
         }
-        let Some(done) = member(&self.state, &mut tx, row, reach).await? else {
+        let Some(done) = member(&self.state, &mut tx, (row, Extent::Made), reach).await? else {
             return Ok(());
         };
         batch.note(&mut tx, &done).await?;

@@ -239,3 +239,69 @@ async fn merges_among_earnings_and_holds_lose_nothing(
     assert_eq!(after, ((0, 0, 0), (2_000 + worth, 0, 0)));
     verify(&shop).await;
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_tells_what_went_on_to_the_survivor(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.earn("a", 50, "a").await;
+    let left = shop.lots("a").await.remove(0).lot_id;
+    authorize(&mut shop, "a", 30).await;
+    merge(&mut shop, "b", "a").await;
+    shop.server.clock.advance(chrono::TimeDelta::hours(2));
+
+    let foretold = swept_on(&shop, "", true).await;
+    assert_eq!(foretold[0].consistency_token, "");
+    let lots = &foretold[0].moved[0].lots;
+    assert_eq!((lots[0].from_lot_id.as_str(), lots[0].points), (&*left, 30));
+    assert_eq!(
+        (lots[0].lot_id.as_str(), lots[0].transaction_id.as_str()),
+        ("", "")
+    );
+    assert_eq!(shop.balance("b").await, (20, 0, 0));
+
+    let told = swept_on(&shop, "r1", false).await;
+    let step = &told[0];
+    assert_eq!(
+        (
+            told.len(),
+            step.from_customer_id.as_str(),
+            step.to_customer_id.as_str()
+        ),
+        (1, "a", "b")
+    );
+    assert_eq!(sums(&step.moved), (30, 0));
+    let read = pb::GetBalanceRequest {
+        customer_id: "b".to_owned(),
+        at_least: step.consistency_token.clone(),
+        ..Default::default()
+    };
+    let read = shop.client.get_balance(read).await.unwrap().into_inner();
+    assert_eq!(read.balance.unwrap().available, 50);
+    let into = &step.moved[0].lots[0].lot_id;
+    assert!(
+        shop.lots("b")
+            .await
+            .iter()
+            .any(|lot| lot.lot_id == *into && lot.remaining == 30)
+    );
+    assert_eq!(swept_on(&shop, "r1", false).await, told);
+    verify(&shop).await;
+}
+
+/// What a sweep passes on from `a`, who alone has something due.
+async fn swept_on(shop: &Shop, request_id: &str, dry_run: bool) -> Vec<pb::PassedOn> {
+    let request = pb::SweepExpiryRequest {
+        dry_run,
+        request_id: request_id.to_owned(),
+        ..Default::default()
+    };
+    let mut client = shop.client.clone();
+    let mut told = client.sweep_expiry(request).await.unwrap().into_inner();
+    let mut message = told.message().await.unwrap().unwrap();
+    assert_eq!(message.swept.len(), 1);
+    assert_eq!(message.swept[0].customer_id, "a");
+    message.swept.remove(0).passed_on
+}

@@ -104,8 +104,8 @@ async fn what_is_kept_of_a_run_never_changes(
         "UPDATE runs SET finished_at = NULL",
         "UPDATE run_batches SET plan = '{}'",
         "UPDATE run_members SET revision = 1",
-        "INSERT INTO run_members SELECT run_id, batch + 1, program_id, 'c9', revision, 0, 0, 0 FROM run_members",
-        "INSERT INTO run_members SELECT run_id, batch, program_id, 'c9', NULL, 1, 0, 0 FROM run_members LIMIT 1",
+        "INSERT INTO run_members SELECT run_id, batch + 1, program_id, 'c9', revision, 0, 0, 0, passed_on FROM run_members",
+        "INSERT INTO run_members SELECT run_id, batch, program_id, 'c9', NULL, 1, 0, 0, passed_on FROM run_members LIMIT 1",
     ] {
         assert!(shop.execute(statement).await.is_err(), "{statement}");
     }
