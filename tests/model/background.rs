@@ -104,6 +104,7 @@ fn sweep(postings: &[&pb::LedgerTransaction], at: i64) -> (Sweep, Swept) {
         asked: pb::SweepExpiryRequest::default(),
         customers: Vec::new(),
         of: Some(of),
+        others: Vec::new(),
         is_unasked: true,
     };
     (sweep, swept)

@@ -10,7 +10,7 @@ use crate::driver;
 use crate::history::History;
 use crate::model::{DAY, GRACE, start_of, year_of};
 use crate::operations::{
-    Announce, Import, Merge, Publish, Recalculate, Request, Response, Sweep, policy,
+    Announce, Import, Merge, Publish, Recalculate, Request, Response, Sweep, Unmerge, policy,
 };
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
@@ -56,20 +56,31 @@ pub async fn close(
     }
 }
 
-/// What is due is swept, once nobody else would come first: among it a hold of each member who has a point left.
+/// What is due is swept, once nobody else would come first: among it a hold of each member who has a point left. Two of
+/// them are merged by then: what the hold of one lets go the sweep passes on, and that of the other the end of the merge.
 pub async fn sweep(service: &Service, history: &History, customers: &[String], unit: i64) {
+    let (survivors, others) = customers.split_at(customers.len() / 2);
     for customer_id in customers {
+        let units = if others.first() == Some(customer_id) {
+            3
+        } else {
+            1
+        };
         let hold = pb::AuthorizeHoldRequest {
             request_id: format!("last-hold-{customer_id}"),
             customer_id: customer_id.clone(),
             points: 1,
             timeout: Some(prost_types::Duration {
-                seconds: unit / 1_000_000,
+                seconds: units * unit / 1_000_000,
                 nanos: 0,
             }),
             ..Default::default()
         };
         driver::read(service, history, &Request::Authorize(hold)).await;
+    }
+    let mut merges = Vec::new();
+    for (survivor, absorbed) in survivors.iter().zip(others) {
+        merges.extend(merge(service, history, [survivor, absorbed]).await);
     }
     history.time.jump(TimeDelta::microseconds(2 * unit));
     let asked = pb::SweepExpiryRequest {
@@ -78,6 +89,36 @@ pub async fn sweep(service: &Service, history: &History, customers: &[String], u
     };
     let sweep = Request::Sweep(Sweep::of_all(asked, customers));
     driver::read(service, history, &sweep).await;
+    history.time.jump(TimeDelta::microseconds(2 * unit));
+    for undo in merges {
+        driver::read(service, history, &Request::UnmergeMembers(undo)).await;
+    }
+}
+
+/// Merges two members; returns how that is undone.
+async fn merge(service: &Service, history: &History, whose: [&String; 2]) -> Option<Unmerge> {
+    let [survivor_id, absorbed_id] = whose.map(String::clone);
+    let request = pb::MergeMembersRequest {
+        request_id: format!("last-merge-{absorbed_id}"),
+        survivor_id,
+        absorbed_id,
+        reason: "the same person".to_owned(),
+        ..Default::default()
+    };
+    let answer = driver::ask(service, history, &Request::MergeMembers(request)).await;
+    let Ok(Response::MergeMembers(told)) = answer else {
+        return None;
+    };
+    let merge = told.merge.expect("always told");
+    Some(Unmerge {
+        asked: pb::UnmergeMembersRequest {
+            request_id: format!("last-{}", merge.merge_id),
+            merge_id: merge.merge_id,
+            reason: "they are two".to_owned(),
+            ..Default::default()
+        },
+        whose: vec![merge.survivor_id, merge.absorbed_id],
+    })
 }
 
 /// Members move, or it is told who would at an instant to come.

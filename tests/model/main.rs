@@ -20,11 +20,11 @@
 //!
 //! # What is left out
 //! - Of merges amid other calls: chains of them, so half of the customers may be merged into the others; and what purchases
-//!   of a merged member, and holds of it that time out, pass on later: who may be merged buys nothing, shares no source with
-//!   the others, and has holds that outlast the round. What they let go by a void or a final capture goes on. What it earned
-//!   or spent is taken back, activated and cancelled by who stands for it, but not within a batch. What a merged person
-//!   has used of limits is read with who stands for it. Merges that the customer service announces come at the end of a
-//!   round, while the service is killed; `faults/merges.rs` kills it amid many of them.
+//!   of a merged member pass on later: who may be merged buys nothing, and shares no source with the others. What its holds
+//!   let go by a void, a final capture or the clock goes on. What it earned or spent is taken back, activated and cancelled
+//!   by who stands for it, but not within a batch. What a merged person has used of limits is read with who stands for it.
+//!   Merges that the customer service announces come at the end of a round, while the service is killed;
+//!   `faults/merges.rs` kills it amid many of them.
 //! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a
 //!   dollar, or taken back by others before they are void) come when nothing else goes on: nothing tells their
 //!   place in the order. So do those told of twice in a row, between which customers may join programs, and other
@@ -37,9 +37,9 @@
 //!   different earnings go together is looked into only for the points of budgets: what is not counted in a budget may
 //!   come anywhere in its order, and a batch of several items may be counted in a budget whenever.
 //! - The sweep in the background goes on only where there are two replicas, of which none is asked to sweep; of notices that
-//!   it tells nothing is known. Sweeps and recalculations have request ids: without one whoever is cut off is not told all
-//!   that was done. Of holds of merged members that time out there are none, and of the history of a tier its steps within
-//!   one call, their reasons and amounts are not looked at, except where a recalculation tells them.
+//!   it tells nothing is known, and no hold of who may be merged times out there. Sweeps and recalculations have request
+//!   ids: without one whoever is cut off is not told all that was done. Of the history of a tier its steps within one call,
+//!   their reasons and amounts are not looked at, except where a recalculation tells them.
 //!
 //! # Invariant
 //! The model shares no code with the service.
@@ -162,6 +162,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "purchase voided",
         "purchase voided before",
         "hold swept",
+        "hold of a merged member swept, passed on",
         "points swept",
         "notice told",
         "tier lost in default",

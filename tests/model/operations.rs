@@ -24,7 +24,7 @@ pub use extensions::Extend;
 pub use imports::{Import, Imported};
 pub use merges::{Merge, Merged, Standing};
 pub use passing::Elsewhere;
-pub use persons::{Unmerge, sort_moved};
+pub use persons::{Unmerge, may_be_merged, sort_moved};
 pub use policies::{Publish, policy};
 pub use purchases::{Announce, Announced};
 pub use recalculation::{Recalculate, Recalculated};
@@ -166,7 +166,7 @@ impl Request {
             Self::SetLimit(_) | Self::EndLimit(_) => Vec::new(),
             Self::Trace(it) => vec![&it.customer_id],
             Self::Import(it) => it.customers(),
-            Self::Sweep(it) => it.of.iter().map(|(_, whose)| whose.as_str()).collect(),
+            Self::Sweep(it) => it.customers(),
             Self::Announce(it) => vec![&it.purchase.customer_id],
             Self::MergeMembers(it) => vec![&it.survivor_id, &it.absorbed_id],
             Self::UnmergeMembers(it) => it.whose.iter().map(String::as_str).collect(),

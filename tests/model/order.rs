@@ -50,6 +50,7 @@ impl Order {
                 Request::Batch(_) | Request::Import(_) => true,
                 // Nor does what another one had no part in.
                 Request::Elsewhere(it) => it.asked.customers().into_iter().all(is_told),
+                Request::Sweep(it) => it.of.iter().all(|(_, whose)| is_told(whose)),
                 _ => histories.iter().all(|it| is_told(it)),
             };
             if !all_told {

@@ -18,6 +18,7 @@ mod recalculation;
 mod statements;
 mod sweeps;
 mod tiers;
+mod timeouts;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -188,9 +189,11 @@ fn set_revision(response: &mut Response, revision: i64) {
     // Who is asked, and then come those who received something.
     let asked = match response {
         Response::Capture(_) | Response::Void(_) => whose.as_str(),
+        Response::Sweep(told) => told.member().map_or(ALICE, |it| it.customer_id.as_str()),
         _ => ALICE,
-    };
-    let mut all = vec![asked.to_owned()];
+    }
+    .to_owned();
+    let mut all = vec![asked];
     all.extend(received.iter().map(|it| it.to_customer_id.clone()));
     for (n, place) in response.tokens().into_iter().enumerate() {
         let whose = match n {

@@ -77,7 +77,10 @@ fn swept(told: &Swept) -> Vec<String> {
         ("notice told", member.notices),
     ];
     let met = all.into_iter().filter(|(_, times)| *times > 0);
-    met.map(|(what, _)| what.to_owned()).collect()
+    let passed = ["passed on", "hold of a merged member swept, passed on"];
+    let passed = passed.into_iter().filter(|_| !member.passed_on.is_empty());
+    let met = met.map(|(what, _)| what).chain(passed);
+    met.map(str::to_owned).collect()
 }
 
 fn purchases(announce: &Announce, announced: &Announced) -> Vec<String> {

@@ -43,10 +43,11 @@ fn swept(asked: &Sweep, told: &Swept) -> bool {
         so_far.swept.clone_from(&message.swept);
         let key = |it: &pb::SweptMember| (it.customer_id.clone(), it.program_id.clone());
         let is_new = |it: &pb::SweptMember| once.insert(key(it));
-        let tokens = message
-            .swept
-            .iter()
-            .map(|it| (&it.customer_id, &it.consistency_token));
+        let own = message.swept.iter();
+        let own = own.map(|it| (&it.customer_id, &it.consistency_token));
+        let steps = message.swept.iter().flat_map(|it| &it.passed_on);
+        let received = steps.map(|it| (&it.to_customer_id, &it.consistency_token));
+        let tokens = own.chain(received);
         *message == so_far
             && message.swept.is_sorted_by_key(key)
             && message.swept.iter().all(is_new)

@@ -11,11 +11,13 @@ use crate::model::DAY;
 const HELD: i64 = 7 * DAY;
 
 impl Generator {
-    /// Holds of whoever may be merged outlast the round: nobody tells when what timed out goes on to somebody else.
+    /// Half of the holds of whoever may be merged outlast the round, so that some are left to be captured and voided, and
+    /// all where sweeps go on in the background, which tell nobody what goes on to somebody else.
     pub(super) fn authorize(&mut self, whose: Whose) -> pb::AuthorizeHoldRequest {
         let timeout = self.units(1..12);
-        let may_be_merged = self.may_be_merged(&whose.customer_id);
-        let timeout = if may_be_merged { HELD } else { timeout };
+        let outlasts = self.may_be_merged(&whose.customer_id)
+            && (!self.asks_for_sweeps || self.rng.random_bool(0.5));
+        let timeout = if outlasts { HELD } else { timeout };
         pb::AuthorizeHoldRequest {
             request_id: self.id(),
             points: self.rng.random_range(1..=60),

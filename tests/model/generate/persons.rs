@@ -1,14 +1,14 @@
 //! Merges of members, and undoing them.
 //!
-//! Some customers may be merged into the others, so that there are no chains. Whoever may be merged buys nothing, has no
-//! hold that times out, and shares no source with the others.
+//! Some customers may be merged into the others, so that there are no chains. Whoever may be merged buys nothing, and
+//! shares no source with the others.
 
 use api::loyalty::v1 as pb;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 
 use super::{Generator, NOBODY, Seen, Whose};
-use crate::operations::Unmerge;
+use crate::operations::{Unmerge, may_be_merged};
 use crate::service::CLUB;
 
 impl Generator {
@@ -69,8 +69,7 @@ impl Generator {
     }
 
     pub(super) fn may_be_merged(&self, customer_id: &str) -> bool {
-        let place = self.customers.iter().position(|it| it == customer_id);
-        place.is_some_and(|place| place >= self.customers.len() / 2)
+        may_be_merged(&self.customers, customer_id)
     }
 
     /// One who is never merged, other than this one.

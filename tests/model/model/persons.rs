@@ -1,6 +1,6 @@
 //! Members who are one person: merges that callers ask for, and undoing them.
 //!
-//! Nobody is merged here who stands for others: there are no chains. And no hold times out while its member is merged.
+//! Nobody is merged here who stands for others: there are no chains.
 
 use api::loyalty::v1 as pb;
 use pb::{LedgerAccount as Account, TransactionKind as Kind};
@@ -10,7 +10,7 @@ use super::crossing::{NAMELESS, crossing, leave, moved_points, paying, repay, sh
 use super::limits::Usage;
 use super::member::{Lot, Member, of_lot, on};
 use super::passing::{Repaid, Way};
-use super::{Micros, Of, Step, of};
+use super::{Customer, Micros, Of, Step, of};
 use crate::answers::{Refusal, micros, stamp};
 use crate::operations::CALLER;
 
@@ -100,12 +100,7 @@ impl Step<'_> {
         let now = self.now;
         let program_id = self.known(&request.program_id)?.to_owned();
         let key = (program_id.clone(), request.merge_id.clone());
-        let mut customers = self.world.customers.values();
-        let taken = customers.find_map(|customer| customer.merges.get(&key));
-        let mut taken = taken.cloned().ok_or_else(|| {
-            let refusal = Refusal::new(Code::NotFound, "MERGE_NOT_FOUND");
-            refusal.with("merge_id", &request.merge_id)
-        })?;
+        let taken = self.taken(&key)?;
         if taken.merge.unmerged_at.is_some() {
             let refusal = Refusal::new(Code::FailedPrecondition, "MERGE_ALREADY_UNDONE");
             return Err(refusal.with("merge_id", &request.merge_id));
@@ -114,6 +109,9 @@ impl Step<'_> {
         let absorbed_id = taken.merge.absorbed_id.clone();
         let survivor = of(&program_id, &survivor_id);
         let absorbed = of(&program_id, &absorbed_id);
+        // What has timed out meanwhile goes over first.
+        self.pass_on_earned(absorbed)?;
+        let mut taken = self.taken(&key)?;
         let mut both = self.accounts(survivor)?.clone();
         let mut gone = self.accounts(absorbed)?.clone();
         let mut returned = Vec::new();
@@ -182,6 +180,16 @@ impl Step<'_> {
         Ok(answer)
     }
 
+    /// A merge by its program and id.
+    fn taken(&self, key: &(String, String)) -> Result<Taken, Refusal> {
+        let mut customers = self.world.customers.values();
+        let taken = customers.find_map(|customer| customer.merges.get(key));
+        taken.cloned().ok_or_else(|| {
+            let refusal = Refusal::new(Code::NotFound, "MERGE_NOT_FOUND");
+            refusal.with("merge_id", &key.1)
+        })
+    }
+
     /// Whoever is a member, and stands for itself.
     pub fn stands(&mut self, whose: Of<'_>) -> Result<(), Refusal> {
         match &self.accounts(whose)?[0].survivor {
@@ -198,10 +206,18 @@ impl Step<'_> {
         merges.insert((program_id, taken.merge.merge_id.clone()), taken);
     }
 
-    /// What is left of a lot as a new one, and how it went there.
+    /// What is left of a lot as a new one, and how it went there: it may have gone before, to where there is a lot.
     pub fn again(&self, of: &Lot) -> (Lot, pb::MovedLot) {
-        let mut told = self.told.moved.iter();
-        let told = told.find(|lot| lot.from_lot_id == of.id);
+        let customers = &self.world.customers;
+        let accounts = || customers.values().flat_map(Customer::accounts);
+        let is_known = |lot: &pb::MovedLot| accounts().any(|account| account.has_lot(&lot.lot_id));
+        let its = self
+            .told
+            .moved
+            .iter()
+            .filter(|lot| lot.from_lot_id == of.id);
+        let (known, new): (Vec<_>, Vec<_>) = its.partition(|lot| is_known(lot));
+        let told = new.into_iter().chain(known).next();
         let mut went = told.cloned().unwrap_or_default();
         if went.lot_id.is_empty() {
             went.lot_id = format!("{NAMELESS}{}", of.id);

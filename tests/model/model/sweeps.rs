@@ -21,7 +21,8 @@ impl Step<'_> {
         let Some((program_id, customer_id)) = sweep.of.as_ref() else {
             return swept;
         };
-        let Ok(accounts) = self.accounts(of(program_id, customer_id)) else {
+        let whose = of(program_id, customer_id);
+        let Ok(accounts) = self.accounts(whose) else {
             return swept;
         };
         let mut member = pb::SweptMember {
@@ -47,6 +48,10 @@ impl Step<'_> {
             let whose = (program_id.clone(), customer_id.clone());
             swept.posted_at.extend(at.map(|at| (whose, at)));
         }
+        member.passed_on = self.pass_on(whose).unwrap_or_default();
+        let Ok(accounts) = self.accounts(whose) else {
+            return swept;
+        };
         if !sweep.is_unasked {
             member.notices = accounts.iter_mut().map(|it| it.tell(now)).sum();
         }

@@ -31,6 +31,7 @@ impl Response {
             Self::Cancel(it) => Some(&mut it.passed_on),
             Self::Capture(it) => Some(&mut it.passed_on),
             Self::Void(it) => Some(&mut it.passed_on),
+            Self::Sweep(it) => it.passed_on(),
             _ => None,
         }
     }

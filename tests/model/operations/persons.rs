@@ -12,6 +12,12 @@ pub struct Unmerge {
     pub whose: Vec<String>,
 }
 
+/// Of the customers of a round the later half may be merged into the others, so that there are no chains.
+pub fn may_be_merged(customers: &[String], customer_id: &str) -> bool {
+    let place = customers.iter().position(|it| it == customer_id);
+    place.is_some_and(|place| place >= customers.len() / 2)
+}
+
 /// What went over, or came back, in an answer: which lot is told first is nobody's business.
 pub fn sort_moved(response: &mut Response) {
     let moved: Vec<_> = match response {

@@ -7,7 +7,7 @@ use pb::loyalty_service_client::LoyaltyServiceClient;
 use tonic::transport::Channel;
 use tonic::{Response as Reply, Status};
 
-use super::{Request, Response, token};
+use super::{Request, Response, may_be_merged, passing, token};
 use crate::answers::{Answer, micros};
 use crate::model::program;
 use crate::service::{CLUB, CLUB_CURRENCIES};
@@ -20,6 +20,8 @@ pub struct Sweep {
     pub customers: Vec<String>,
     /// The member that this part is about, by program and customer; absent: it is all of it.
     pub of: Option<Membership>,
+    /// Who may stand for that member, and receive what its holds let go.
+    pub others: Vec<String>,
     /// Whether it went on in the background, where nobody asked for it, and nobody is told of notices.
     pub is_unasked: bool,
 }
@@ -41,8 +43,15 @@ impl Sweep {
             asked,
             customers: customers.to_vec(),
             of: None,
+            others: Vec::new(),
             is_unasked: false,
         }
+    }
+
+    /// Who it is about, and who may receive something by it.
+    pub(super) fn customers(&self) -> Vec<&str> {
+        let of = self.of.iter().map(|(_, whose)| whose);
+        of.chain(&self.others).map(String::as_str).collect()
     }
 
     /// Sweeps to the end, and reads when. Whoever is cut off asks again, and is told what was done before as well.
@@ -115,8 +124,13 @@ pub(super) fn placed(sweep: &Sweep, swept: &Swept) -> Vec<(Request, Answer)> {
                 messages: own.map(message).collect(),
                 posted_at: posted_at.map(|(whose, at)| (whose.clone(), *at)).collect(),
             };
+            let let_go = told.member().is_some_and(|member| member.holds_expired > 0);
+            let passes = let_go && may_be_merged(&sweep.customers, customer_id);
+            let others = sweep.customers.iter().filter(|_| passes);
+            let others = others.filter(|it| !may_be_merged(&sweep.customers, it));
             let part = Sweep {
                 of: Some(of),
+                others: others.cloned().collect(),
                 ..sweep.clone()
             };
             parts.push((part, told));
@@ -127,11 +141,18 @@ pub(super) fn placed(sweep: &Sweep, swept: &Swept) -> Vec<(Request, Answer)> {
 }
 
 impl Swept {
-    pub(super) fn tokens(&mut self) -> Vec<&mut String> {
+    pub(super) fn tokens<'a>(&'a mut self) -> Vec<&'a mut String> {
         let members = self.messages.iter_mut().flat_map(|it| &mut it.swept);
-        members
-            .map(|member| &mut member.consistency_token)
-            .collect()
+        let tokens = |it: &'a mut pb::SweptMember| {
+            passing::tokens(&mut it.consistency_token, &mut it.passed_on)
+        };
+        members.flat_map(tokens).collect()
+    }
+
+    /// What went on from the member that a part is about.
+    pub(super) fn passed_on(&mut self) -> Option<&mut Vec<pb::PassedOn>> {
+        let member = self.messages.first_mut()?.swept.first_mut()?;
+        Some(&mut member.passed_on)
     }
 
     /// What is told of the member that a part is about.

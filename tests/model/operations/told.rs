@@ -110,9 +110,15 @@ impl Response {
                 told.merge_id = it.merge.clone().unwrap_or_default().merge_id;
                 told.moved = persons::lots(&it.moved);
             }
-            Self::UnmergeMembers(it) => told.moved = persons::lots(&it.returned),
+            // What had timed out went over before anything came back.
+            Self::UnmergeMembers(it) => {
+                told.moved = [persons::lots(&it.returned), persons::lots(&it.moved)].concat();
+            }
+            Self::Sweep(it) => {
+                let mut swept = it.clone();
+                told.moved = passing::lots(swept.passed_on().map_or(&[], |it| it.as_slice()));
+            }
             Self::Enroll(_)
-            | Self::Sweep(_)
             | Self::Recalculate(_)
             | Self::Merge(_)
             | Self::Balance(_)

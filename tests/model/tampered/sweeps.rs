@@ -34,6 +34,7 @@ pub fn sweep() -> Request {
         asked: pb::SweepExpiryRequest::default(),
         customers: Vec::new(),
         of: Some(("default".to_owned(), ALICE.to_owned())),
+        others: Vec::new(),
         is_unasked: false,
     })
 }
