@@ -183,6 +183,7 @@ async fn absorb(
         sources: Vec::new(),
     };
     work.read(&needs).await?;
+    lock_on(work, program, survivor).await?;
     let taking_in = find(work, program, survivor).await?;
     let root = taking_in
         .member

@@ -10,7 +10,7 @@ use super::parts::{amounts, debt_part, lot_part, repaid};
 use super::pass::{pass_on, pass_on_earned, renew};
 use super::{
     After, Amounts, Moved, MovedLot, Passed, UnmergeMembers, after, find, find_account, lock_of,
-    tidy,
+    lock_on, tidy,
 };
 use crate::State;
 use crate::domain::currency::Wallet;
@@ -90,6 +90,7 @@ pub(super) async fn undo(
         sources: Vec::new(),
     };
     work.read(&needs).await?;
+    lock_on(work, program, &survivor).await?;
     // What timed out meanwhile goes along with the rest first.
     let standing = find(work, program, &absorbed).await?;
     let mut lock = lock_of(work, &absorbed).await?;

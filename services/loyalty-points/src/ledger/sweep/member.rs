@@ -65,7 +65,6 @@ async fn post(
     lock: &mut Lock,
     program: &Arc<Program>,
 ) -> Result<(Swept, Option<Passing>), Error> {
-    let now = work.now();
     let (customer_id, program_id) = (lock.customer_id.clone(), program.program_id.as_str());
     let standings = work.standings(&customer_id, program_id).await?;
     let open = standings
@@ -74,6 +73,8 @@ async fn post(
     let Some(standing) = open else {
         return Ok(<_>::default());
     };
+    merges::lock_on(work, program, &customer_id).await?;
+    let now = work.now();
     let before = owned(work, &standing, program).await?;
     let mut swept = Swept::default();
     if work.holds_any(&standing) {

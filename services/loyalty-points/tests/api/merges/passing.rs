@@ -291,6 +291,29 @@ async fn a_sweep_tells_what_went_on_to_the_survivor(
     verify(&shop).await;
 }
 
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sweep_lets_go_is_with_the_survivor_at_the_same_instant(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.earn("a", 50, "a").await;
+    authorize(&mut shop, "a", 30).await;
+    merge(&mut shop, "b", "a").await;
+    shop.server.clock.advance(chrono::TimeDelta::hours(2));
+    // Time goes on whenever somebody looks.
+    shop.server.clock.tick(1_000);
+    swept_on(&shop, "r1", false).await;
+    let [left, let_go, ..] = &shop.transactions("a").await[..] else {
+        panic!("nothing was let go");
+    };
+    let kinds = [left.kind(), let_go.kind()];
+    assert_eq!(kinds, [TransactionKind::Merge, TransactionKind::Release]);
+    let received = shop.transactions("b").await.remove(0);
+    assert_eq!([left.posted_at, let_go.posted_at], [received.posted_at; 2]);
+    assert_eq!(left.occurred_at, received.occurred_at);
+}
+
 /// What a sweep passes on from `a`, who alone has something due.
 async fn swept_on(shop: &Shop, request_id: &str, dry_run: bool) -> Vec<pb::PassedOn> {
     let request = pb::SweepExpiryRequest {
