@@ -163,7 +163,7 @@ impl Generator {
                 let asked = Request::Cancel(self.cancel(seen));
                 self.elsewhere(asked, seen)
             }
-            Operation::Batch => Request::Batch(self.batch(&whose, seen, now)),
+            Operation::Batch => self.several(whose, seen, now),
             Operation::Balance => Request::Balance(self.balance(whose, now)),
             Operation::Balances => Request::Balances(self.balances(whose, now)),
             Operation::Lots => Request::Lots(reads::lots(whose)),

@@ -22,7 +22,7 @@
 //! - Of merges amid other calls: chains of them, so half of the customers may be merged into the others; and what purchases
 //!   of a merged member pass on later: who may be merged buys nothing, and shares no source with the others. What its holds
 //!   let go by a void, a final capture or the clock goes on. What it earned or spent is taken back, activated and cancelled
-//!   by who stands for it, but not within a batch. What a merged person has used of limits is read with who stands for it.
+//!   by who stands for it. What a merged person has used of limits is read with who stands for it.
 //!   Merges that the customer service announces come at the end of a round, while the service is killed;
 //!   `faults/merges.rs` kills it amid many of them.
 //! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a
@@ -174,6 +174,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "merge of which something was spent",
         "merge of which something came back",
         "passed on",
+        "reversal by who stands for the member, passed on, in a batch",
         "policy by TIER_METRIC_POINTS_EARNED",
         "policy by TIER_METRIC_SPEND",
         "policy by TIER_METRIC_FREQUENCY",

@@ -199,9 +199,17 @@ impl Request {
         }
     }
 
+    /// What is asked for, whoever else may have a part in it.
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::Elsewhere(it) => it.asked.plain(),
+            plain => plain,
+        }
+    }
+
     /// The programs whose limits matter to what becomes of it.
     pub fn limited_by(&self) -> Vec<&str> {
-        let mut programs = match self {
+        let mut programs = match self.plain() {
             Self::Earn(it) => vec![program(&it.program_id)],
             Self::SetLimit(it) => vec![program(&it.program_id)],
             Self::EndLimit(it) => vec![program(&it.program_id)],
@@ -218,7 +226,7 @@ impl Request {
 
     /// How many things it asks for.
     pub fn items(&self) -> usize {
-        match self {
+        match self.plain() {
             Self::Batch(it) => it.items.len(),
             _ => 1,
         }
@@ -226,7 +234,10 @@ impl Request {
 
     /// Whether anything may be earned by it.
     pub fn is_earning(&self) -> bool {
-        matches!(self, Self::Earn(_) | Self::Batch(_) | Self::Announce(_))
+        matches!(
+            self.plain(),
+            Self::Earn(_) | Self::Batch(_) | Self::Announce(_)
+        )
     }
 
     /// Where it says whether it is dry, if it can be.
@@ -323,7 +334,7 @@ impl Request {
 
     /// The field in which that differs.
     pub fn altered_field(&self) -> &'static str {
-        match self {
+        match self.plain() {
             Self::Batch(_) => "items",
             _ => "reason",
         }
@@ -381,7 +392,7 @@ impl Request {
 
     /// Instants that it names, at which what becomes of it may turn.
     pub fn instants(&self) -> Vec<i64> {
-        let named = match self {
+        let named = match self.plain() {
             Self::Earn(it) => vec![&it.occurred_at, &it.activates_at, &it.expires_at],
             Self::Adjust(it) => vec![&it.expires_at],
             Self::Override(it) => vec![&it.expires_at],

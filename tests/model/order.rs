@@ -47,7 +47,9 @@ impl Order {
             // What is refused of several things leaves no revision.
             let is_told = |whose: &str| revisions.contains_key(whose);
             let all_told = match &event.request {
-                Request::Batch(_) | Request::Import(_) => true,
+                request if matches!(request.plain(), Request::Batch(_) | Request::Import(_)) => {
+                    true
+                }
                 // Nor does what another one had no part in.
                 Request::Elsewhere(it) => it.asked.customers().into_iter().all(is_told),
                 Request::Sweep(it) => it.of.iter().all(|(_, whose)| is_told(whose)),

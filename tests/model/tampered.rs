@@ -32,6 +32,7 @@ use crate::answers::Refusal;
 use crate::check::check;
 use crate::history::{Event, Window};
 use crate::model::{Around, Currency, Customer, World, apply};
+use crate::operations::batches::response;
 use crate::operations::{Request, Response, Told};
 
 const ALICE: &str = "alice";
@@ -185,7 +186,7 @@ fn set_revision(response: &mut Response, revision: i64) {
         response,
         Response::MergeMembers(_) | Response::UnmergeMembers(_)
     );
-    let received = response.passed_on().cloned().unwrap_or_default();
+    let received = response.steps();
     // Who is asked, and then come those who received something.
     let asked = match response {
         Response::Capture(_) | Response::Void(_) => whose.as_str(),
@@ -195,6 +196,9 @@ fn set_revision(response: &mut Response, revision: i64) {
     .to_owned();
     let mut all = vec![asked];
     all.extend(received.iter().map(|it| it.to_customer_id.clone()));
+    if let Response::Batch(told) = response {
+        all = told.results.iter().flat_map(told_of_item).collect();
+    }
     for (n, place) in response.tokens().into_iter().enumerate() {
         let whose = match n {
             _ if of_both => [ALICE, BOB][n],
@@ -206,6 +210,14 @@ fn set_revision(response: &mut Response, revision: i64) {
     if let (_, Some(change)) = response.tiers() {
         change.revision = revision;
     }
+}
+
+/// Whom the tokens of an item are about: who asked, and whoever received something.
+fn told_of_item(result: &pb::BatchPostResult) -> Vec<String> {
+    let response = response(result);
+    let steps = response.iter().flat_map(Response::steps);
+    let asked = response.iter().map(|_| ALICE.to_owned());
+    asked.chain(steps.map(|it| it.to_customer_id)).collect()
 }
 
 fn usual() -> Vec<Event> {

@@ -58,9 +58,19 @@ pub fn met(event: &Event) -> Vec<String> {
         }
         (Request::Merge(_), Ok(Response::Merge(told))) => met.extend(merges(told)),
         (Request::Elsewhere(_), Ok(told)) if event.is_change() => {
-            let has_passed = told.clone().passed_on().is_some_and(|it| !it.is_empty());
+            let has_passed = !told.steps().is_empty();
             met.extend(has_passed.then(|| "passed on".to_owned()));
-            met.extend(elsewhere(told));
+            if let Response::Batch(it) = told {
+                let items = batches::responses(it).into_iter();
+                let in_batch = |it: Response| Some(format!("{}, in a batch", elsewhere(&it)?));
+                met.extend(
+                    items
+                        .filter(|it| !it.steps().is_empty())
+                        .filter_map(in_batch),
+                );
+            } else {
+                met.extend(elsewhere(told));
+            }
         }
         (_, Ok(told)) if event.is_change() => met.extend(persons(told)),
         _ => {}
@@ -150,7 +160,7 @@ fn elsewhere(told: &Response) -> Option<String> {
         Response::Void(_) => ("void", "of a merged member"),
         _ => return None,
     };
-    let has_passed = told.clone().passed_on().is_some_and(|it| !it.is_empty());
+    let has_passed = !told.steps().is_empty();
     match told {
         // Whether its member was merged nothing else tells.
         Response::Capture(_) | Response::Void(_) if !has_passed => None,

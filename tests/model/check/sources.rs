@@ -73,7 +73,7 @@ fn asked<'a>(world: &World, event: &'a Event) -> Vec<Asked<'a>> {
         let source = format!("{}/{}/{place:?}", earn.source_type, earn.source_ref);
         (program_id, source)
     };
-    match (&event.request, &event.answer) {
+    match (event.request.plain(), &event.answer) {
         (Request::Earn(earn), answer) => {
             let outcome = match answer {
                 Ok(response) => Outcome::Earned(response.told().transaction_id),

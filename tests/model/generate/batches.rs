@@ -5,12 +5,50 @@ use pb::batch_post_item::Item;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 
+use super::seen::Place;
 use super::{Generator, Seen, Whose};
+use crate::operations::{Elsewhere, Request};
 
 impl Generator {
+    /// Several things of one customer, among them now and then that what a merged member began is taken back by who stands
+    /// for it.
+    pub(super) fn several(&mut self, whose: Whose, seen: &Seen, now: i64) -> Request {
+        let begun = self.of_merged(&seen.postings, seen);
+        let Some((begun, survivor)) = begun.filter(|_| self.rng.random_bool(0.4)) else {
+            return Request::Batch(self.batch(&whose, seen, now));
+        };
+        let whose = Whose {
+            customer_id: survivor,
+            ..whose
+        };
+        let owner = begun.1.clone();
+        let mut asked = self.batch(&whose, seen, now);
+        // Of no third one's part.
+        let is_own = |it: &pb::BatchPostItem| !matches!(it.item, Some(Item::Transfer(_)));
+        asked.items.retain(is_own);
+        for _ in 0..self.rng.random_range(1..=2) {
+            let place = self.rng.random_range(0..=asked.items.len());
+            let item = Some(self.taken_back(begun.clone(), &whose));
+            asked.items.insert(place, pb::BatchPostItem { item });
+        }
+        Request::Elsewhere(Elsewhere {
+            asked: Box::new(Request::Batch(asked)),
+            whose: vec![owner],
+        })
+    }
+
+    /// What somebody else began is taken back by this one.
+    fn taken_back(&mut self, (program_id, _, id): Place, by: &Whose) -> Item {
+        Item::Reverse(pb::ReverseTransactionRequest {
+            request_id: String::new(),
+            dry_run: false,
+            ..self.reverse_of((program_id, by.customer_id.clone(), id))
+        })
+    }
+
     /// Several things of one customer. All transfers go to the same other one, in the program that both are in, and
     /// that one is never merged, so that whether they are refused does not depend on the recipient.
-    pub(super) fn batch(&mut self, whose: &Whose, seen: &Seen, now: i64) -> pb::BatchPostRequest {
+    fn batch(&mut self, whose: &Whose, seen: &Seen, now: i64) -> pb::BatchPostRequest {
         let recipient = self.survivor_other_than(&whose.customer_id);
         let count = self.rng.random_range(1..=6);
         let mut items = Vec::new();

@@ -45,7 +45,7 @@ impl Seen {
         if !request.has_effect() {
             return;
         }
-        if let (Request::Batch(batch), Response::Batch(answer)) = (request, response) {
+        if let (Request::Batch(batch), Response::Batch(answer)) = (request.plain(), response) {
             for (request, result) in batches::requests(batch).iter().zip(&answer.results) {
                 if let Some(response) = batches::response(result) {
                     self.remember(request, &response);
@@ -138,7 +138,7 @@ impl Seen {
 
     /// The lots that points went into which were passed on.
     fn remember_passed(&mut self, mut response: Response) {
-        let steps = response.passed_on().cloned().unwrap_or_default();
+        let steps = response.steps();
         let Some(posting) = response.postings().into_iter().next() else {
             return;
         };

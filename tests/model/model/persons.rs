@@ -221,6 +221,10 @@ impl Step<'_> {
         let mut went = told.cloned().unwrap_or_default();
         if went.lot_id.is_empty() {
             went.lot_id = format!("{NAMELESS}{}", of.id);
+            // What nobody tells of may go and come back more than once in a batch.
+            while is_known(&went) {
+                went.lot_id.push('\'');
+            }
         }
         went.from_lot_id.clone_from(&of.id);
         went.points = of.remaining;

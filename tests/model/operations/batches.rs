@@ -4,7 +4,7 @@ use api::loyalty::v1 as pb;
 use pb::batch_post_item::Item;
 use pb::batch_post_result::Outcome;
 
-use super::{Request, Response, Told};
+use super::{Request, Response, Told, passing};
 use crate::answers::Refusal;
 use crate::model::program;
 
@@ -155,8 +155,16 @@ pub(super) fn tokens(result: &mut pb::BatchPostResult) -> Vec<&mut String> {
             &mut it.consistency_token,
             &mut it.recipient_consistency_token,
         ],
-        Some(Outcome::Reverse(it)) => vec![&mut it.consistency_token],
+        Some(Outcome::Reverse(it)) => passing::tokens(&mut it.consistency_token, &mut it.passed_on),
         Some(Outcome::Refusal(_)) | None => Vec::new(),
+    }
+}
+
+/// What went from one member to another by an item.
+pub(super) fn passed_on(result: &mut pb::BatchPostResult) -> Option<&mut Vec<pb::PassedOn>> {
+    match result.outcome.as_mut()? {
+        Outcome::Reverse(it) => Some(&mut it.passed_on),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use api::loyalty::v1 as pb;
 
-use super::{Request, Response, persons};
+use super::{Request, Response, batches, persons};
 
 /// What is asked of one member, in which another one may have a part: of one who may stand for others, about what one of
 /// them began; or of one who may be merged, whose hold may let something go. Who that may be the caller remembers.
@@ -36,13 +36,37 @@ impl Response {
         }
     }
 
+    /// All that went from one member to another, by whatever items.
+    pub fn steps_mut(&mut self) -> Vec<&mut pb::PassedOn> {
+        match self {
+            Self::Batch(it) => {
+                let results = it.results.iter_mut();
+                results.filter_map(batches::passed_on).flatten().collect()
+            }
+            other => other.passed_on().into_iter().flatten().collect(),
+        }
+    }
+
+    pub fn steps(&self) -> Vec<pb::PassedOn> {
+        let mut response = self.clone();
+        response
+            .steps_mut()
+            .into_iter()
+            .map(|it| it.clone())
+            .collect()
+    }
+
+    /// Whether it tells of such things.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Batch(_)) || self.clone().passed_on().is_some()
+    }
+
     /// Whether all that was done was done in other ledgers than this one's.
     pub fn is_elsewhere(&self, customer_id: &str) -> bool {
         let mut response = self.clone();
         let is_here = |posting: &mut pb::LedgerTransaction| posting.customer_id == customer_id;
         let posts_here = response.postings().into_iter().any(is_here);
-        let passes = response.passed_on().is_some_and(|it| !it.is_empty());
-        !posts_here && !passes
+        !posts_here && self.steps().is_empty()
     }
 }
 

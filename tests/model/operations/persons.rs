@@ -24,7 +24,7 @@ pub fn sort_moved(response: &mut Response) {
         Response::MergeMembers(it) => it.moved.iter_mut().collect(),
         Response::UnmergeMembers(it) => it.moved.iter_mut().chain(&mut it.returned).collect(),
         _ => {
-            let steps = response.passed_on().into_iter().flatten();
+            let steps = response.steps_mut().into_iter();
             steps.flat_map(|it| &mut it.moved).collect()
         }
     };

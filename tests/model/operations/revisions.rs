@@ -30,10 +30,10 @@ impl Response {
                 revisions.insert(token.subject, token.revision);
             }
         }
-        if self.clone().passed_on().is_some() {
+        if self.may_pass() {
             for posting in self.clone().postings() {
-                let customer_id = posting.customer_id.clone();
-                revisions.entry(customer_id).or_insert(posting.revision);
+                let last = revisions.entry(posting.customer_id.clone()).or_default();
+                *last = posting.revision.max(*last);
             }
             revisions.retain(|_, revision| *revision > 0);
         }
@@ -67,9 +67,10 @@ impl Response {
             return first;
         }
         // Nor does it name what it posted to pass something on.
-        match all.passed_on() {
-            Some(_) => self.revisions().get(customer_id).copied().unwrap_or(0),
-            None => 0,
+        if !self.may_pass() {
+            return 0;
         }
+        let last = self.revisions().get(customer_id).copied();
+        last.unwrap_or(0)
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::answers::stamp;
 use crate::operations::Elsewhere;
+use pb::batch_post_item::Item;
 use pb::reverse_transaction_request::Extent;
 
 fn by_alice(asked: Request) -> Request {
@@ -299,4 +300,76 @@ fn what_leaves_nothing_to_pass_on_has_the_order_of_the_ledger_it_was_decided_in(
     // Who answered first is no matter.
     events.swap(3, 4);
     check(nobody(), &events).unwrap();
+}
+
+/// What Bob earned is taken back by a batch of who stands for him.
+fn in_a_batch() -> Vec<Event> {
+    let Request::Earn(earned) = earn(50) else {
+        unreachable!("an earning")
+    };
+    let of_bob = pb::EarnPointsRequest {
+        customer_id: BOB.to_owned(),
+        ..earned
+    };
+    let merge = pb::MergeMembersRequest {
+        survivor_id: ALICE.to_owned(),
+        absorbed_id: BOB.to_owned(),
+        ..Default::default()
+    };
+    let Request::Earn(own) = earn(10) else {
+        unreachable!("an earning")
+    };
+    let reverse = pb::ReverseTransactionRequest {
+        customer_id: ALICE.to_owned(),
+        transaction_id: "posting 1".to_owned(),
+        extent: Some(Extent::Points(20)),
+        ..Default::default()
+    };
+    let items = [Item::Earn(own), Item::Reverse(reverse)];
+    let items = items.map(|item| pb::BatchPostItem { item: Some(item) });
+    let batch = pb::BatchPostRequest {
+        items: items.into(),
+        ..Default::default()
+    };
+    history(&[
+        Request::Earn(of_bob),
+        Request::MergeMembers(merge),
+        by_alice(Request::Batch(batch)),
+        balance(),
+    ])
+}
+
+#[test]
+fn what_a_batch_takes_back_of_a_merged_member_goes_on_again() {
+    let events = in_a_batch();
+    check(nobody(), &events).unwrap();
+    let steps = events[2].answer.as_ref().unwrap().steps();
+    let ways = steps
+        .iter()
+        .map(|it| (it.to_customer_id.as_str(), it.moved[0].points));
+    assert_eq!(ways.collect::<Vec<_>>(), [(BOB, 50), (ALICE, 30)]);
+    let Ok(Response::Balance(told)) = &events[3].answer else {
+        panic!("{:#?}", events[3]);
+    };
+    assert_eq!(told.balance.as_ref().unwrap().available, 40);
+}
+
+#[test]
+fn what_a_batch_passes_on_in_part_or_to_nobody_is_found() {
+    let forgeries: [fn(&mut pb::PassedOn); 4] = [
+        |step| step.moved[0].points -= 1,
+        |step| step.moved[0].lots.clear(),
+        |step| step.to_customer_id.push('?'),
+        |step| step.consistency_token.clear(),
+    ];
+    for forge in forgeries {
+        for step in 0..2 {
+            let mut events = in_a_batch();
+            let told = events[2].answer.as_mut().unwrap();
+            forge(told.steps_mut()[step]);
+            // Who has another revision by a later step is told all the same.
+            let is_told = step == 1 || told.steps()[0].consistency_token != "";
+            assert_eq!(check(nobody(), &events).is_err(), is_told);
+        }
+    }
 }
