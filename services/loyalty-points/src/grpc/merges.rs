@@ -92,13 +92,13 @@ impl Posting for UnmergeMembers {
         let Unmerged {
             merge,
             program,
-            moved,
+            mut moved,
             mut returned,
             survivor,
             absorbed,
         } = merges::unmerge(state, work, self).await?;
         if run == Run::Dry {
-            merges::unmade(&mut returned);
+            merges::not_parted(&mut moved, &mut returned);
         }
         Ok(pb::UnmergeMembersResponse {
             moved: present::moved(&program, &moved),

@@ -13,7 +13,7 @@ mod parts;
 mod pass;
 mod passing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use common::ids::CustomerId;
@@ -109,6 +109,23 @@ pub fn unmade(amounts: &mut Amounts) {
             lot.lot_id.clear();
         }
     }
+}
+
+/// The same of a merge that would be undone: of what went over before only what goes along last is not there.
+pub fn not_parted(moved: &mut Amounts, returned: &mut Amounts) {
+    let mut made = BTreeSet::new();
+    for lot in moved.values_mut().flat_map(|moved| &mut moved.lots) {
+        if lot.is_new {
+            lot.posting_id.clear();
+            made.insert(std::mem::take(&mut lot.lot_id));
+        }
+    }
+    for lot in returned.values_mut().flat_map(|moved| &mut moved.lots) {
+        if made.contains(&lot.from_lot_id) {
+            lot.from_lot_id.clear();
+        }
+    }
+    unmade(returned);
 }
 
 /// Members that were merged.

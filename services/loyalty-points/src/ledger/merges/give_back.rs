@@ -95,11 +95,12 @@ pub(super) async fn undo(
     let standing = find(work, program, &absorbed).await?;
     let mut lock = lock_of(work, &absorbed).await?;
     tidy(state, work, &mut lock, program, standing).await?;
-    pass_on_earned(state, work, program, &absorbed, Cause::Usual).await?;
+    let passed = pass_on_earned(state, work, program, &absorbed, Cause::Usual).await?;
 
     work.flush().await?;
     let parts = merge_parts::list(work.tx(), &merge).await?;
-    let moved = amounts(&parts, &absorbed);
+    let mut moved = amounts(&parts, &absorbed);
+    mark_new(&mut moved, &passed);
     let origins = origins(work, program, &absorbed, (&merge.merge_id, "")).await?;
     let taking = find(work, program, &survivor).await?;
     let root = taking.member.survivor.unwrap_or_else(|| survivor.clone());
@@ -174,6 +175,16 @@ pub(super) async fn undo(
         absorbed: after(work, program, &absorbed).await?,
         merge,
     })
+}
+
+/// Marks the lots that were made only now.
+fn mark_new(moved: &mut Amounts, passed: &[Passed]) {
+    let amounts = passed.iter().flat_map(|step| step.moved.values());
+    let made = amounts.flat_map(|moved| &moved.lots);
+    let made: BTreeSet<_> = made.map(|lot| &lot.lot_id).collect();
+    for lot in moved.values_mut().flat_map(|moved| &mut moved.lots) {
+        lot.is_new = made.contains(&lot.lot_id);
+    }
 }
 
 /// Gets what is left of a merged member's lot back into it, for a decision about that lot. What is left of it then

@@ -191,3 +191,42 @@ async fn what_a_hold_lets_go_after_the_merge_is_told_when_it_is_undone(
     assert_eq!(shop.balance("a").await, (30, 0, 0));
     verify(&shop).await;
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_unmerge_names_no_lot_that_it_would_make_of_what_timed_out(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    let earned = shop.earn("a", 30, "a").await.lot.unwrap();
+    authorize(&mut shop, "a", 10).await;
+    let merged = try_merge(&mut shop, merging("b", "a")).await.unwrap();
+    let merge_id = merged.merge.unwrap().merge_id;
+    let went = merged.moved[0].lots[0].clone();
+    shop.server.clock.advance(chrono::TimeDelta::hours(2));
+    let dry = pb::UnmergeMembersRequest {
+        dry_run: true,
+        ..unmerging(&merge_id)
+    };
+    let dry = shop.client.unmerge_members(dry).await.unwrap().into_inner();
+    let nameless = pb::MovedLot {
+        from_lot_id: earned.lot_id.clone(),
+        points: 10,
+        ..Default::default()
+    };
+    let [lots, back] = [&dry.moved[0].lots, &dry.returned[0].lots];
+    assert_eq!(lots.len(), 2);
+    assert!(
+        lots.contains(&went) && lots.contains(&nameless),
+        "{lots:#?}"
+    );
+    let returned = |from_lot_id: &str, points| pb::MovedLot {
+        from_lot_id: from_lot_id.to_owned(),
+        lot_id: earned.lot_id.clone(),
+        points,
+        ..Default::default()
+    };
+    assert_eq!(back.len(), 2);
+    assert!(back.contains(&returned("", 10)), "{back:#?}");
+    assert!(back.contains(&returned(&went.lot_id, 20)), "{back:#?}");
+}
