@@ -161,15 +161,17 @@ pub fn comparable(expected: &Response, told: &Response) -> Response {
     told
 }
 
-/// From which tier to which a member went when, the latest first: what one call changes several times goes from the
-/// first to the last of these.
+/// From which tier to which a member went when, and by which version of the policy, the latest first: what one call
+/// changes several times goes from the first to the last of these.
 pub fn changed(changes: &[pb::TierChange]) -> Vec<pb::TierChange> {
     let mut all: Vec<pb::TierChange> = Vec::new();
-    for change in changes.iter().rev() {
+    let moves = changes.iter().rev().filter(|it| it.from_tier != it.to_tier);
+    for change in moves {
         let mut change = pb::TierChange {
             from_tier: change.from_tier.clone(),
             to_tier: change.to_tier.clone(),
             changed_at: change.changed_at,
+            policy_version: change.policy_version,
             ..Default::default()
         };
         let at_once =

@@ -1,26 +1,29 @@
 //! Replays a history on the model and compares every answer.
 //!
-//! Changes are replayed in the order of their revisions. Everything else, refusals, dry runs and reads, must be what
+//! Changes are replayed in the order of their revisions, each with every version of a tier policy that can have been known
+//! to it (`knowledge`). Everything else, refusals, dry runs and reads, must be what
 //! the model says at some version of the customer between those that the caller can know to be past and those that
 //! began only afterwards, and never at an older version than an answer given before it began.
 
 mod budgets;
+mod knowledge;
 mod limits;
 mod met;
 mod runs;
 mod sources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use api::loyalty::v1 as pb;
 
 use crate::answers::{Answer, agrees, comparable};
 use crate::history::Event;
-use crate::model::{Around, Customer, DAY, Limits, Micros, Policies, Usage, World, apply, program};
+use crate::model::{Around, DAY, Limits, Micros, Policies, Usage, World, apply, program};
 use crate::operations::{Request, Response, batches};
 use crate::order::Order;
 use crate::statements;
+use knowledge::{Finding, Known, Possible, States};
 
 /// What was compared.
 #[derive(Debug, Default)]
@@ -67,21 +70,33 @@ struct Replay<'a> {
     events: &'a [Event],
     order: Order,
     world: World,
-    /// Each customer after none, one, two … changes.
-    versions: BTreeMap<String, Vec<Customer>>,
+    /// Each customer after none, one, two … changes, as it may have been.
+    versions: BTreeMap<String, Vec<States>>,
     /// The limits of each program that has a history of them, likewise.
     limits: BTreeMap<String, Vec<Limits>>,
     /// What earnings are counted against, by their postings, as far as it was read.
     decided: BTreeMap<String, Vec<pb::DecisionLimit>>,
     /// What was used of budgets before.
     base: Usage,
+    /// The latest version of each program's tier policy before anything happens.
+    at_first: Known,
+    /// The versions that were told by program, with when they were at the latest.
+    told: BTreeMap<String, Vec<(u64, i64)>>,
+    /// By customer and program how the tier has moved, as it was told last, and when that was.
+    moves: BTreeMap<(String, String), (u64, Vec<pb::TierChange>)>,
 }
 
 /// Compares everything; the error tells the first difference.
 pub fn check(world: World, events: &[Event]) -> Result<Compared, String> {
+    let at_first = world.policies.latest();
     let versions = world.customers.iter();
     let versions = versions
-        .map(|(id, customer)| (id.clone(), vec![customer.clone()]))
+        .map(|(id, customer)| {
+            (
+                id.clone(),
+                vec![vec![Possible::at_first(customer, &at_first)]],
+            )
+        })
         .collect();
     let mut replay = Replay {
         events,
@@ -91,8 +106,13 @@ pub fn check(world: World, events: &[Event]) -> Result<Compared, String> {
         base: world.around.elsewhere.clone(),
         world,
         versions,
+        at_first,
+        told: BTreeMap::new(),
+        moves: BTreeMap::new(),
     };
+    replay.publications()?;
     replay.changes()?;
+    replay.look_back();
     sources::check(&replay.world, events)?;
     replay.budgets()?;
     replay.grants()?;
@@ -103,40 +123,68 @@ impl Replay<'_> {
     fn changes(&mut self) -> Result<(), String> {
         for n in std::mem::take(&mut self.order.all) {
             let event = &self.events[n];
-            let told = event.answer.as_ref().map(|it| (it.told(), it.instant()));
-            let (told, instant) = told.expect("changes were made");
-            let told = self.traced(told);
-            let instants = match instant {
-                Some(instant) => vec![instant],
-                // What does not tell was at any that explains it.
-                None => event.window.instants(self.world.turning_points()),
-            };
-            let made = |now: Micros| {
-                let mut after = self.world.clone();
-                let expected = apply(&mut after, &event.request, &told, now);
-                (now, after, expected)
-            };
-            let mut all = instants.iter().map(|now| made(*now));
-            let explains = |made: &(_, _, Answer)| agrees(&made.2, &event.answer);
-            let (now, after, expected) = all.find(explains).unwrap_or_else(|| made(instants[0]));
-            // Who was a member before is told since when.
-            let is_within =
-                event.window.contains(now) || matches!(event.request, Request::Enroll(_));
-            if !is_within || !agrees(&expected, &event.answer) {
-                return Err(self.difference(event, now, &expected));
+            if matches!(event.request, Request::Publish(_)) {
+                continue;
             }
-            after.assert_sound();
+            let made = self.made(event)?;
+            for (_, after) in &made {
+                after.assert_sound();
+            }
             for history in event.changed() {
-                if let Some(customer) = after.customers.get(&history) {
-                    let customer = customer.clone();
-                    self.versions.entry(history).or_default().push(customer);
-                } else if let Some(limits) = after.limits_in(&history) {
+                if self.world.customers.contains_key(&history) {
+                    let made = made.iter().map(|(finding, after)| (finding, after));
+                    let states = self.states(&history, made);
+                    self.versions.entry(history).or_default().push(states);
+                } else if let Some(limits) = made[0].1.limits_in(&history) {
                     self.limits.entry(history).or_default().push(limits);
                 }
             }
-            self.world = after;
+            let policies = self.world.policies.clone();
+            let first = made.into_iter().next();
+            self.world = first.expect("something explains it").1;
+            self.world.policies = policies;
         }
         Ok(())
+    }
+
+    /// Whatever explains a change: what it may have found, and what it left.
+    fn made(&self, event: &Event) -> Result<Vec<(Finding, World)>, String> {
+        let told = event.answer.as_ref().map(|it| (it.told(), it.instant()));
+        let (told, instant) = told.expect("changes were made");
+        let told = self.traced(told);
+        let instants = match instant {
+            Some(instant) => vec![instant],
+            // What does not tell was at any that explains it.
+            None => event.window.instants(self.world.turning_points()),
+        };
+        let customers = event.request.customers();
+        let latest = |customer_id: &&str| self.versions[*customer_id].len() - 1;
+        let versions: Vec<_> = customers.iter().map(latest).collect();
+        let version_of = customers.iter().copied().zip(versions.iter().copied());
+        let version_of = version_of.collect();
+        let mut made = Vec::new();
+        let mut other = None;
+        for finding in self.findings(event, &versions) {
+            let mut before = self.world.clone();
+            self.found(&mut before, &finding, &version_of);
+            for now in &instants {
+                let mut after = before.clone();
+                let expected = apply(&mut after, &event.request, &told, *now);
+                // Who was a member before is told since when.
+                let is_within =
+                    event.window.contains(*now) || matches!(event.request, Request::Enroll(_));
+                if is_within && agrees(&expected, &event.answer) {
+                    made.push((finding, after));
+                    break;
+                }
+                other.get_or_insert((*now, expected));
+            }
+        }
+        match other {
+            Some((now, expected)) if made.is_empty() => Err(self.difference(event, now, &expected)),
+            None if made.is_empty() => Err(format!("nobody can have known this: {event:#?}")),
+            _ => Ok(made),
+        }
     }
 
     /// The digest of a statement is over what the statement tells.
@@ -152,16 +200,19 @@ impl Replay<'_> {
     }
 
     /// Whatever changed nothing, in the order in which it began.
-    fn observations(&self) -> Result<Compared, String> {
+    fn observations(&mut self) -> Result<Compared, String> {
         let mut compared = Compared::default();
-        let mut observations: Vec<_> = self.events.iter().filter(|it| !it.is_change()).collect();
+        let events = self.events;
+        let mut observations: Vec<_> = events.iter().filter(|it| !it.is_change()).collect();
         observations.sort_by_key(|event| event.started);
         compared.changes = self.events.len() - observations.len();
         compared.cuts = self.events.iter().map(cuts).sum();
         compared.left = limits::left(&self.world);
-        if let Some(customer) = self.world.customers.values().next() {
-            compared.policies = customer.policies.clone();
-        }
+        compared.policies = self.world.policies.clone();
+        let amid = events.iter().filter(|it| self.is_amid_publication(it));
+        compared
+            .met
+            .insert("change amid a publication".to_owned(), amid.count());
         for reason in self.events.iter().flat_map(reasons_of_items) {
             *compared.reasons.entry(reason).or_default() += 1;
         }
@@ -169,7 +220,7 @@ impl Replay<'_> {
             *compared.met.entry(met).or_default() += 1;
         }
         // By customer: when an answer was given, and at least which version it came from.
-        let mut answered: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
+        let mut answered: BTreeMap<String, Vec<(u64, usize)>> = BTreeMap::new();
         for event in observations {
             if let Ok(Response::Transactions(page)) = &event.answer
                 && !page
@@ -203,7 +254,7 @@ impl Replay<'_> {
             let mut ranges = Vec::new();
             for customer_id in &customers {
                 let (from, to) = self.versions_known_to(event, customer_id);
-                let before = answered.get(customer_id).into_iter().flatten();
+                let before = answered.get(*customer_id).into_iter().flatten();
                 let before = before.filter(|(ended, _)| *ended < event.started);
                 let from = before.map(|(_, version)| *version).fold(from, usize::max);
                 ranges.push((from, to));
@@ -211,9 +262,14 @@ impl Replay<'_> {
             let Some(versions) = self.explain(event, &ranges) else {
                 return Err(self.unexplained(event, &ranges));
             };
+            if let ([customer_id], [(from, to)]) = (&customers[..], &ranges[..])
+                && from == to
+            {
+                self.rule_out(event, customer_id, *from);
+            }
             if let [customer_id] = customers[..] {
                 for (customer_id, version) in self.order.implied(customer_id, versions[0]) {
-                    let answers = answered.entry(customer_id).or_default();
+                    let answers = answered.entry(customer_id.to_owned()).or_default();
                     answers.push((event.ended, version));
                 }
             }
@@ -239,27 +295,59 @@ impl Replay<'_> {
     /// The earliest versions at which the model says the same; for two customers all combinations are tried.
     fn explain(&self, event: &Event, ranges: &[(usize, usize)]) -> Option<Vec<usize>> {
         let all = self.around(event);
-        let said = |(_, expected): &(Micros, Answer)| agrees(expected, &event.answer);
         let explains = |versions: &Vec<usize>| {
-            let mut said_at = all
-                .iter()
-                .map(|around| self.said_at(event, versions, around));
-            said_at.any(|answers| answers.iter().any(said))
+            let findings = self.findings(event, versions);
+            let all_states = if versions.len() > 1 {
+                1
+            } else {
+                findings.len()
+            };
+            let mut findings = findings.into_iter().take(all_states);
+            findings.any(|finding| self.is_explained(event, (versions, &finding), &all))
         };
         combinations(ranges).into_iter().find(explains)
     }
 
+    /// Rules out the states of its customer at which the model says something else.
+    fn rule_out(&mut self, event: &Event, customer_id: &str, version: usize) {
+        let states = self.versions[customer_id][version].iter();
+        if states.filter(|state| !state.is_ruled_out).count() < 2 {
+            return;
+        }
+        let all = self.around(event);
+        let mut places = BTreeSet::new();
+        for finding in self.findings(event, &[version]) {
+            let place = finding.of[customer_id].0;
+            if !places.contains(&place) && self.is_explained(event, (&[version], &finding), &all) {
+                places.insert(place);
+            }
+        }
+        self.keep(customer_id, version, &places);
+    }
+
+    /// Whether the model says the same where this was found.
+    fn is_explained(&self, event: &Event, found: (&[usize], &Finding), all: &[Around]) -> bool {
+        let said = |(_, expected): &(Micros, Answer)| agrees(expected, &event.answer);
+        let mut said_at = all.iter().map(|around| self.said_at(event, found, around));
+        said_at.any(|answers| answers.iter().any(said))
+    }
+
     /// What the model says to a request at versions of its customers, at each instant that it may have seen.
-    fn said_at(&self, event: &Event, versions: &[usize], around: &Around) -> Vec<(Micros, Answer)> {
+    fn said_at(
+        &self,
+        event: &Event,
+        (versions, finding): (&[usize], &Finding),
+        around: &Around,
+    ) -> Vec<(Micros, Answer)> {
         let mut world = World {
             around: around.clone(),
             customers: BTreeMap::new(),
             programs: self.world.programs.clone(),
+            policies: self.world.policies.clone(),
         };
-        for (customer_id, version) in event.request.customers().into_iter().zip(versions) {
-            let customer = self.versions[customer_id][*version].clone();
-            world.customers.insert(customer_id.to_owned(), customer);
-        }
+        let customers = event.request.customers().into_iter();
+        let version_of = customers.zip(versions.iter().copied()).collect();
+        self.found(&mut world, finding, &version_of);
         let (told, instant) = match &event.answer {
             Ok(response) => (response.told(), response.instant()),
             Err(refusal) => (refusal.told(), None),
@@ -305,13 +393,15 @@ impl Replay<'_> {
         let mut text = format!("{event:#?}\nversions {ranges:?}:");
         let all = self.around(event);
         for versions in combinations(ranges) {
-            for around in &all {
-                for (at, said) in self.said_at(event, &versions, around) {
-                    write!(
-                        text,
-                        "\nversions {versions:?} at {at} amid {around:?}: {said:#?}"
-                    )
-                    .expect("texts grow");
+            for finding in self.findings(event, &versions) {
+                for around in &all {
+                    for (at, said) in self.said_at(event, (&versions, &finding), around) {
+                        write!(
+                            text,
+                            "\nversions {versions:?} and {finding:?} at {at} amid {around:?}: {said:#?}"
+                        )
+                        .expect("texts grow");
+                    }
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::driver;
 use crate::history::History;
 use crate::model::{DAY, GRACE, start_of, year_of};
 use crate::operations::{
-    Announce, Import, Merge, Publish, Recalculate, Request, Response, Sweep, Unmerge, policy,
+    Announce, Import, Merge, Recalculate, Request, Response, Sweep, Unmerge, policy,
 };
 use crate::service::{CLUB, CLUB_CURRENCIES, Service};
 
@@ -177,17 +177,14 @@ async fn publish(service: &Service, history: &History, customers: &[String], num
     let now = history.time.now();
     for (place, program_id) in ["default", CLUB].into_iter().enumerate() {
         let publish = |number: usize, from: Option<i64>, expected: i64| {
-            Request::Publish(Publish {
-                asked: pb::PublishTierPolicyRequest {
-                    request_id: format!("{}/{program_id}/{number}/{expected}", customers[0]),
-                    program_id: program_id.to_owned(),
-                    policy: Some(policy(program_id, number)),
-                    effective_at: from.map(stamp),
-                    reason: "a new year".to_owned(),
-                    expected_latest_version: expected,
-                    ..Default::default()
-                },
-                customers: customers.to_vec(),
+            Request::Publish(pb::PublishTierPolicyRequest {
+                request_id: format!("{}/{program_id}/{number}/{expected}", customers[0]),
+                program_id: program_id.to_owned(),
+                policy: Some(policy(program_id, number)),
+                effective_at: from.map(stamp),
+                reason: "a new year".to_owned(),
+                expected_latest_version: expected,
+                ..Default::default()
             })
         };
         let number = number + 2 * place;

@@ -27,11 +27,14 @@
 //!   `faults/merges.rs` kills it amid many of them.
 //! - Purchases that may count for a tier by spend or frequency, or no longer do, without a posting (of less than a
 //!   dollar, or taken back by others before they are void) come when nothing else goes on: nothing tells their
-//!   place in the order. So do those told of twice in a row, between which customers may join programs, and other
-//!   versions of a tier policy: by which one a purchase was multiplied `GetDecisionTrace` tells, which is compared, but
-//!   by which one a tier was decided that stays the same nothing tells. None of these comes in the processes that are
-//!   killed, where replicas know of a version only after a while: there only points count for tiers, and purchases come
-//!   amid all other calls. While no version multiplies anything the tier of the trace is the one that was noted last.
+//!   place in the order. So do those told of twice in a row, between which customers may join programs. Neither comes in
+//!   the processes that are killed: there only points count for tiers, and purchases come amid all other calls.
+//! - Versions of tier policies are published amid all other calls, but not in the processes that are killed. By which one a
+//!   tier was decided that stays the same nothing tells: whatever can have been known is tried, and states of a customer
+//!   that explain all that was told so far are kept beside each other (`check/knowledge.rs`). Of several customers in one
+//!   call each is looked into with one state of the others, as no such answer depends on a tier; and a read that may have
+//!   come from several versions of a customer rules out none of its states. While no version multiplies anything the
+//!   tier of the trace is the one that was noted last.
 //! - Of limits that begin and end while callers earn, what each earning is held against is what `GetDecisionTrace` tells at
 //!   the end of the round, and some state of the limits while it was called must explain all of it. Whether the states of
 //!   different earnings go together is looked into only for the points of budgets: what is not counted in a budget may
@@ -157,6 +160,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "purchase cut",
         "purchase multiplied",
         "purchase by a later policy",
+        "change amid a publication",
         "purchase of which nothing is left",
         "purchase told again",
         "purchase voided",
@@ -278,9 +282,9 @@ async fn start(run: Run, (service, time): (Service, Time)) -> Compared {
     };
     for (round, mut world) in worlds.into_iter().enumerate() {
         world.around = compared.left.clone();
+        world.policies = compared.policies.clone();
         for customer in world.customers.values_mut() {
-            customer.policies = compared.policies.clone();
-            customer.follow_policies();
+            customer.know(&compared.policies);
         }
         let customers: Vec<_> = world.customers.keys().cloned().collect();
         let generator = |seed| Generator {
@@ -354,5 +358,6 @@ async fn world(service: &Service, round: usize) -> World {
         programs,
         customers,
         around: Around::default(),
+        policies: Policies::default(),
     }
 }

@@ -41,7 +41,7 @@ pub use limits::{Around, Counter, Limits, Usage, history_of};
 pub use member::Member;
 pub use periods::{GRACE, Record, earned, start_of, year_of};
 pub use persons::Taken;
-pub use policies::Policies;
+pub use policies::{Policies, policies_of};
 
 /// Microseconds since 1970.
 pub type Micros = i64;
@@ -49,12 +49,12 @@ pub const DAY: Micros = 24 * 3600 * 1_000_000;
 
 /// A customer's memberships by program: one for each currency of it, the first one first. An account knows nothing of
 /// the others: as far as points go, each is a member of its own.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Customer {
     pub members: BTreeMap<String, Vec<Member>>,
     /// The merges by which it took others in, undone or not, by program and id.
     pub merges: BTreeMap<(String, String), Taken>,
-    /// The tier policies of programs, as far as they are known.
+    /// The tier policies of programs, as far as they are known where its tiers are decided.
     pub policies: Policies,
 }
 
@@ -75,6 +75,8 @@ pub struct World {
     pub programs: Programs,
     pub customers: BTreeMap<String, Customer>,
     pub around: Around,
+    /// The tier policies of programs, as far as they are known.
+    pub policies: Policies,
 }
 
 /// One request at one instant.
@@ -154,6 +156,7 @@ impl Customer {
         let accounts = self.members.get_mut(program_id).expect("they are there");
         for account in accounts.iter_mut().filter(|_| is_new) {
             account.end_given(account.enrolled_at);
+            account.tiers[0].policy_version = account.decided_by;
             account.settle_tier(account.enrolled_at);
         }
         accounts

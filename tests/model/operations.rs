@@ -19,13 +19,13 @@ use api::loyalty::v1 as pb;
 use common::token::ConsistencyToken;
 
 use crate::answers::{Answer, micros};
-use crate::model::{history_of, program};
+use crate::model::{history_of, policies_of, program};
 pub use extensions::Extend;
 pub use imports::{Import, Imported};
 pub use merges::{Merge, Merged, Standing};
 pub use passing::Elsewhere;
 pub use persons::{Unmerge, may_be_merged, sort_moved};
-pub use policies::{Publish, policy};
+pub use policies::policy;
 pub use purchases::{Announce, Announced};
 pub use recalculation::{Recalculate, Recalculated};
 pub use sweeps::{Sweep, Swept};
@@ -62,7 +62,7 @@ pub enum Request {
     MergeMembers(pb::MergeMembersRequest),
     UnmergeMembers(Unmerge),
     Elsewhere(Elsewhere),
-    Publish(Publish),
+    Publish(pb::PublishTierPolicyRequest),
     Merge(Merge),
     Usage(pb::GetLimitUsageRequest),
     Trace(pb::GetDecisionTraceRequest),
@@ -163,7 +163,7 @@ impl Request {
             Self::Batch(it) => batches::customers(it),
             Self::Override(it) => vec![&it.customer_id],
             Self::ClearOverride(it) => vec![&it.customer_id],
-            Self::SetLimit(_) | Self::EndLimit(_) => Vec::new(),
+            Self::SetLimit(_) | Self::EndLimit(_) | Self::Publish(_) => Vec::new(),
             Self::Trace(it) => vec![&it.customer_id],
             Self::Import(it) => it.customers(),
             Self::Sweep(it) => it.customers(),
@@ -173,7 +173,6 @@ impl Request {
             Self::Elsewhere(it) => it.customers(),
             Self::Merge(it) => vec![&it.survivor, &it.absorbed],
             Self::Recalculate(it) => it.of.iter().map(String::as_str).collect(),
-            Self::Publish(it) => it.customers.iter().map(String::as_str).collect(),
             Self::Usage(it) => match it.customer_id.as_str() {
                 "" => Vec::new(),
                 customer_id => vec![customer_id],
@@ -190,11 +189,12 @@ impl Request {
         }
     }
 
-    /// The histories that it may be a part of: those of customers, and those of the limits of programs.
+    /// The histories that it may be a part of: those of customers, and those of the limits and tier policies of programs.
     pub fn histories(&self) -> Vec<String> {
         match self {
             Self::SetLimit(it) => vec![history_of(&it.program_id)],
             Self::EndLimit(it) => vec![history_of(&it.program_id)],
+            Self::Publish(it) => vec![policies_of(&it.program_id)],
             _ => self.customers().into_iter().map(str::to_owned).collect(),
         }
     }
@@ -262,7 +262,7 @@ impl Request {
             Self::MergeMembers(it) => Some(&mut it.dry_run),
             Self::UnmergeMembers(it) => Some(&mut it.asked.dry_run),
             Self::Elsewhere(it) => it.asked.dry_run(),
-            Self::Publish(it) => Some(&mut it.asked.dry_run),
+            Self::Publish(it) => Some(&mut it.dry_run),
             Self::Import(it) => it.chunk.header.as_mut().map(|header| &mut header.dry_run),
             Self::Sweep(it) => Some(&mut it.asked.dry_run),
             Self::Recalculate(it) => Some(&mut it.asked.dry_run),
@@ -319,7 +319,7 @@ impl Request {
     /// its place among others.
     pub fn is_alone(&self) -> bool {
         match self {
-            Self::Publish(_) | Self::Merge(_) => true,
+            Self::Merge(_) => true,
             Self::Announce(it) => it.is_alone,
             _ => false,
         }
@@ -361,7 +361,7 @@ impl Request {
             Self::MergeMembers(it) => &mut it.reason,
             Self::UnmergeMembers(it) => &mut it.asked.reason,
             Self::Elsewhere(it) => return it.asked.reason(),
-            Self::Publish(it) => &mut it.asked.reason,
+            Self::Publish(it) => &mut it.reason,
             Self::Sweep(it) => &mut it.asked.reason,
             Self::Recalculate(it) => &mut it.asked.reason,
             Self::Enroll(_)
@@ -396,7 +396,7 @@ impl Request {
             Self::Earn(it) => vec![&it.occurred_at, &it.activates_at, &it.expires_at],
             Self::Adjust(it) => vec![&it.expires_at],
             Self::Override(it) => vec![&it.expires_at],
-            Self::Publish(it) => vec![&it.asked.effective_at],
+            Self::Publish(it) => vec![&it.effective_at],
             Self::Import(it) => return it.instants().iter().map(micros).collect(),
             Self::Announce(it) => vec![&it.purchase.occurred_at],
             Self::Batch(it) => {

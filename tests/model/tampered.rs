@@ -31,7 +31,7 @@ use tonic::Code;
 use crate::answers::Refusal;
 use crate::check::check;
 use crate::history::{Event, Window};
-use crate::model::{Around, Currency, Customer, World, apply};
+use crate::model::{Around, Currency, Customer, Policies, World, apply};
 use crate::operations::batches::response;
 use crate::operations::{Request, Response, Told};
 
@@ -60,6 +60,7 @@ fn nobody() -> World {
         customers: BTreeMap::from(customers),
         programs,
         around: Around::default(),
+        policies: Policies::default(),
     }
 }
 
@@ -173,6 +174,15 @@ fn set_revision(response: &mut Response, revision: i64) {
             revision: limit.version,
         };
         *response.tokens()[0] = token.encode();
+        return;
+    }
+    if let Response::Publish(it) = response {
+        let token = SharedToken {
+            source: "loyalty".to_owned(),
+            subject: "policy/default".to_owned(),
+            revision: it.policy.as_ref().map_or(0, |policy| policy.version),
+        };
+        it.consistency_token = token.encode();
         return;
     }
     let posting = response.postings().into_iter().next();

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use api::loyalty::v1 as pb;
 
+use super::knowledge::States;
 use super::{Replay, limits};
 use crate::model::{Counter, Usage};
 use crate::operations::Response;
@@ -76,7 +77,11 @@ impl Replay<'_> {
     fn search(&self) -> Search {
         let mut moves: BTreeMap<usize, Move> = BTreeMap::new();
         let mut queues = Vec::new();
-        for (history, order) in &self.order.of {
+        let is_counted = |history: &&String| {
+            self.versions.contains_key(*history) || self.limits.contains_key(*history)
+        };
+        for history in self.order.of.keys().filter(is_counted) {
+            let order = &self.order.of[history];
             for (place, n) in order.iter().enumerate() {
                 let event = &self.events[*n];
                 let found = moves.entry(*n).or_default();
@@ -84,9 +89,10 @@ impl Replay<'_> {
                 found.is_of_several = event.request.items() > 1;
                 found.queues.push(queues.len());
                 if let Some(versions) = self.versions.get(history) {
-                    let (before, after) = (&versions[place], &versions[place + 1]);
-                    let before = limits::used(before);
-                    for (counter, points) in limits::used(after) {
+                    // Whatever decided its tier, it has earned the same.
+                    let used = |states: &States| limits::used(&states[0].customer);
+                    let before = used(&versions[place]);
+                    for (counter, points) in used(&versions[place + 1]) {
                         let more = points - before.get(&counter).copied().unwrap_or(0);
                         if more != 0 && self.world.around.budget(&counter).is_some() {
                             *found.takes.entry(counter).or_default() += more;

@@ -93,9 +93,12 @@ impl Replay<'_> {
         let others = self.versions.keys();
         for other in others.filter(|other| !customers.contains(&other.as_str())) {
             let (from, to) = self.versions_known_to(event, other);
-            let versions = self.versions[other][from..=to].iter();
+            let states = self.versions[other][from..=to].iter().flatten();
             let mut more = BTreeSet::new();
-            for used in versions.map(used).collect::<BTreeSet<Usage>>() {
+            for used in states
+                .map(|it| used(&it.customer))
+                .collect::<BTreeSet<Usage>>()
+            {
                 for mut sum in all.clone() {
                     for (counter, points) in used.iter().filter(|(it, _)| is_asked_for(it)) {
                         *sum.entry(counter.clone()).or_default() += points;

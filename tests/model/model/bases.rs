@@ -6,6 +6,7 @@ use api::r#type::v1::Money;
 
 use super::Micros;
 use super::member::Member;
+use super::policies::{Versions, in_force};
 use crate::answers::micros;
 
 /// For each whole unit of this money there is a point.
@@ -16,8 +17,13 @@ const POINTS_MAX: i64 = 1_000_000_000_000;
 const AS_THEY_ARE: i32 = 10_000;
 
 /// What a purchase comes to: multiplied by the tier of when it happened, under the version of the policy that held then.
-/// While no version multiplies anything these are those known when it is told of.
-pub fn basis(member: &Member, purchase: &customer::Transaction, now: Micros) -> pb::PurchaseBasis {
+/// While no version multiplies anything these are those known when it is told of. More versions may be known than where
+/// the tier is decided: that comes first.
+pub fn basis(
+    member: &Member,
+    versions: &Versions,
+    (purchase, now): (&customer::Transaction, Micros),
+) -> pb::PurchaseBasis {
     let (currency, unit) = UNIT;
     let money = |micros| Money {
         currency_code: currency.to_owned(),
@@ -25,11 +31,11 @@ pub fn basis(member: &Member, purchase: &customer::Transaction, now: Micros) -> 
     };
     let total = purchase.total.as_ref().expect("always given").micros;
     let at = micros(purchase.occurred_at.as_ref().expect("always given"));
-    let mut tiers = member.policies.iter().flat_map(|version| &version.tiers);
+    let mut tiers = versions.iter().flat_map(|version| &version.tiers);
     let (tier, multiplier, version) =
         if tiers.any(|tier| tier.multiplier_basis_points != AS_THEY_ARE) {
             // It does not count itself for what it earns.
-            let held = member.tier(at);
+            let held = member.tier_by(in_force(versions, at), at);
             let multiplier = held.multiplier_basis_points;
             (held.tier, multiplier, held.policy_version)
         } else {

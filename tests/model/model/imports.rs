@@ -13,7 +13,7 @@ use crate::answers::{Refusal, micros};
 use crate::operations::{Import, Imported, Told};
 
 /// A row that was imported, and its posting.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Known {
     row: pb::ImportRow,
     id: String,

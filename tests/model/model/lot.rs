@@ -5,7 +5,7 @@ use api::loyalty::v1 as pb;
 use super::Micros;
 use crate::answers::stamp;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Lot {
     pub id: String,
     pub posting_id: String,

@@ -18,7 +18,7 @@ use super::tiers::Given;
 use crate::answers::stamp;
 use crate::operations::CALLER;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pin {
     pub lot_id: String,
     pub points: i64,
@@ -27,7 +27,7 @@ pub struct Pin {
     pub released: i64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Hold {
     pub id: String,
     pub reason: String,
@@ -39,7 +39,7 @@ pub struct Hold {
 }
 
 /// A line of an earning, and what of it was returned.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     pub id: String,
     pub weight: i64,
@@ -49,7 +49,7 @@ pub struct Line {
 }
 
 /// What was taken back of an earning so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Earning {
     pub lot_id: String,
     /// Of the posting: its place among all of the customer's.
@@ -70,21 +70,21 @@ pub struct Earning {
 }
 
 /// What was given back of a redemption or capture so far: lot, points spent, points refunded.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Spending {
     pub parts: Vec<(String, i64, i64)>,
     pub latest: String,
 }
 
 /// The money of a purchase, and what is left of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Purchase {
     pub at: Micros,
     pub spend: i64,
     pub left: i64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Member {
     pub program_id: String,
     pub customer_id: String,
@@ -164,6 +164,7 @@ impl Member {
             tiers: vec![pb::TierChange {
                 to_tier: tier.clone(),
                 changed_at: Some(stamp(enrolled_at)),
+                policy_version: 1,
                 ..Default::default()
             }],
             tier,

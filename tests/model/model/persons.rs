@@ -15,7 +15,7 @@ use crate::answers::{Refusal, micros, stamp};
 use crate::operations::CALLER;
 
 /// A merge, as who took the other one in knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
     pub merge: pb::MemberMerge,
     moved: Vec<pb::MovedPoints>,
@@ -24,7 +24,7 @@ pub struct Taken {
 }
 
 /// What counts of a member for who stands for it, in one currency.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Counts {
     /// Points that count for the tier, with when they were earned.
     pub qualifying: Vec<(Micros, i64)>,

@@ -1,6 +1,7 @@
 //! Tier policies: their versions, which of them holds, and how another one is published.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use api::loyalty::v1 as pb;
@@ -9,16 +10,20 @@ use pb::{TierDowngrade as Downgrade, TierMetric as Metric, TierPeriod as Period}
 use tonic::Code;
 
 use super::member::Member;
-use super::{Customer, Micros, Step};
+use super::{Customer, Micros, Step, program};
 use crate::answers::{Refusal, micros, stamp};
-use crate::operations::{CALLER, Publish};
+use crate::operations::CALLER;
 use crate::service::{CLUB, club_policy};
 
-/// The versions of a policy, the first one first.
-pub type Versions = Rc<Vec<pb::TierPolicy>>;
+/// The versions of a policy, the first one first, as far as they are known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Versions {
+    all: Rc<Vec<pb::TierPolicy>>,
+    known: usize,
+}
 
 /// The versions of each program's policy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policies(BTreeMap<String, Versions>);
 
 /// The tiers of the program that there is from the start, with what each is earned by.
@@ -43,7 +48,7 @@ impl Default for Policies {
                 version: 1,
                 ..stored(&policy)
             };
-            (program_id.to_owned(), Rc::new(vec![first]))
+            (program_id.to_owned(), Versions::from(vec![first]))
         };
         Self(programs.into_iter().map(first).collect())
     }
@@ -53,14 +58,68 @@ impl Policies {
     /// Those of which the first version of the club's says from when on it holds: no other one may hold before.
     pub fn with_club_since(since: Option<prost_types::Timestamp>) -> Self {
         let mut policies = Self::default();
-        let club = policies.0.get_mut(CLUB).expect("it is there");
-        Rc::make_mut(club)[0].effective_at = since;
+        let mut club = policies.of(CLUB).to_vec();
+        club[0].effective_at = since;
+        policies.set(CLUB, club);
         policies
     }
 
     pub fn of(&self, program_id: &str) -> Versions {
         self.0[program_id].clone()
     }
+
+    /// The number of the latest version of each program's.
+    pub fn latest(&self) -> BTreeMap<String, i64> {
+        let programs = self.0.iter();
+        let latest = programs.map(|(program_id, versions)| (program_id.clone(), versions.latest()));
+        latest.collect()
+    }
+
+    /// As they were while these were the latest versions.
+    pub fn up_to(&self, latest: &BTreeMap<String, i64>) -> Self {
+        let mut policies = self.clone();
+        for (program_id, latest) in latest {
+            if let Some(versions) = policies.0.get_mut(program_id) {
+                versions.known = usize::try_from(*latest).expect("numbers begin with one");
+                assert!(versions.known <= versions.all.len(), "none is known yet");
+            }
+        }
+        policies
+    }
+
+    fn set(&mut self, program_id: &str, versions: Vec<pb::TierPolicy>) {
+        self.0.insert(program_id.to_owned(), versions.into());
+    }
+}
+
+impl Versions {
+    /// The number of the latest one.
+    fn latest(&self) -> i64 {
+        i64::try_from(self.known).expect("few")
+    }
+}
+
+impl From<Vec<pb::TierPolicy>> for Versions {
+    fn from(all: Vec<pb::TierPolicy>) -> Self {
+        let known = all.len();
+        Self {
+            all: Rc::new(all),
+            known,
+        }
+    }
+}
+
+impl Deref for Versions {
+    type Target = [pb::TierPolicy];
+
+    fn deref(&self) -> &[pb::TierPolicy] {
+        &self.all[..self.known]
+    }
+}
+
+/// What the versions of a program's policy are a history of.
+pub fn policies_of(program_id: &str) -> String {
+    format!("policy/{}", program(program_id))
 }
 
 /// The version that holds at an instant: the first one has held from ever, whatever it says.
@@ -74,13 +133,14 @@ pub fn in_force(versions: &Versions, at: Micros) -> &pb::TierPolicy {
 }
 
 impl Step<'_> {
-    pub fn publish(&mut self, publish: &Publish) -> Result<pb::PublishTierPolicyResponse, Refusal> {
+    /// All know of it.
+    pub fn publish(
+        &mut self,
+        asked: &pb::PublishTierPolicyRequest,
+    ) -> Result<pb::PublishTierPolicyResponse, Refusal> {
         let now = self.now;
-        let asked = &publish.asked;
         let program_id = self.known(&asked.program_id)?.to_owned();
-        // All of them know the same.
-        let customer = &self.world.customers[&publish.customers[0]];
-        let mut versions = customer.policies.of(&program_id);
+        let mut versions = self.world.policies.of(&program_id).to_vec();
         let latest = versions.last().expect("there is always one");
         let expected = asked.expected_latest_version;
         if expected != 0 && expected != latest.version {
@@ -104,11 +164,10 @@ impl Step<'_> {
             reason: asked.reason.clone(),
             ..stored(asked.policy.as_ref().expect("always given"))
         };
-        Rc::make_mut(&mut versions).push(policy.clone());
+        versions.push(policy.clone());
+        self.world.policies.set(&program_id, versions);
         for customer in self.world.customers.values_mut() {
-            let policies = &mut customer.policies.0;
-            policies.insert(program_id.clone(), versions.clone());
-            customer.follow_policies();
+            customer.know(&self.world.policies);
         }
         Ok(pb::PublishTierPolicyResponse {
             policy: Some(policy),
@@ -118,8 +177,14 @@ impl Step<'_> {
 }
 
 impl Customer {
+    /// So much is known where tiers are decided.
+    pub fn know(&mut self, policies: &Policies) {
+        self.policies = policies.clone();
+        self.follow_policies();
+    }
+
     /// What is known of policies is known of all memberships.
-    pub fn follow_policies(&mut self) {
+    pub(super) fn follow_policies(&mut self) {
         for (program_id, accounts) in &mut self.members {
             for account in accounts {
                 account.policies = self.policies.of(program_id);

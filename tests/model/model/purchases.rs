@@ -47,13 +47,14 @@ impl Step<'_> {
         let at = at.expect("always given");
         let id = &purchase.transaction_id;
         let total = purchase.total.as_ref().expect("always given");
+        let versions = self.world.policies.of(program_id);
         let Ok(member) = self.find(whose, "") else {
             return Ok(None);
         };
         if total.currency_code != UNIT.0 || total.micros <= 0 || earned_by(member, id).is_some() {
             return Ok(None);
         }
-        let basis = basis(member, purchase, now);
+        let basis = basis(member, &versions, (purchase, now));
         let points = basis.points;
         if points == 0 && member.bought.contains_key(id) {
             return Ok(None);

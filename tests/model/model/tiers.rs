@@ -10,7 +10,7 @@ use crate::answers::{Refusal, changed, micros, stamp};
 use crate::operations::{CALLER, Recalculate, Recalculated};
 
 /// A tier given by hand.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Given {
     tier: String,
     reason: String,
@@ -43,9 +43,8 @@ impl Step<'_> {
         request: &pb::ListTierHistoryRequest,
     ) -> Result<pb::ListTierHistoryResponse, Refusal> {
         let member = self.find(of(&request.program_id, &request.customer_id), "")?;
-        let latest_first: Vec<_> = member.tiers.iter().rev().cloned().collect();
         Ok(pb::ListTierHistoryResponse {
-            changes: changed(&latest_first),
+            changes: member.moves(),
             next_page_token: String::new(),
         })
     }
@@ -180,12 +179,16 @@ impl Member {
     pub fn settle_tier(&mut self, now: Micros) {
         if std::mem::take(&mut self.is_undecided) {
             let to_tier = self.latest_tier(now).tier;
-            self.tiers.push(pb::TierChange {
-                from_tier: std::mem::replace(&mut self.tier, to_tier.clone()),
-                to_tier,
-                changed_at: Some(stamp(now)),
-                ..Default::default()
-            });
+            let from_tier = std::mem::replace(&mut self.tier, to_tier.clone());
+            if from_tier != to_tier {
+                self.tiers.push(pb::TierChange {
+                    from_tier,
+                    to_tier,
+                    changed_at: Some(stamp(now)),
+                    policy_version: self.decided_by,
+                    ..Default::default()
+                });
+            }
         }
     }
 
@@ -226,7 +229,13 @@ impl Member {
     /// behind its end.
     fn latest_tier(&self, now: Micros) -> pb::MemberTier {
         let open = self.given.iter().find(|given| given.ended_at.is_none());
-        self.tier_given(now, open)
+        self.tier_given((self.policy(now), now), open)
+    }
+
+    /// How it has moved, the latest move first.
+    pub fn moves(&self) -> Vec<pb::TierChange> {
+        let latest_first: Vec<_> = self.tiers.iter().rev().cloned().collect();
+        changed(&latest_first)
     }
 
     /// Its name at an instant, and what counts for it.
@@ -237,12 +246,20 @@ impl Member {
 
     /// As it was at an instant by the times that are written.
     pub fn tier(&self, at: Micros) -> pb::MemberTier {
-        let won = self.given.iter().rev().find(|given| given.wins_at(at));
-        self.tier_given(at, won)
+        self.tier_by(self.policy(at), at)
     }
 
-    fn tier_given(&self, at: Micros, given: Option<&Given>) -> pb::MemberTier {
-        let policy = self.policy(at);
+    /// The same by a policy.
+    pub fn tier_by(&self, policy: &pb::TierPolicy, at: Micros) -> pb::MemberTier {
+        let won = self.given.iter().rev().find(|given| given.wins_at(at));
+        self.tier_given((policy, at), won)
+    }
+
+    fn tier_given(
+        &self,
+        (policy, at): (&pb::TierPolicy, Micros),
+        given: Option<&Given>,
+    ) -> pb::MemberTier {
         let tiers = &policy.tiers;
         let counted = self.counted_by(policy.metric());
         let record = Record {

@@ -87,7 +87,10 @@ impl Request {
                 let reply = to.unmerge_members(it.asked).await;
                 reply.map(|it| it.map(Response::UnmergeMembers))
             }
-            Self::Publish(it) => it.call(channel).await.map(|it| it.map(Response::Publish)),
+            Self::Publish(it) => {
+                let reply = to.publish_tier_policy(it).await;
+                reply.map(|it| it.map(Response::Publish))
+            }
             Self::Merge(it) => it.call(service).await.map(|it| it.map(Response::Merge)),
             Self::Recalculate(it) => {
                 let reply = it.call(channel).await;

@@ -1,20 +1,9 @@
-//! Publishing another version of a tier policy.
+//! Tier policies that are published.
 
 use api::loyalty::v1 as pb;
-use pb::loyalty_service_client::LoyaltyServiceClient;
 use pb::{TierDowngrade as Downgrade, TierMetric as Metric, TierPeriod as Period};
-use tonic::transport::Channel;
-use tonic::{Response as Reply, Status};
 
 use crate::service::{CLUB, CLUB_TIERS};
-
-/// Another version is published.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Publish {
-    pub asked: pb::PublishTierPolicyRequest,
-    /// Those who follow it and are looked into; there may be others.
-    pub customers: Vec<String>,
-}
 
 /// Over which time something counts, and how a tier falls.
 const HELD: [(Period, Downgrade); 7] = [
@@ -82,15 +71,5 @@ pub fn policy(program_id: &str, number: usize) -> pb::TierPolicy {
             [0, -300, 345][number / 3 % 3]
         },
         ..Default::default()
-    }
-}
-
-impl Publish {
-    pub(super) async fn call(
-        &self,
-        channel: &Channel,
-    ) -> Result<Reply<pb::PublishTierPolicyResponse>, Status> {
-        let mut to = LoyaltyServiceClient::new(channel.clone());
-        to.publish_tier_policy(self.asked.clone()).await
     }
 }

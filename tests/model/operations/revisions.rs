@@ -12,8 +12,6 @@ impl Response {
         match self {
             Self::Import(it) => return it.revisions(),
             Self::Announce(it) => return it.revisions(),
-            // It comes alone: that of the policy is none of the customers'.
-            Self::Publish(_) => return BTreeMap::new(),
             _ => {}
         }
         let mut revisions = BTreeMap::new();
@@ -49,6 +47,7 @@ impl Response {
             }
             Self::SetLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
             Self::EndLimit(it) => return it.limit.as_ref().map_or(0, |it| it.version),
+            Self::Publish(it) => return it.policy.as_ref().map_or(0, |it| it.version),
             Self::Override(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             Self::ClearOverride(it) => return it.change.as_ref().map_or(0, |it| it.revision),
             // What it posted it does not name.
