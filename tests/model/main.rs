@@ -33,8 +33,8 @@
 //!   tier was decided that stays the same nothing tells: whatever can have been known is tried, and states of a customer
 //!   that explain all that was told so far are kept beside each other (`check/knowledge.rs`). Of several customers in one
 //!   call each is looked into with one state of the others, as no such answer depends on a tier; and a read that may have
-//!   come from several versions of a customer rules out none of its states. While no version multiplies anything the
-//!   tier of the trace is the one that was noted last.
+//!   come from several versions of a customer rules out none of its states. While no version that
+//!   has held multiplies anything the tier of the trace is the one that was noted last.
 //! - Of limits that begin and end while callers earn, what each earning is held against is what `GetDecisionTrace` tells at
 //!   the end of the round, and some state of the limits while it was called must explain all of it. Whether the states of
 //!   different earnings go together is looked into only for the points of budgets: what is not counted in a budget may

@@ -17,8 +17,8 @@ const POINTS_MAX: i64 = 1_000_000_000_000;
 const AS_THEY_ARE: i32 = 10_000;
 
 /// What a purchase comes to: multiplied by the tier of when it happened, under the version of the policy that held then.
-/// While no version multiplies anything these are those known when it is told of. More versions may be known than where
-/// the tier is decided: that comes first.
+/// Of what is not dated ahead, while no version that has held multiplies anything, these are those known when it is told
+/// of. More versions may be known than where the tier is decided: that comes first.
 pub fn basis(
     member: &Member,
     versions: &Versions,
@@ -31,16 +31,17 @@ pub fn basis(
     };
     let total = purchase.total.as_ref().expect("always given").micros;
     let at = micros(purchase.occurred_at.as_ref().expect("always given"));
-    let mut tiers = versions.iter().flat_map(|version| &version.tiers);
+    let last = member.policy(now).version;
+    let held = versions.iter().filter(|version| version.version <= last);
+    let mut tiers = held.flat_map(|version| &version.tiers);
     let (tier, multiplier, version) =
-        if tiers.any(|tier| tier.multiplier_basis_points != AS_THEY_ARE) {
+        if at > now || tiers.any(|tier| tier.multiplier_basis_points != AS_THEY_ARE) {
             // It does not count itself for what it earns.
             let held = member.tier_by(in_force(versions, at), at);
             let multiplier = held.multiplier_basis_points;
             (held.tier, multiplier, held.policy_version)
         } else {
-            let version = member.policy(now).version;
-            (member.tier.clone(), AS_THEY_ARE, version)
+            (member.tier.clone(), AS_THEY_ARE, last)
         };
     let units = total / unit;
     pb::PurchaseBasis {

@@ -252,8 +252,10 @@ async fn counted(
     let (customer_id, occurred_at) = (&standing.member.customer_id, purchase.occurred_at);
     let program_id = &program.program_id;
     let (known, in_force) = basis::version_of(state, work.tx(), standing).await?;
+    // A version that is to hold may not be known here, but one that holds or has held always is.
+    let is_ahead = occurred_at > work.now();
     // Without multipliers, the tier stored will do for the record: it changes nothing.
-    let (tier, version) = if known.policies.multiply() {
+    let (tier, version) = if is_ahead || known.policies.multiply_up_to(in_force.version) {
         work.flush().await?;
         let tx = work.tx();
         // Of a member who was merged, the tier of who stands for it.

@@ -157,6 +157,41 @@ async fn a_replica_that_knows_of_no_publication_posts_by_it_all_the_same(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_dated_ahead_earns_by_the_version_that_holds_then_on_a_replica_that_knows_of_none(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    let mut double = policy(100);
+    for tier in &mut double.tiers {
+        tier.multiplier_basis_points = 20_000;
+    }
+    let scheduled = pb::PublishTierPolicyRequest {
+        effective_at: at("1998-08-01T00:00:00Z"),
+        ..publication(double)
+    };
+    // The replica that follows the purchases is another one.
+    let replica = shop.server.replica().await;
+    let mut other = LoyaltyServiceClient::new(replica.channel());
+    other.publish_tier_policy(scheduled).await.unwrap();
+    for (id, day) in [
+        ("t1", "1998-07-31T23:59:59Z"),
+        ("t2", "1998-08-01T00:00:00Z"),
+    ] {
+        shop.bought("c1", Purchase::dollars(id, day, 10)).await;
+    }
+    shop.caught_up().await;
+    let list = pb::ListTransactionsRequest {
+        customer_id: "c1".to_owned(),
+        ..Default::default()
+    };
+    let listed = shop.client.list_transactions(list).await.unwrap();
+    let earned = listed.into_inner().transactions;
+    let earned: Vec<_> = earned.iter().map(|posting| posting.points).collect();
+    assert_eq!(earned, [20, 10]);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_tells_who_would_move_when_a_version_holds(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {

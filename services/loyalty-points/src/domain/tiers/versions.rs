@@ -64,9 +64,10 @@ impl PolicyVersions {
         self.0.iter().find(|known| known.version == version)
     }
 
-    /// Whether any tier of any version makes more or less of a purchase than the base rule.
-    pub fn multiply(&self) -> bool {
-        let mut tiers = self.0.iter().flat_map(|version| version.policy.tiers());
+    /// Whether any tier of any version up to one makes more or less of a purchase than the base rule.
+    pub fn multiply_up_to(&self, last: i64) -> bool {
+        let versions = self.0.iter().filter(|version| version.version <= last);
+        let mut tiers = versions.flat_map(|version| version.policy.tiers());
         tiers.any(|tier| tier.multiplier != ONE_IN_BASIS_POINTS)
     }
 
@@ -108,6 +109,19 @@ mod tests {
         assert_eq!(in_force, [1, 1, 1, 2, 2, 4, 4]);
         let next = [0, 5, 7].map(|n| versions.next_after(day(n)));
         assert_eq!(next, [Some(day(5)), Some(day(7)), None]);
+    }
+
+    #[test]
+    fn a_version_to_come_multiplies_nothing_yet() {
+        let mut doubled = tier("Bronze", 1, 0);
+        doubled.multiplier = 20_000;
+        let doubling = PolicyVersion {
+            policy: TierPolicy::new(Rules::rolling(10), vec![doubled]).unwrap(),
+            ..version(2, 7)
+        };
+        let versions = PolicyVersions::new(vec![version(1, 2), doubling, version(3, 8)]).unwrap();
+        let multiply = [1, 2, 3].map(|last| versions.multiply_up_to(last));
+        assert_eq!(multiply, [false, true, true]);
     }
 
     #[test]
