@@ -29,12 +29,14 @@
 //!   dollar, or taken back by others before they are void) come when nothing else goes on: nothing tells their
 //!   place in the order. So do those told of twice in a row, between which customers may join programs. Neither comes in
 //!   the processes that are killed: there only points count for tiers, and purchases come amid all other calls.
-//! - Versions of tier policies are published amid all other calls, but not in the processes that are killed. By which one a
-//!   tier was decided that stays the same nothing tells: whatever can have been known is tried, and states of a customer
-//!   that explain all that was told so far are kept beside each other (`check/knowledge.rs`). Of several customers in one
-//!   call each is looked into with one state of the others, as no such answer depends on a tier; and a read that may have
-//!   come from several versions of a customer rules out none of its states. While no version that
-//!   has held multiplies anything the tier of the trace is the one that was noted last.
+//! - Versions of tier policies are published amid all other calls, but not in the processes that are killed: where a purchase
+//!   of less than a dollar is told of, or one is voided of which no points are left, a tier may follow another version
+//!   without a posting, which has no place in the order there. By which version a tier was decided that stays the same
+//!   nothing tells: whatever can have been known is tried, and the states of a customer that explain all that was told so
+//!   far are kept beside each other (`check/knowledge.rs`). Of several customers in one call each is looked into with one
+//!   state of the others, as no such answer depends on a tier; and a read that may have come from several versions of a
+//!   customer rules out none of its states. While no version that has held multiplies anything the tier of the trace is
+//!   the one that was noted last. A tier is read as of an instant, so never from a cache, and `GetTierProgress` is not read.
 //! - Of limits that begin and end while callers earn, what each earning is held against is what `GetDecisionTrace` tells at
 //!   the end of the round, and some state of the limits while it was called must explain all of it. Whether the states of
 //!   different earnings go together is looked into only for the points of budgets: what is not counted in a budget may
