@@ -91,7 +91,11 @@ pub async fn sweep(service: &Service, history: &History, customers: &[String], u
     driver::read(service, history, &sweep).await;
     history.time.jump(TimeDelta::microseconds(2 * unit));
     for undo in merges {
-        driver::read(service, history, &Request::UnmergeMembers(undo)).await;
+        let mut again = undo.clone();
+        again.asked.request_id.push_str("-again");
+        for undo in [undo, again] {
+            driver::read(service, history, &Request::UnmergeMembers(undo)).await;
+        }
     }
 }
 

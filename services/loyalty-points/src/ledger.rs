@@ -39,7 +39,7 @@ use account::{balance, open, standing, turn_to};
 use reverse::{Reversal, is_taken_back, plan_reversal};
 
 pub use account::Account;
-pub use reverse::{Asked, ReverseTransaction, Reversed, reverse};
+pub use reverse::{Asked, ReverseTransaction, Reversed, lock_ahead, reverse};
 pub use write::{Origin, Source, Written};
 
 /// Source type of purchases that the customer service recorded.

@@ -15,7 +15,7 @@ use crate::error;
 use crate::ledger::adjust::AdjustPoints;
 use crate::ledger::limits::Expected;
 use crate::ledger::transfer::TransferPoints;
-use crate::ledger::{EarnPoints, RedeemPoints, ReverseTransaction};
+use crate::ledger::{self, EarnPoints, RedeemPoints, ReverseTransaction};
 use crate::work::{Needs, Work};
 use crate::writer::{Order, Posting, Run};
 
@@ -117,6 +117,11 @@ impl Posting for Batch {
         run: Run,
     ) -> Result<Self::Answer, error::Error> {
         let count = self.items.len();
+        for item in &self.items {
+            if let Item::Reverse(reverse) = item {
+                ledger::lock_ahead(state, work, reverse).await?;
+            }
+        }
         let whole = work.mark().await?;
         let mut outcomes = Vec::with_capacity(count);
         for (index, item) in self.items.into_iter().enumerate() {

@@ -68,6 +68,30 @@ pub struct Reversed {
     pub passing: Option<Passing>,
 }
 
+/// Locks all whom it will be about, so that whatever is decided before it in the same transaction is at the same instant.
+/// What it will be refused for is no matter yet.
+pub async fn lock_ahead(
+    state: &State,
+    work: &mut Work<'_>,
+    reverse: &ReverseTransaction,
+) -> Result<(), Error> {
+    let program = state.programs.get(work.tx(), &reverse.account.program_id);
+    let locked = match program.await {
+        Ok(program) => {
+            let asked = (&reverse.account.customer_id, reverse.posting_id.as_str());
+            merges::owner_of(work, &program, asked).await.map(drop)
+        }
+        Err(error) => Err(error),
+    };
+    locked.or_else(|error| {
+        if error.is_refusal() {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
+}
+
 /// Takes an earning back, or refunds a redemption; also one of a member who was merged into the one that is asked.
 pub async fn reverse(
     state: &State,

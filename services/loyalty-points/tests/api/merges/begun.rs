@@ -2,6 +2,8 @@
 
 use api::loyalty::v1 as pb;
 use pb::audit_service_client::AuditServiceClient;
+use pb::batch_post_item::Item;
+use pb::batch_post_result::Outcome;
 use pb::{DecisionStepKind as Step, TransactionKind};
 use rstest::rstest;
 use testkit::{Backend, assert_refused};
@@ -360,4 +362,44 @@ async fn each_currency_is_merged_for_itself(
     );
     assert_eq!(balances(travel.balances_of("c2").await), [(0, 0); 3]);
     verify(&travel.shop).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_takes_back_what_a_merged_member_earned_is_at_one_instant(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.earn("a", 50, "a").await;
+    let earned = shop.transactions("a").await.remove(0).transaction_id;
+    merge(&mut shop, "b", "a").await;
+    // Time goes on whenever somebody looks.
+    shop.server.clock.tick(1_000);
+    let reverse = pb::ReverseTransactionRequest {
+        customer_id: "b".to_owned(),
+        transaction_id: earned,
+        ..Default::default()
+    };
+    let items = [
+        Item::Earn(earn("b", 10, "before")),
+        Item::Reverse(reverse),
+        Item::Earn(earn("b", 20, "after")),
+    ];
+    let items = items.map(|item| pb::BatchPostItem { item: Some(item) });
+    let batch = pb::BatchPostRequest {
+        items: items.into(),
+        ..Default::default()
+    };
+    let told = shop.client.batch_post(batch).await.unwrap().into_inner();
+    let at = told
+        .results
+        .into_iter()
+        .map(|it| match it.outcome.unwrap() {
+            Outcome::Earn(it) => it.transaction.unwrap().posted_at,
+            Outcome::Reverse(it) => it.transaction.unwrap().posted_at,
+            other => panic!("{other:#?}"),
+        });
+    let at: Vec<_> = at.collect();
+    assert_eq!(at, [at[0]; 3]);
+    verify(&shop).await;
 }
