@@ -8,6 +8,7 @@ use common::time::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::model::is_nameless;
 use crate::operations::{Response, Told, batches, sort_moved};
 
 /// Why a call was refused.
@@ -153,6 +154,7 @@ pub fn comparable(expected: &Response, told: &Response) -> Response {
     if let (Response::Batch(expected), Response::Batch(told)) = (expected, &mut told) {
         unidentified_refusals(expected, told);
     }
+    named_alike(expected, &mut told);
     let mut expected = expected.clone();
     let foretold = expected.postings().into_iter().map(|it| it.clone());
     for (foretold, posting) in foretold.collect::<Vec<_>>().iter().zip(told.postings()) {
@@ -202,6 +204,42 @@ fn unidentified_refusals(expected: &pb::BatchPostResponse, told: &mut pb::BatchP
             if let Some(named) = told.metadata.get_mut(key) {
                 named.clone_from(value);
             }
+        }
+    }
+}
+
+/// A lot that a dry run would make may have a name in its lines, which nobody else knows.
+fn named_alike(expected: &Response, told: &mut Response) {
+    let entries = |response: &Response| {
+        let mut response = response.clone();
+        let postings = response.postings().into_iter();
+        postings
+            .flat_map(|it| it.entries.clone())
+            .collect::<Vec<_>>()
+    };
+    if told
+        .postings()
+        .iter()
+        .any(|it| !it.transaction_id.is_empty())
+    {
+        return;
+    }
+    let foretold = entries(expected);
+    let mut named = entries(told);
+    named.retain(|it| foretold.iter().all(|known| known.lot_id != it.lot_id));
+    for line in foretold.iter().filter(|it| is_nameless(&it.lot_id)) {
+        let is_it = |it: &pb::LedgerEntry| (it.account, it.points) == (line.account, line.points);
+        let Some(place) = named.iter().position(is_it) else {
+            continue;
+        };
+        let name = named.swap_remove(place).lot_id;
+        let lines = told.postings().into_iter().flat_map(|it| &mut it.entries);
+        for lot_id in lines.map(|it| &mut it.lot_id).filter(|it| **it == name) {
+            lot_id.clone_from(&line.lot_id);
+        }
+        let taken = told.recovered().into_iter().flatten();
+        for lot_id in taken.map(|it| &mut it.lot_id).filter(|it| **it == name) {
+            lot_id.clone_from(&line.lot_id);
         }
     }
 }

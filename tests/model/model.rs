@@ -37,6 +37,7 @@ use tonic::Code;
 
 use crate::answers::Refusal;
 use crate::operations::{Request, Response, Told};
+pub use crossing::is_nameless;
 pub use limits::{Around, Counter, Limits, Usage, history_of};
 pub use member::Member;
 pub use periods::{GRACE, Record, earned, start_of, year_of};

@@ -23,6 +23,8 @@ impl Generator {
         };
         let owner = begun.1.clone();
         let mut asked = self.batch(&whose, seen, now);
+        // What a dry one would make has names that nobody knows.
+        asked.dry_run = false;
         // Of no third one's part.
         let is_own = |it: &pb::BatchPostItem| !matches!(it.item, Some(Item::Transfer(_)));
         asked.items.retain(is_own);

@@ -9,6 +9,10 @@ use super::member::{Lot, Member, of_lot, on};
 /// What lots are called that nobody tells of.
 pub const NAMELESS: &str = "~ from ";
 
+pub fn is_nameless(lot_id: &str) -> bool {
+    lot_id.starts_with(NAMELESS)
+}
+
 /// What leaves one ledger for another one, as the one that it leaves has it.
 pub fn crossing(lots: &[Lot], debt: i64) -> Vec<pb::LedgerEntry> {
     let points: i64 = lots.iter().map(|lot| lot.remaining).sum();
@@ -72,8 +76,10 @@ pub fn moved_points(currency: &str, debt: i64, mut lots: Vec<pb::MovedLot>) -> p
 pub fn shown(moved: &[pb::MovedPoints]) -> Vec<pb::MovedPoints> {
     let mut moved = moved.to_vec();
     for lot in moved.iter_mut().flat_map(|moved| &mut moved.lots) {
-        if lot.lot_id.starts_with(NAMELESS) {
-            lot.lot_id.clear();
+        for name in [&mut lot.from_lot_id, &mut lot.lot_id] {
+            if is_nameless(name) {
+                name.clear();
+            }
         }
     }
     moved

@@ -36,6 +36,15 @@ impl Response {
         }
     }
 
+    /// What of other lots made up for points that were spent.
+    pub fn recovered(&mut self) -> Option<&mut Vec<pb::LotAllocation>> {
+        match self {
+            Self::Reverse(it) => Some(&mut it.recovered),
+            Self::Cancel(it) => Some(&mut it.recovered),
+            _ => None,
+        }
+    }
+
     /// All that went from one member to another, by whatever items.
     pub fn steps_mut(&mut self) -> Vec<&mut pb::PassedOn> {
         match self {

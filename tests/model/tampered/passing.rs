@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::answers::stamp;
-use crate::operations::Elsewhere;
+use crate::model::is_nameless;
+use crate::operations::{Elsewhere, Extend};
 use pb::batch_post_item::Item;
 use pb::reverse_transaction_request::Extent;
 
@@ -368,4 +369,76 @@ fn what_a_batch_passes_on_in_part_or_to_nobody_is_found() {
             assert!(check(nobody(), &events).is_err());
         }
     }
+}
+
+/// What Bob earned was extended since he was merged: it would come back as another lot, of which nobody knows the name.
+fn dry() -> Vec<Event> {
+    let Request::Earn(earned) = earn(50) else {
+        unreachable!("an earning")
+    };
+    let of_bob = pb::EarnPointsRequest {
+        customer_id: BOB.to_owned(),
+        expires_at: Some(stamp(10)),
+        ..earned
+    };
+    let merge = pb::MergeMembersRequest {
+        survivor_id: ALICE.to_owned(),
+        absorbed_id: BOB.to_owned(),
+        ..Default::default()
+    };
+    let extend = pb::ExtendExpiryRequest {
+        customer_id: ALICE.to_owned(),
+        lot_id: "lot 2 from 1".to_owned(),
+        expires_at: Some(stamp(20)),
+        reason: "for the wait".to_owned(),
+        ..Default::default()
+    };
+    let reverse = pb::ReverseTransactionRequest {
+        customer_id: ALICE.to_owned(),
+        transaction_id: "posting 1".to_owned(),
+        policy: pb::ReversalPolicy::WithinBalance.into(),
+        extent: Some(Extent::Points(20)),
+        dry_run: true,
+        ..Default::default()
+    };
+    let mut events = history(&[
+        Request::Earn(of_bob),
+        Request::MergeMembers(merge),
+        Request::Extend(Extend {
+            asked: extend,
+            others: Vec::new(),
+        }),
+        by_alice(Request::Reverse(reverse)),
+    ]);
+    let told = events[3].answer.as_mut().unwrap();
+    for posting in told.postings() {
+        posting.transaction_id.clear();
+        posting.revision = 0;
+    }
+    let lines = told
+        .postings()
+        .into_iter()
+        .flat_map(|it| &mut it.entries)
+        .map(|it| &mut it.lot_id);
+    for lot_id in lines.filter(|it| is_nameless(it)) {
+        "another".clone_into(lot_id);
+    }
+    for taken in told.recovered().unwrap() {
+        "another".clone_into(&mut taken.lot_id);
+    }
+    events
+}
+
+#[test]
+fn a_lot_that_a_dry_run_would_make_may_have_any_name() {
+    check(nobody(), &dry()).unwrap();
+    let mut events = dry();
+    let told = events[3].answer.as_mut().unwrap();
+    told.recovered().unwrap()[0].points -= 1;
+    assert!(check(nobody(), &events).is_err());
+    // One name for both.
+    let mut events = dry();
+    let told = events[3].answer.as_mut().unwrap();
+    "yet another".clone_into(&mut told.recovered().unwrap()[0].lot_id);
+    assert!(check(nobody(), &events).is_err());
 }

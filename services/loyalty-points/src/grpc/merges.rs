@@ -59,7 +59,7 @@ impl Posting for MergeMembers {
         } = merges::merge(state, work, self).await?;
         if run == Run::Dry {
             merge.merge_id.clear();
-            merges::unmade(&mut moved);
+            merges::unmade([&mut moved]);
         }
         Ok(pb::MergeMembersResponse {
             moved: present::moved(&program, &moved),

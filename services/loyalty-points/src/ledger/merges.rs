@@ -101,31 +101,42 @@ pub struct MovedLot {
     pub posting_id: String,
 }
 
-/// Takes out what a dry run only would have made.
-pub fn unmade(amounts: &mut Amounts) {
-    for lot in amounts.values_mut().flat_map(|moved| &mut moved.lots) {
+/// Takes out of what was moved, first things first, what a dry run only would have made.
+pub fn unmade<'a>(all: impl IntoIterator<Item = &'a mut Amounts>) {
+    let mut made = BTreeSet::new();
+    for lot in all.into_iter().flat_map(lots_of) {
+        unname(lot, &mut made);
         lot.posting_id.clear();
-        if lot.is_new {
-            lot.lot_id.clear();
-        }
     }
 }
 
 /// The same of a merge that would be undone: of what went over before only what goes along last is not there.
 pub fn not_parted(moved: &mut Amounts, returned: &mut Amounts) {
     let mut made = BTreeSet::new();
-    for lot in moved.values_mut().flat_map(|moved| &mut moved.lots) {
+    for lot in lots_of(moved) {
         if lot.is_new {
             lot.posting_id.clear();
-            made.insert(std::mem::take(&mut lot.lot_id));
         }
+        unname(lot, &mut made);
     }
-    for lot in returned.values_mut().flat_map(|moved| &mut moved.lots) {
-        if made.contains(&lot.from_lot_id) {
-            lot.from_lot_id.clear();
-        }
+    for lot in lots_of(returned) {
+        unname(lot, &mut made);
+        lot.posting_id.clear();
     }
-    unmade(returned);
+}
+
+fn lots_of(amounts: &mut Amounts) -> impl Iterator<Item = &mut MovedLot> {
+    amounts.values_mut().flat_map(|moved| &mut moved.lots)
+}
+
+/// Takes out the names of lots that are new, or were made before.
+fn unname(lot: &mut MovedLot, made: &mut BTreeSet<String>) {
+    if made.contains(&lot.from_lot_id) {
+        lot.from_lot_id.clear();
+    }
+    if lot.is_new {
+        made.insert(std::mem::take(&mut lot.lot_id));
+    }
 }
 
 /// Members that were merged.

@@ -58,9 +58,7 @@ impl Passing {
     #[must_use]
     pub fn unmade(mut self) -> Self {
         self.revisions.clear();
-        for step in &mut self.steps {
-            unmade(&mut step.moved);
-        }
+        unmade(self.steps.iter_mut().map(|step| &mut step.moved));
         self
     }
 }

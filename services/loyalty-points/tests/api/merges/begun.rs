@@ -4,6 +4,7 @@ use api::loyalty::v1 as pb;
 use pb::audit_service_client::AuditServiceClient;
 use pb::batch_post_item::Item;
 use pb::batch_post_result::Outcome;
+use pb::reverse_transaction_request::Extent;
 use pb::{DecisionStepKind as Step, TransactionKind};
 use rstest::rstest;
 use testkit::{Backend, assert_refused};
@@ -402,4 +403,38 @@ async fn a_batch_that_takes_back_what_a_merged_member_earned_is_at_one_instant(
     let at: Vec<_> = at.collect();
     assert_eq!(at, [at[0]; 3]);
     verify(&shop).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_reversal_names_no_lot_that_it_would_make(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = shop_with(backend, &["a", "b"]).await;
+    shop.earn("a", 50, "a").await;
+    let earned = shop.transactions("a").await.remove(0).transaction_id;
+    merge(&mut shop, "b", "a").await;
+    let extend = pb::ExtendExpiryRequest {
+        customer_id: "b".to_owned(),
+        lot_id: shop.lots("b").await.remove(0).lot_id,
+        expires_at: at("2001-01-01T00:00:00Z"),
+        reason: "for the wait".to_owned(),
+        ..Default::default()
+    };
+    shop.client.extend_expiry(extend).await.unwrap();
+    let reverse = pb::ReverseTransactionRequest {
+        customer_id: "b".to_owned(),
+        transaction_id: earned,
+        policy: pb::ReversalPolicy::WithinBalance.into(),
+        extent: Some(Extent::Points(20)),
+        dry_run: true,
+        ..Default::default()
+    };
+    let told = shop.client.reverse_transaction(reverse).await.unwrap();
+    let steps = told.into_inner().passed_on;
+    let lots = steps.iter().flat_map(|step| &step.moved[0].lots);
+    let names = lots.map(|lot| [lot.from_lot_id.as_str(), lot.lot_id.as_str()]);
+    let names: Vec<_> = names.collect();
+    let came = shop.lots("b").await.remove(0).lot_id;
+    assert_eq!(names, [[came.as_str(), ""], ["", ""]]);
 }
