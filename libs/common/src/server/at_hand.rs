@@ -13,7 +13,6 @@ use std::future::{Ready, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use api::Method;
 use axum::body::Bytes;
@@ -24,7 +23,7 @@ use http::{HeaderMap, HeaderValue, request};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
@@ -33,13 +32,10 @@ use super::authentication::Callers;
 use super::deadline::Arrived;
 use super::frames;
 use super::observe::Call;
+use super::patience::Patience;
 use super::stack::Stack;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-
-/// Many clients send a message in a packet of its own, after the headers. A body that takes longer than this is waited
-/// for on the ordinary way, where the call has its place and its deadline.
-const BODY_PATIENCE: Duration = Duration::from_millis(10);
 
 type Request = http::Request<Body>;
 type Response = http::Response<Body>;
@@ -130,6 +126,9 @@ struct Inner {
     lookups: Lookups,
     callers: Callers,
     places: Arc<Semaphore>,
+    /// Many clients send a message in a packet of its own, after the headers. A body that takes longer than that is
+    /// waited for on the ordinary way, where the call has its place and its deadline.
+    for_bodies: Patience,
     ordinary: Stack,
 }
 
@@ -144,6 +143,7 @@ impl Front {
             lookups,
             callers,
             places,
+            for_bodies: Patience::new(),
             ordinary,
         }))
     }
@@ -230,7 +230,8 @@ impl Look {
     /// The answer, however long it takes.
     async fn go_on(mut self, inner: Arc<Inner>) -> Answer {
         if !self.read.is_clear() {
-            let _ = timeout(BODY_PATIENCE, self.read.read_on(&mut self.body)).await;
+            let rest = self.read.read_on(&mut self.body);
+            let _ = inner.for_bodies.wait(rest).await;
             self.begin(&inner);
         }
         if let Some(begun) = &mut self.begun {

@@ -19,6 +19,7 @@ mod method;
 mod observe;
 mod ops;
 mod panic;
+mod patience;
 mod shed;
 mod stack;
 

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use api::feed::v1::{AwaitPositionRequest, AwaitPositionResponse};
 use common::config::ServerConfig;
 use common::telemetry;
+use http::uri::PathAndQuery;
 use jsonwebtoken::Algorithm;
+use tonic::client::Grpc;
 use tonic::{Code, Request};
+use tonic_prost::ProstCodec;
 
 use crate::auth::{authenticator, signed, with};
 use crate::deadlines::timeless;
@@ -90,6 +94,27 @@ async fn a_lookup_has_no_more_time_than_the_call() {
     let mut request = Request::new(ask("c"));
     request.set_timeout(Duration::from_millis(40));
     let refused = timeless(&server).await_position(request).await;
+    let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned());
+    assert_eq!(reason(&refused.unwrap_err()), expected);
+}
+
+/// A caller may send its headers and never its message.
+#[tokio::test]
+async fn a_message_that_does_not_come_has_no_more_time_than_the_call() {
+    let config = ServerConfig {
+        deadline: Duration::from_millis(40),
+        ..ServerConfig::on_free_ports()
+    };
+    let subject = worker().at_hand(async |name| Some(name));
+    let server = Server::start_with(config, None, subject).await;
+    let mut caller = Grpc::new(server.channel());
+    caller.ready().await.expect("the server is up");
+    let never = futures::stream::pending::<AwaitPositionRequest>();
+    let path = PathAndQuery::from_static("/asterism.feed.v1.ConsumerService/AwaitPosition");
+    let codec = ProstCodec::<_, AwaitPositionResponse>::default();
+    let refused = caller
+        .client_streaming(Request::new(never), path, codec)
+        .await;
     let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned());
     assert_eq!(reason(&refused.unwrap_err()), expected);
 }
