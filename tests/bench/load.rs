@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -96,10 +99,11 @@ impl Measured {
     }
 }
 
-/// Whose turn it is in a round. What a slice leaves the machine to do (the disk above all) slows the next one down: from
-/// round to round the order is turned around, so that each has the same ones before it.
+/// Whose turn it is in a round. What a slice leaves behind (work of the disk, a cold cache) slows the next one down: who
+/// comes after whom is up to chance, and turned around in every second round, so that each has the same ones before it.
 pub fn turns<T>(all: impl IntoIterator<Item = T>, round: u64) -> Vec<T> {
     let mut turns: Vec<_> = all.into_iter().collect();
+    turns.shuffle(&mut StdRng::seed_from_u64(round / 2));
     if round % 2 == 1 {
         turns.reverse();
     }
