@@ -85,6 +85,22 @@ fn every_select_lists_its_columns() {
     }
 }
 
+/// SQLite compares each row of one side with each of the other, whatever indexes there are: group a union of both.
+#[test]
+fn no_statement_joins_fully() {
+    let folders = ["libs", "services"];
+    let sources = folders.map(|folder| journeys::files(&journeys::root().join(folder), ".rs"));
+    for file in sources.into_iter().flatten() {
+        let code = without_comments(&journeys::read(&file));
+        let words: Vec<_> = code.split_whitespace().collect();
+        let is_full = |pair: &[&str]| {
+            ["FULL", "RIGHT"].contains(&pair[0]) && ["JOIN", "OUTER"].contains(&pair[1])
+        };
+        let full = words.windows(2).any(is_full);
+        assert!(!full, "{} has a full join", file.display());
+    }
+}
+
 #[test]
 fn nothing_is_left_to_do_in_the_sources() {
     let root = journeys::root();

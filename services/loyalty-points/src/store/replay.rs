@@ -87,14 +87,17 @@ pub async fn list_members(
             WHERE (customer_id, program_id) > ($1, $2)
             ORDER BY customer_id, program_id
             LIMIT $3
-        ), posted AS (
-            SELECT e.customer_id, e.program_id, p.currency,
-                   CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
-                       AS points,
-                   CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT)
-                       AS held,
-                   CAST(COALESCE(-SUM(e.points) FILTER (WHERE e.account = 'debt'), 0) AS BIGINT)
-                       AS debt
+        ), sides AS (
+            SELECT a.customer_id, a.program_id, a.currency, a.points, a.held, a.debt,
+                   0 AS points_posted, 0 AS held_posted, 0 AS debt_posted
+            FROM page
+            JOIN accounts a
+                ON a.customer_id = page.customer_id AND a.program_id = page.program_id
+            UNION ALL
+            SELECT e.customer_id, e.program_id, p.currency, 0, 0, 0,
+                   SUM(e.points) FILTER (WHERE e.account = 'member'),
+                   SUM(e.points) FILTER (WHERE e.account = 'held'),
+                   -SUM(e.points) FILTER (WHERE e.account = 'debt')
             FROM page
             JOIN postings p ON p.customer_id = page.customer_id
             JOIN entries e
@@ -102,37 +105,20 @@ pub async fn list_members(
                 AND e.posting_id = p.posting_id
                 AND e.program_id = page.program_id
             GROUP BY e.customer_id, e.program_id, p.currency
-        ), stored AS (
-            SELECT a.customer_id, a.program_id, a.currency, a.points, a.held, a.debt
-            FROM page
-            JOIN accounts a
-                ON a.customer_id = page.customer_id AND a.program_id = page.program_id
-        ), both_sides AS (
-            SELECT COALESCE(stored.customer_id, posted.customer_id) AS customer_id,
-                   COALESCE(stored.program_id, posted.program_id) AS program_id,
-                   COALESCE(stored.currency, posted.currency) AS currency,
-                   COALESCE(stored.points, 0) AS points,
-                   COALESCE(stored.held, 0) AS held,
-                   COALESCE(stored.debt, 0) AS debt,
-                   COALESCE(posted.points, 0) AS points_posted,
-                   COALESCE(posted.held, 0) AS held_posted,
-                   COALESCE(posted.debt, 0) AS debt_posted
-            FROM stored
-            FULL JOIN posted
-                ON posted.customer_id = stored.customer_id
-                AND posted.program_id = stored.program_id
-                AND posted.currency = stored.currency
         )
-        SELECT page.customer_id, page.program_id, COALESCE(b.currency, '') AS currency,
-               COALESCE(b.points, 0) AS points, COALESCE(b.held, 0) AS held,
-               COALESCE(b.debt, 0) AS debt, COALESCE(b.points_posted, 0) AS points_posted,
-               COALESCE(b.held_posted, 0) AS held_posted,
-               COALESCE(b.debt_posted, 0) AS debt_posted,
+        SELECT page.customer_id, page.program_id, COALESCE(s.currency, '') AS currency,
+               CAST(COALESCE(SUM(s.points), 0) AS BIGINT) AS points,
+               CAST(COALESCE(SUM(s.held), 0) AS BIGINT) AS held,
+               CAST(COALESCE(SUM(s.debt), 0) AS BIGINT) AS debt,
+               CAST(COALESCE(SUM(s.points_posted), 0) AS BIGINT) AS points_posted,
+               CAST(COALESCE(SUM(s.held_posted), 0) AS BIGINT) AS held_posted,
+               CAST(COALESCE(SUM(s.debt_posted), 0) AS BIGINT) AS debt_posted,
                page.survivor IS NOT NULL AS merged
         FROM page
-        LEFT JOIN both_sides b
-            ON b.customer_id = page.customer_id AND b.program_id = page.program_id
-        ORDER BY page.customer_id, page.program_id, COALESCE(b.currency, '')";
+        LEFT JOIN sides s
+            ON s.customer_id = page.customer_id AND s.program_id = page.program_id
+        GROUP BY page.customer_id, page.program_id, page.survivor, COALESCE(s.currency, '')
+        ORDER BY page.customer_id, page.program_id, COALESCE(s.currency, '')";
     let (customer_id, program_id) = page.after;
     Ok(on!(db, |conn| sqlx::query_as(SELECT)
         .bind(customer_id)
@@ -147,7 +133,8 @@ pub async fn find_lot_astray(
     db: &mut impl Access,
     page: Members<'_>,
 ) -> Result<Option<LotSums>, common::Error> {
-    // No line but the one that makes a lot gives it more than it began with.
+    // No line but the one that makes a lot gives it more than it began with. Both sides are put together by grouping:
+    // SQLite compares each row of a full join with each.
     const SELECT: &str = "
         WITH page AS (
             SELECT customer_id, program_id
@@ -155,14 +142,18 @@ pub async fn find_lot_astray(
             WHERE (customer_id, program_id) > ($1, $2)
             ORDER BY customer_id, program_id
             LIMIT $3
-        ), posted AS (
-            SELECT e.customer_id, e.program_id, e.lot_id,
-                   CAST(COALESCE(MAX(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
-                       AS original,
-                   CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'member'), 0) AS BIGINT)
-                       AS remaining,
-                   CAST(COALESCE(SUM(e.points) FILTER (WHERE e.account = 'held'), 0) AS BIGINT)
-                       AS held
+        ), sides AS (
+            SELECT l.customer_id, l.program_id, l.lot_id, l.currency,
+                   l.original, l.remaining, l.held,
+                   0 AS original_posted, 0 AS remaining_posted, 0 AS held_posted
+            FROM page
+            JOIN lots l ON l.customer_id = page.customer_id AND l.program_id = page.program_id
+            UNION ALL
+            SELECT e.customer_id, e.program_id, e.lot_id, NULL,
+                   0, 0, 0,
+                   MAX(e.points) FILTER (WHERE e.account = 'member'),
+                   SUM(e.points) FILTER (WHERE e.account = 'member'),
+                   SUM(e.points) FILTER (WHERE e.account = 'held')
             FROM page
             JOIN postings p ON p.customer_id = page.customer_id
             JOIN entries e
@@ -171,29 +162,20 @@ pub async fn find_lot_astray(
                 AND e.program_id = page.program_id
             WHERE e.lot_id IS NOT NULL
             GROUP BY e.customer_id, e.program_id, e.lot_id
-        ), stored AS (
-            SELECT l.customer_id, l.program_id, l.currency, l.lot_id, l.original, l.remaining, l.held
-            FROM page
-            JOIN lots l ON l.customer_id = page.customer_id AND l.program_id = page.program_id
-        ), both_sides AS (
-            SELECT COALESCE(stored.customer_id, posted.customer_id) AS customer_id,
-                   COALESCE(stored.program_id, posted.program_id) AS program_id,
-                   stored.currency, COALESCE(stored.lot_id, posted.lot_id) AS lot_id,
-                   COALESCE(stored.original, 0) AS original,
-                   COALESCE(stored.remaining, 0) AS remaining,
-                   COALESCE(stored.held, 0) AS held,
-                   COALESCE(posted.original, 0) AS original_posted,
-                   COALESCE(posted.remaining, 0) AS remaining_posted,
-                   COALESCE(posted.held, 0) AS held_posted
-            FROM stored
-            FULL JOIN posted
-                ON posted.customer_id = stored.customer_id
-                AND posted.program_id = stored.program_id
-                AND posted.lot_id = stored.lot_id
+        ), lots_of_both AS (
+            SELECT customer_id, program_id, MAX(currency) AS currency, lot_id,
+                   CAST(COALESCE(SUM(original), 0) AS BIGINT) AS original,
+                   CAST(COALESCE(SUM(remaining), 0) AS BIGINT) AS remaining,
+                   CAST(COALESCE(SUM(held), 0) AS BIGINT) AS held,
+                   CAST(COALESCE(SUM(original_posted), 0) AS BIGINT) AS original_posted,
+                   CAST(COALESCE(SUM(remaining_posted), 0) AS BIGINT) AS remaining_posted,
+                   CAST(COALESCE(SUM(held_posted), 0) AS BIGINT) AS held_posted
+            FROM sides
+            GROUP BY customer_id, program_id, lot_id
         )
         SELECT customer_id, program_id, currency, lot_id, original, remaining, held,
                original_posted, remaining_posted, held_posted
-        FROM both_sides
+        FROM lots_of_both
         WHERE (original, remaining, held) <> (original_posted, remaining_posted, held_posted)
         ORDER BY customer_id, program_id, lot_id
         LIMIT 1";
