@@ -286,6 +286,14 @@ pub async fn read_all(service: &Service, history: &History, customers: &[String]
                 page_size,
                 ..Default::default()
             };
+            let forecast = pb::ForecastExpiryRequest {
+                program_id: program_id.clone(),
+                customer_id: customer_id.clone(),
+                points_currency: points_currency.clone(),
+                horizon_days: 740,
+                bucket_days: 74,
+                ..Default::default()
+            };
             let balance = pb::GetBalanceRequest {
                 program_id,
                 customer_id,
@@ -297,6 +305,7 @@ pub async fn read_all(service: &Service, history: &History, customers: &[String]
                 Request::Transactions(postings),
                 Request::Statement(statement),
                 Request::Holds(holds),
+                Request::Forecast(forecast),
                 Request::Balance(balance),
             ] {
                 driver::read(service, history, &request).await;

@@ -34,7 +34,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 34] = [
+const WEIGHTS: [(Operation, u32); 35] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -50,6 +50,7 @@ const WEIGHTS: [(Operation, u32); 34] = [
     (Operation::Batch, 10),
     (Operation::Balance, 7),
     (Operation::Balances, 3),
+    (Operation::Forecast, 4),
     (Operation::Lots, 3),
     (Operation::Transactions, 3),
     (Operation::Statement, 3),
@@ -88,6 +89,7 @@ enum Operation {
     Batch,
     Balance,
     Balances,
+    Forecast,
     Lots,
     Transactions,
     Statement,
@@ -166,6 +168,7 @@ impl Generator {
             Operation::Batch => self.several(whose, seen, now),
             Operation::Balance => Request::Balance(self.balance(whose, now)),
             Operation::Balances => Request::Balances(self.balances(whose, now)),
+            Operation::Forecast => Request::Forecast(self.forecast(whose, now)),
             Operation::Lots => Request::Lots(reads::lots(whose)),
             Operation::Transactions => Request::Transactions(reads::transactions(whose)),
             Operation::Statement => Request::Statement(self.statement(whose, now)),

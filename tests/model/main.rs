@@ -171,6 +171,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "hold of a merged member swept, passed on",
         "points swept",
         "notice told",
+        "points foretold to expire",
         "tier lost in default",
         "tier lost in club",
         "merge",

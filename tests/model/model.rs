@@ -8,6 +8,7 @@ mod bases;
 mod batches;
 mod crossing;
 mod extensions;
+mod forecasts;
 mod holds;
 mod imports;
 mod ledger;
@@ -112,6 +113,7 @@ pub fn apply(
         Request::Cancel(request) => step.cancel(request).map(Response::Cancel),
         Request::Batch(request) => Ok(Response::Batch(step.batch(request))),
         Request::Balances(request) => step.balances(request).map(Response::Balances),
+        Request::Forecast(request) => step.forecast(request).map(Response::Forecast),
         Request::Balance(request) => step.balance(request).map(Response::Balance),
         Request::Lots(request) => step.lots(request).map(Response::Lots),
         Request::Transactions(request) => step.transactions(request).map(Response::Transactions),

@@ -70,6 +70,7 @@ pub enum Request {
     TierHistory(pb::ListTierHistoryRequest),
     Balance(pb::GetBalanceRequest),
     Balances(pb::ListBalancesRequest),
+    Forecast(pb::ForecastExpiryRequest),
     Lots(pb::ListLotsRequest),
     Transactions(pb::ListTransactionsRequest),
     Statement(pb::GetStatementRequest),
@@ -111,6 +112,7 @@ pub enum Response {
     TierHistory(pb::ListTierHistoryResponse),
     Balance(pb::GetBalanceResponse),
     Balances(pb::ListBalancesResponse),
+    Forecast(pb::ForecastExpiryResponse),
     Lots(pb::ListLotsResponse),
     Transactions(pb::ListTransactionsResponse),
     Statement(pb::GetStatementResponse),
@@ -181,6 +183,7 @@ impl Request {
             Self::TierHistory(it) => vec![&it.customer_id],
             Self::Balance(it) => vec![&it.customer_id],
             Self::Balances(it) => vec![&it.customer_id],
+            Self::Forecast(it) => vec![&it.customer_id],
             Self::Lots(it) => vec![&it.customer_id],
             Self::Transactions(it) => vec![&it.customer_id],
             Self::Statement(it) => vec![&it.customer_id],
@@ -271,6 +274,7 @@ impl Request {
             | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Forecast(_)
             | Self::Tier(_)
             | Self::TierHistory(_)
             | Self::Usage(_)
@@ -286,13 +290,14 @@ impl Request {
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
         use Request::{
-            Balance, Balances, Hold, Holds, Lots, Statement, Tier, TierHistory, Trace,
+            Balance, Balances, Forecast, Hold, Holds, Lots, Statement, Tier, TierHistory, Trace,
             Transactions, Usage,
         };
         matches!(
             self,
             Balance(_)
                 | Balances(_)
+                | Forecast(_)
                 | Lots(_)
                 | Transactions(_)
                 | Statement(_)
@@ -370,6 +375,7 @@ impl Request {
             | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Forecast(_)
             | Self::Tier(_)
             | Self::TierHistory(_)
             | Self::Usage(_)
@@ -386,6 +392,9 @@ impl Request {
     pub fn as_of(&self) -> Option<i64> {
         match self {
             Self::Recalculate(it) => it.as_of(),
+            Self::Balance(it) => it.as_of.as_ref().map(micros),
+            Self::Balances(it) => it.as_of.as_ref().map(micros),
+            Self::Forecast(it) => it.as_of.as_ref().map(micros),
             _ => None,
         }
     }

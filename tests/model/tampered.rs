@@ -4,6 +4,7 @@ mod background;
 mod bases;
 mod batches;
 mod extensions;
+mod forecasts;
 mod imports;
 mod limits;
 mod lines;

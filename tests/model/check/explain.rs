@@ -72,9 +72,8 @@ impl Replay<'_> {
         };
         let told = self.traced(told).without_limits();
         let instants = match instant {
-            // A read tells the instant it was asked about, whenever that is.
-            Some(at) if event.window.contains(at) || event.request.is_read() => vec![at],
-            Some(at) if event.request.as_of() == Some(at) => vec![at],
+            Some(at) if event.request.as_of().is_some_and(|asked| asked == at) => vec![at],
+            Some(at) if event.window.contains(at) && event.request.as_of().is_none() => vec![at],
             Some(_) => Vec::new(),
             None => {
                 // At midnight windows of limits begin.

@@ -43,6 +43,12 @@ pub fn met(event: &Event) -> Vec<String> {
                 format!("tier {how} by {}", tier.metric().as_str_name())
             }));
         }
+        (_, Ok(Response::Forecast(told))) => {
+            let expires = told.buckets.iter().any(|it| it.points > 0);
+            met.extend(expires.then(|| "points foretold to expire".to_owned()));
+            let is_held = told.buckets.iter().any(|it| it.held > 0);
+            met.extend(is_held.then(|| "held points foretold to expire".to_owned()));
+        }
         (Request::SetLimit(it), Ok(_)) if event.is_change() => {
             let limit = it.limit.as_ref().expect("always given");
             let is_new = is_further(&limit.limit_id);

@@ -2,6 +2,7 @@
 
 use api::loyalty::v1 as pb;
 use rand::Rng as _;
+use rand::seq::IndexedRandom as _;
 
 use super::{Generator, Whose};
 use crate::answers::stamp;
@@ -23,6 +24,23 @@ impl Generator {
             as_of: self.ahead(now),
             program_id: whose.program_id,
             customer_id: whose.customer_id,
+            ..Default::default()
+        }
+    }
+
+    /// Mostly near what there is, which expires soon or after years.
+    pub(super) fn forecast(&mut self, whose: Whose, now: i64) -> pb::ForecastExpiryRequest {
+        let outlooks = [(0, 0), (3, 1), (1, 7), (740, 70)];
+        let (horizon_days, bucket_days) = *outlooks
+            .choose(&mut self.rng)
+            .expect("there are some");
+        pb::ForecastExpiryRequest {
+            as_of: self.ahead(now),
+            horizon_days,
+            bucket_days,
+            program_id: whose.program_id,
+            customer_id: whose.customer_id,
+            points_currency: whose.points_currency,
             ..Default::default()
         }
     }

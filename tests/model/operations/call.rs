@@ -115,6 +115,10 @@ impl Request {
                 let reply = to.list_balances(it).await;
                 reply.map(|it| it.map(Response::Balances))
             }
+            Self::Forecast(it) => {
+                let reply = to.forecast_expiry(it).await;
+                reply.map(|it| it.map(Response::Forecast))
+            }
             Self::Lots(it) => to.list_lots(it).await.map(|it| it.map(Response::Lots)),
             Self::Transactions(it) => {
                 let reply = to.list_transactions(it).await;

@@ -123,6 +123,7 @@ impl Response {
             | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Forecast(_)
             | Self::Override(_)
             | Self::ClearOverride(_)
             | Self::SetLimit(_)
@@ -176,6 +177,7 @@ impl Response {
             Self::Publish(it) => return it.policy.as_ref()?.published_at.as_ref().map(micros),
             // Of a balance at another instant this is that instant, which decides just as much.
             Self::Balance(it) => &it.balance,
+            Self::Forecast(it) => return it.as_of.as_ref().map(micros),
             Self::Balances(it) => return it.balances.first()?.as_of.as_ref().map(micros),
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
             // A tier is asked about an instant, whatever it is; the others tell none.
@@ -239,6 +241,7 @@ impl Response {
             | Self::Merge(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Forecast(_)
             | Self::Tier(_)
             | Self::Usage(_)
             | Self::Trace(_)
@@ -298,6 +301,7 @@ impl Response {
             | Self::Extend(_)
             | Self::Balance(_)
             | Self::Balances(_)
+            | Self::Forecast(_)
             | Self::Override(_)
             | Self::ClearOverride(_)
             | Self::SetLimit(_)
