@@ -24,6 +24,7 @@ use crate::State;
 use crate::domain::currency::{CurrencyCode, Wallet};
 use crate::domain::known::Instants;
 use crate::domain::program::{Program, ProgramId};
+use crate::domain::tiers::versions::PolicyVersions;
 use crate::error::Error;
 use crate::ledger::reads;
 use crate::store::accounts::AccountKey;
@@ -79,6 +80,18 @@ impl Programs {
             Some(known) if known.policies.latest().version >= latest => Ok(known),
             _ => self.read(db, program_id).await,
         }
+    }
+
+    /// The tier policies of a program that a snapshot has: memory may know of a later one.
+    pub async fn policies_in(
+        &self,
+        db: &mut impl Access,
+        program_id: &ProgramId,
+    ) -> Result<PolicyVersions, Error> {
+        let latest = policies::find_latest(db, program_id.as_str()).await?;
+        let latest = latest.ok_or_else(|| Error::ProgramNotFound(program_id.clone()))?;
+        let program = self.holding(db, program_id.as_str(), latest).await?;
+        Ok(program.policies.up_to(latest))
     }
 
     /// A program that exists, with a version of its tier policy that the database has.

@@ -33,7 +33,7 @@ pub async fn get(state: &State, wanted: &Wanted) -> Result<Progress, Error> {
         ..
     } = wanted;
     let mut db = state.platform.snapshot().await?;
-    let program = state.programs.current(&mut db, program_id).await?;
+    let policies = state.programs.policies_in(&mut db, program_id).await?;
     let as_of = wanted.as_of.unwrap_or_else(|| state.platform.now());
     let name = program_id.as_str();
     let standings = members::list_standings(&mut db, &[customer_id], name, as_of).await?;
@@ -46,7 +46,7 @@ pub async fn get(state: &State, wanted: &Wanted) -> Result<Progress, Error> {
     let winning = tier_overrides::find_at(&mut db, customer_id, name, as_of).await?;
     let enrolled_at = standing.member.enrolled_at;
     let mut counts = Counts::default();
-    for (metric, after) in progress::needed(&program.policies, enrolled_at, as_of) {
+    for (metric, after) in progress::needed(&policies, enrolled_at, as_of) {
         let since = Since {
             customer_id,
             program_id: name,
@@ -55,14 +55,15 @@ pub async fn get(state: &State, wanted: &Wanted) -> Result<Progress, Error> {
         };
         *counts.of_mut(metric) = qualifying::list(&mut db, since).await?;
     }
-    let winning = winning.filter(|given| given::known(basis.policy(), Some(given)).is_some());
     let start = Start {
         as_of,
         enrolled_at,
         counts: &counts,
         winning: winning.as_ref(),
     };
-    let moves = progress::project(&program.policies, start);
+    let moves = progress::project(&policies, start);
+    // It wins again once a version holds that has its tier.
+    let winning = winning.filter(|given| given::known(basis.policy(), Some(given)).is_some());
     Ok(Progress {
         basis,
         as_of,

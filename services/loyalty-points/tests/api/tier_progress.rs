@@ -6,6 +6,7 @@ use testkit::{Backend, assert_refused, time, violations};
 use tonic::{Code, Status};
 
 use crate::shop::{NOW, Purchase, Shop, at};
+use crate::tier_policies::{policy, publication, publish, try_publish};
 
 fn of(customer_id: &str) -> pb::GetTierProgressRequest {
     pb::GetTierProgressRequest {
@@ -123,6 +124,43 @@ async fn progress_starts_from_any_instant_and_knows_overrides(
             "{instant}"
         );
     }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_foretells_that_an_override_wins_again_once_a_version_has_its_tier(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut shop = Shop::with_member(backend, "c1").await;
+    let give = pb::OverrideTierRequest {
+        customer_id: "c1".to_owned(),
+        tier: "Gold".to_owned(),
+        reason: "test".to_owned(),
+        expires_at: at("1999-12-01T00:00:00Z"),
+        ..Default::default()
+    };
+    shop.client.override_tier(give).await.unwrap();
+    let mut without_gold = policy(100);
+    without_gold.tiers.pop();
+    publish(&mut shop, without_gold).await;
+    let scheduled = pb::PublishTierPolicyRequest {
+        effective_at: at("1999-01-01T00:00:00Z"),
+        ..publication(policy(100))
+    };
+    try_publish(&mut shop, scheduled).await.unwrap();
+    let told = try_progress(&mut shop, of("c1")).await.unwrap();
+    assert_eq!((told.tier.as_str(), told.tier_override), ("Bronze", None));
+    let moves = [
+        forecast("1999-01-01T00:00:00Z", "Bronze", "Gold", (0, 0)),
+        forecast("1999-12-01T00:00:00Z", "Gold", "Bronze", (0, 200)),
+    ];
+    assert_eq!(told.forecasts, moves);
+
+    // What was foretold comes true.
+    shop.server.clock.set(time("1999-01-01T00:00:00Z"));
+    assert_eq!(shop.tier("c1").await.tier, "Gold");
+    shop.server.clock.set(time("1999-12-01T00:00:00Z"));
+    assert_eq!(shop.tier("c1").await.tier, "Bronze");
 }
 
 #[rstest]

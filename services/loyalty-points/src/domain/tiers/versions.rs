@@ -64,6 +64,15 @@ impl PolicyVersions {
         self.0.iter().find(|known| known.version == version)
     }
 
+    /// Those up to one.
+    #[must_use]
+    pub fn up_to(&self, last: i64) -> Self {
+        let first = self.0.iter().take(1);
+        let later = self.0.iter().skip(1);
+        let later = later.filter(|version| version.version <= last);
+        Self(first.chain(later).cloned().collect())
+    }
+
     /// Whether any tier of any version up to one makes more or less of a purchase than the base rule.
     pub fn multiply_up_to(&self, last: i64) -> bool {
         let versions = self.0.iter().filter(|version| version.version <= last);
@@ -122,6 +131,16 @@ mod tests {
         let versions = PolicyVersions::new(vec![version(1, 2), doubling, version(3, 8)]).unwrap();
         let multiply = [1, 2, 3].map(|last| versions.multiply_up_to(last));
         assert_eq!(multiply, [false, true, true]);
+    }
+
+    #[test]
+    fn versions_up_to_one_are_as_if_no_other_was_published_since() {
+        let versions = vec![version(1, 2), version(2, 5), version(3, 7)];
+        let versions = PolicyVersions::new(versions).unwrap();
+        let before = versions.up_to(2);
+        assert_eq!((before.latest().version, before.at(day(8)).version), (2, 2));
+        assert_eq!(before.next_after(day(5)), None);
+        assert_eq!(versions.up_to(3), versions);
     }
 
     #[test]
