@@ -214,6 +214,12 @@ async fn read_tiers(service: &Service, history: &History, customers: &[String], 
                 ..Default::default()
             };
             driver::read(service, history, &Request::Tier(tier)).await;
+            let progress = pb::GetTierProgressRequest {
+                program_id: program_id.to_owned(),
+                customer_id: customer_id.clone(),
+                ..Default::default()
+            };
+            driver::read(service, history, &Request::Progress(progress)).await;
             let changes = pb::ListTierHistoryRequest {
                 program_id: program_id.to_owned(),
                 customer_id: customer_id.clone(),

@@ -34,7 +34,7 @@ const UNKNOWN_CURRENCY: &str = "GOLD";
 /// The type of all sources.
 const SOURCE_TYPE: &str = "promotion";
 /// How often each operation comes, out of the sum of all.
-const WEIGHTS: [(Operation, u32); 35] = [
+const WEIGHTS: [(Operation, u32); 36] = [
     (Operation::Enroll, 5),
     (Operation::Earn, 20),
     (Operation::Redeem, 12),
@@ -55,6 +55,7 @@ const WEIGHTS: [(Operation, u32); 35] = [
     (Operation::Transactions, 3),
     (Operation::Statement, 3),
     (Operation::Tier, 8),
+    (Operation::Progress, 6),
     (Operation::TierHistory, 3),
     (Operation::Publish, 3),
     (Operation::Override, 4),
@@ -94,6 +95,7 @@ enum Operation {
     Transactions,
     Statement,
     Tier,
+    Progress,
     TierHistory,
     Publish,
     Override,
@@ -173,6 +175,7 @@ impl Generator {
             Operation::Transactions => Request::Transactions(reads::transactions(whose)),
             Operation::Statement => Request::Statement(self.statement(whose, now)),
             Operation::Tier => Request::Tier(self.tier(whose, now)),
+            Operation::Progress => Request::Progress(self.progress(whose, now)),
             Operation::TierHistory => Request::TierHistory(reads::tier_history(whose)),
             Operation::Publish => Request::Publish(self.publish(whose, now)),
             Operation::Override => Request::Override(self.override_tier(whose, now)),

@@ -172,6 +172,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "points swept",
         "notice told",
         "points foretold to expire",
+        "fall foretold",
         "tier lost in default",
         "tier lost in club",
         "merge",

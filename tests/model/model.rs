@@ -23,6 +23,7 @@ mod periods;
 mod persons;
 mod points;
 mod policies;
+mod progress;
 mod purchases;
 mod reads;
 mod returns;
@@ -119,6 +120,7 @@ pub fn apply(
         Request::Transactions(request) => step.transactions(request).map(Response::Transactions),
         Request::Statement(request) => step.statement(request).map(Response::Statement),
         Request::Tier(request) => step.tier(request).map(Response::Tier),
+        Request::Progress(request) => step.progress(request).map(Response::Progress),
         Request::TierHistory(request) => step.tier_history(request).map(Response::TierHistory),
         Request::Override(request) => step.override_tier(request).map(Response::Override),
         Request::ClearOverride(request) => {

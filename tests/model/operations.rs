@@ -67,6 +67,7 @@ pub enum Request {
     Usage(pb::GetLimitUsageRequest),
     Trace(pb::GetDecisionTraceRequest),
     Tier(pb::GetTierRequest),
+    Progress(pb::GetTierProgressRequest),
     TierHistory(pb::ListTierHistoryRequest),
     Balance(pb::GetBalanceRequest),
     Balances(pb::ListBalancesRequest),
@@ -109,6 +110,7 @@ pub enum Response {
     Usage(pb::GetLimitUsageResponse),
     Trace(Traced),
     Tier(pb::GetTierResponse),
+    Progress(pb::GetTierProgressResponse),
     TierHistory(pb::ListTierHistoryResponse),
     Balance(pb::GetBalanceResponse),
     Balances(pb::ListBalancesResponse),
@@ -180,6 +182,7 @@ impl Request {
                 customer_id => vec![customer_id],
             },
             Self::Tier(it) => vec![&it.customer_id],
+            Self::Progress(it) => vec![&it.customer_id],
             Self::TierHistory(it) => vec![&it.customer_id],
             Self::Balance(it) => vec![&it.customer_id],
             Self::Balances(it) => vec![&it.customer_id],
@@ -276,6 +279,7 @@ impl Request {
             | Self::Balances(_)
             | Self::Forecast(_)
             | Self::Tier(_)
+            | Self::Progress(_)
             | Self::TierHistory(_)
             | Self::Usage(_)
             | Self::Trace(_)
@@ -290,8 +294,8 @@ impl Request {
     /// Whether it only reads.
     pub fn is_read(&self) -> bool {
         use Request::{
-            Balance, Balances, Forecast, Hold, Holds, Lots, Statement, Tier, TierHistory, Trace,
-            Transactions, Usage,
+            Balance, Balances, Forecast, Hold, Holds, Lots, Progress, Statement, Tier, TierHistory,
+            Trace, Transactions, Usage,
         };
         matches!(
             self,
@@ -302,6 +306,7 @@ impl Request {
                 | Transactions(_)
                 | Statement(_)
                 | Tier(_)
+                | Progress(_)
                 | TierHistory(_)
                 | Usage(_)
                 | Trace(_)
@@ -377,6 +382,7 @@ impl Request {
             | Self::Balances(_)
             | Self::Forecast(_)
             | Self::Tier(_)
+            | Self::Progress(_)
             | Self::TierHistory(_)
             | Self::Usage(_)
             | Self::Trace(_)
@@ -395,6 +401,7 @@ impl Request {
             Self::Balance(it) => it.as_of.as_ref().map(micros),
             Self::Balances(it) => it.as_of.as_ref().map(micros),
             Self::Forecast(it) => it.as_of.as_ref().map(micros),
+            Self::Progress(it) => it.as_of.as_ref().map(micros),
             _ => None,
         }
     }

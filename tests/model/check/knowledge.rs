@@ -299,6 +299,11 @@ fn versions_told(event: &Event) -> Vec<(String, i64)> {
             let told = tier.map(|tier| (tier.program_id.clone(), tier.policy_version));
             told.collect()
         }
+        Ok(Response::Progress(it)) => {
+            let progress = it.progress.iter();
+            let told = progress.map(|it| (it.program_id.clone(), it.policy_version));
+            told.collect()
+        }
         Ok(Response::TierHistory(it)) => it.changes.iter().map(of_change).collect(),
         Ok(Response::Override(it)) => it.change.iter().map(of_change).collect(),
         Ok(Response::ClearOverride(it)) => it.change.iter().map(of_change).collect(),

@@ -43,6 +43,13 @@ pub fn met(event: &Event) -> Vec<String> {
                 format!("tier {how} by {}", tier.metric().as_str_name())
             }));
         }
+        (_, Ok(Response::Progress(told))) => {
+            let progress = told.progress.as_ref().expect("always told");
+            let falls = progress.next_fall.as_ref();
+            met.extend(falls.map(|_| "fall foretold".to_owned()));
+            let rises = progress.forecasts.iter().any(|it| it.points_to_stay == 0);
+            met.extend(rises.then(|| "move without a way to stay foretold".to_owned()));
+        }
         (_, Ok(Response::Forecast(told))) => {
             let expires = told.buckets.iter().any(|it| it.points > 0);
             met.extend(expires.then(|| "points foretold to expire".to_owned()));

@@ -31,9 +31,7 @@ impl Generator {
     /// Mostly near what there is, which expires soon or after years.
     pub(super) fn forecast(&mut self, whose: Whose, now: i64) -> pb::ForecastExpiryRequest {
         let outlooks = [(0, 0), (3, 1), (1, 7), (740, 70)];
-        let (horizon_days, bucket_days) = *outlooks
-            .choose(&mut self.rng)
-            .expect("there are some");
+        let (horizon_days, bucket_days) = *outlooks.choose(&mut self.rng).expect("there are some");
         pb::ForecastExpiryRequest {
             as_of: self.ahead(now),
             horizon_days,

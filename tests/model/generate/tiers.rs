@@ -25,6 +25,17 @@ impl Generator {
         }
     }
 
+    /// From an instant, or from now on.
+    pub(super) fn progress(&mut self, whose: Whose, now: i64) -> pb::GetTierProgressRequest {
+        let asked = self.tier(whose, now);
+        pb::GetTierProgressRequest {
+            as_of: asked.as_of.filter(|_| self.rng.random_bool(0.6)),
+            program_id: asked.program_id,
+            customer_id: asked.customer_id,
+            ..Default::default()
+        }
+    }
+
     /// About when a year of some kind or the grace after it ends, or a tier falls that is held in a window.
     fn turn(&mut self, now: i64) -> i64 {
         let year = start_of(year_of(now) + self.rng.random_range(-1..4));

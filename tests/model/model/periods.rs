@@ -71,6 +71,41 @@ pub fn earned(policy: &pb::TierPolicy, record: &Record<'_>, at: Micros) -> Earne
     Earned { amount, place }
 }
 
+/// The instants at which a tier may change by itself: what counts comes or leaves, or a period or its grace ends. Behind the
+/// last of them all is as it was at first.
+pub fn turns(policy: &pb::TierPolicy, record: &Record<'_>, from: Micros) -> Vec<Micros> {
+    let known: Vec<_> = record.counted.iter().filter(|it| it.1 > 0).collect();
+    let grace = Micros::from(policy.grace_days) * DAY;
+    let mut turns: Vec<_> = known.iter().map(|it| it.0).collect();
+    if policy.period() == Period::Rolling {
+        let window = Micros::from(policy.window_days) * DAY;
+        for (at, _) in known {
+            turns.push(at + window);
+            // A tier falls once for each tier below it at most.
+            let falls = (1..).take(policy.tiers.len());
+            turns.extend(falls.map(|n: Micros| at + n * window + grace));
+        }
+    } else {
+        let years = Years::of(policy, record.enrolled_at);
+        let latest = known.iter().map(|it| it.0).fold(from, Micros::max);
+        let falls = i32::try_from(policy.tiers.len()).expect("few");
+        for year in years.number(from)..=years.number(latest) + 2 + falls {
+            turns.extend([years.start(year), years.start(year) + grace]);
+        }
+    }
+    turns.retain(|at| from < *at);
+    turns
+}
+
+/// When the year began that an instant is in, where years count.
+pub fn year_begun(policy: &pb::TierPolicy, enrolled_at: Micros, at: Micros) -> Option<Micros> {
+    if policy.period() == Period::Rolling {
+        return None;
+    }
+    let years = Years::of(policy, enrolled_at);
+    Some(years.start(years.number(at)))
+}
+
 /// Years that begin on a day of the year, at midnight somewhere.
 struct Years {
     month: u32,

@@ -20,11 +20,11 @@ pub struct Given {
 }
 
 impl Given {
-    fn ends_at(&self) -> Option<Micros> {
+    pub(super) fn ends_at(&self) -> Option<Micros> {
         self.ended_at.or(self.expires_at)
     }
 
-    fn wins_at(&self, at: Micros) -> bool {
+    pub(super) fn wins_at(&self, at: Micros) -> bool {
         self.created_at <= at && self.ends_at().is_none_or(|ends_at| at < ends_at)
     }
 }
@@ -255,7 +255,7 @@ impl Member {
         self.tier_given((policy, at), won)
     }
 
-    fn tier_given(
+    pub(super) fn tier_given(
         &self,
         (policy, at): (&pb::TierPolicy, Micros),
         given: Option<&Given>,
@@ -298,7 +298,7 @@ impl Member {
     }
 
     /// What counts, each from an instant on.
-    fn counted_by(&self, metric: pb::TierMetric) -> Vec<(Micros, i64)> {
+    pub(super) fn counted_by(&self, metric: pb::TierMetric) -> Vec<(Micros, i64)> {
         let bought = self.bought.values();
         match metric {
             pb::TierMetric::Spend => bought.map(|it| (it.at, it.left)).collect(),

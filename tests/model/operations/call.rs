@@ -106,6 +106,10 @@ impl Request {
                 reply.map(|it| it.map(|it| Response::Trace(it.into())))
             }
             Self::Tier(it) => to.get_tier(it).await.map(|it| it.map(Response::Tier)),
+            Self::Progress(it) => {
+                let reply = to.get_tier_progress(it).await;
+                reply.map(|it| it.map(Response::Progress))
+            }
             Self::TierHistory(it) => {
                 let reply = to.list_tier_history(it).await;
                 reply.map(|it| it.map(Response::TierHistory))

@@ -132,6 +132,7 @@ impl Response {
             | Self::Usage(_)
             | Self::Trace(_)
             | Self::Tier(_)
+            | Self::Progress(_)
             | Self::TierHistory(_)
             | Self::Lots(_)
             | Self::Transactions(_)
@@ -177,6 +178,7 @@ impl Response {
             Self::Publish(it) => return it.policy.as_ref()?.published_at.as_ref().map(micros),
             // Of a balance at another instant this is that instant, which decides just as much.
             Self::Balance(it) => &it.balance,
+            Self::Progress(it) => return it.progress.as_ref()?.as_of.as_ref().map(micros),
             Self::Forecast(it) => return it.as_of.as_ref().map(micros),
             Self::Balances(it) => return it.balances.first()?.as_of.as_ref().map(micros),
             Self::Enroll(it) => return it.member.as_ref()?.enrolled_at.as_ref().map(micros),
@@ -243,6 +245,7 @@ impl Response {
             | Self::Balances(_)
             | Self::Forecast(_)
             | Self::Tier(_)
+            | Self::Progress(_)
             | Self::Usage(_)
             | Self::Trace(_)
             | Self::Hold(_) => Vec::new(),
@@ -310,6 +313,7 @@ impl Response {
             | Self::Usage(_)
             | Self::Trace(_)
             | Self::Tier(_)
+            | Self::Progress(_)
             | Self::TierHistory(_)
             | Self::Lots(_)
             | Self::Hold(_)
