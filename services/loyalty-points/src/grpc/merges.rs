@@ -89,17 +89,28 @@ impl Posting for UnmergeMembers {
         work: &mut Work<'_>,
         run: Run,
     ) -> Result<Self::Answer, crate::error::Error> {
+        let mut unmerged = merges::unmerge(state, work, self).await?;
+        if run == Run::Dry {
+            merges::not_parted(&mut unmerged);
+        }
+        let passing = unmerged.passing(work).await?;
+        let mut answer = pb::UnmergeMembersResponse::default();
+        if let Some(mut passing) = passing {
+            if run == Run::Dry {
+                passing.revisions.clear();
+            }
+            answer.passed_on = present::passed_on(&state.platform, &passing);
+            answer.standing_consistency_token = present::token_of_asked(&state.platform, &passing);
+        }
         let Unmerged {
             merge,
             program,
-            mut moved,
-            mut returned,
+            moved,
+            returned,
             survivor,
             absorbed,
-        } = merges::unmerge(state, work, self).await?;
-        if run == Run::Dry {
-            merges::not_parted(&mut moved, &mut returned);
-        }
+            ..
+        } = unmerged;
         Ok(pb::UnmergeMembersResponse {
             moved: present::moved(&program, &moved),
             returned: present::moved(&program, &returned),
@@ -108,6 +119,7 @@ impl Posting for UnmergeMembers {
             survivor_balances: balances(survivor),
             absorbed_balances: balances(absorbed),
             merge: Some(present::merge(&merge)),
+            ..answer
         })
     }
 }

@@ -111,17 +111,21 @@ pub fn unmade<'a>(all: impl IntoIterator<Item = &'a mut Amounts>) {
 }
 
 /// The same of a merge that would be undone: of what went over before only what goes along last is not there.
-pub fn not_parted(moved: &mut Amounts, returned: &mut Amounts) {
+pub fn not_parted(unmerged: &mut Unmerged) {
     let mut made = BTreeSet::new();
-    for lot in lots_of(moved) {
+    for lot in lots_of(&mut unmerged.moved) {
         if lot.is_new {
             lot.posting_id.clear();
         }
         unname(lot, &mut made);
     }
-    for lot in lots_of(returned) {
-        unname(lot, &mut made);
-        lot.posting_id.clear();
+    let before = unmerged.before.iter_mut().map(|step| &mut step.moved);
+    let afterwards = unmerged.afterwards.iter_mut().map(|step| &mut step.moved);
+    for moved in before.chain([&mut unmerged.returned]).chain(afterwards) {
+        for lot in lots_of(moved) {
+            unname(lot, &mut made);
+            lot.posting_id.clear();
+        }
     }
 }
 

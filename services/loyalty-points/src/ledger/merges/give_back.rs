@@ -9,8 +9,8 @@ use super::feed::caller;
 use super::parts::{amounts, debt_part, lot_part, repaid};
 use super::pass::{pass_on, pass_on_earned, renew};
 use super::{
-    After, Amounts, Moved, MovedLot, Passed, UnmergeMembers, after, find, find_account, lock_of,
-    lock_on, tidy,
+    After, Amounts, Moved, MovedLot, Passed, Passing, UnmergeMembers, after, find, find_account,
+    lock_of, lock_on, tidy,
 };
 use crate::State;
 use crate::domain::currency::Wallet;
@@ -40,10 +40,29 @@ pub struct Unmerged {
     pub moved: Amounts,
     /// What came back. The rest of the points was spent or has expired, the rest of the debt was repaid.
     pub returned: Amounts,
+    /// What went on from a survivor who was merged in turn, before anything came back.
+    pub before: Vec<Passed>,
+    /// The same, after.
+    pub afterwards: Vec<Passed>,
+    /// Who stands for such a survivor.
+    pub standing: Option<CustomerId>,
     /// The survivor.
     pub survivor: After,
     /// The other one.
     pub absorbed: After,
+}
+
+impl Unmerged {
+    /// What went on from a survivor who was merged in turn, and the revisions of members after it all.
+    pub async fn passing(&mut self, work: &mut Work<'_>) -> Result<Option<Passing>, Error> {
+        let Some(standing) = self.standing.take() else {
+            return Ok(None);
+        };
+        let mut steps = std::mem::take(&mut self.before);
+        steps.append(&mut self.afterwards);
+        let passing = Passing::of(work, Arc::clone(&self.program), (standing, steps));
+        passing.await.map(Some)
+    }
 }
 
 /// Undoes a merge for a caller.
@@ -68,6 +87,8 @@ pub async fn unmerge(
     if merge.unmerged_at.is_some() {
         return Err(Error::MergeAlreadyUndone(request.merge_id));
     }
+    // Time may go on until whoever stands for the survivor is locked.
+    lock_on(work, &program, &merge.survivor).await?;
     let undone = MergeRow {
         unmerged_at: Some(work.now().max(merge.merged_at)),
         unmerge_actor: Some(request.actor),
@@ -95,12 +116,13 @@ pub(super) async fn undo(
     let standing = find(work, program, &absorbed).await?;
     let mut lock = lock_of(work, &absorbed).await?;
     tidy(state, work, &mut lock, program, standing).await?;
-    let passed = pass_on_earned(state, work, program, &absorbed, Cause::Usual).await?;
+    let mut passed = pass_on_earned(state, work, program, &absorbed, Cause::Usual).await?;
 
     work.flush().await?;
     let parts = merge_parts::list(work.tx(), &merge).await?;
     let mut moved = amounts(&parts, &absorbed);
     mark_new(&mut moved, &passed);
+    passed.retain(|step| step.from != absorbed);
     let origins = origins(work, program, &absorbed, (&merge.merge_id, "")).await?;
     let taking = find(work, program, &survivor).await?;
     let root = taking.member.survivor.unwrap_or_else(|| survivor.clone());
@@ -156,7 +178,7 @@ pub(super) async fn undo(
     renew(state, work, program, &absorbed, Cause::Usual).await?;
     renew(state, work, program, &root, Cause::Reversal).await?;
     // What was owed again may have been repaid again on the way.
-    pass_on(state, work, program, &survivor).await?;
+    let afterwards = pass_on(state, work, program, &survivor).await?;
     for customer_id in [&absorbed, &survivor] {
         let mut lock = lock_of(work, customer_id).await?;
         let at = (customer_id, lock.next());
@@ -171,6 +193,9 @@ pub(super) async fn undo(
         program: Arc::clone(program),
         moved,
         returned,
+        before: passed,
+        afterwards,
+        standing: (root != survivor).then_some(root),
         survivor: after(work, program, &survivor).await?,
         absorbed: after(work, program, &absorbed).await?,
         merge,

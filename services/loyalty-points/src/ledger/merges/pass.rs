@@ -59,13 +59,15 @@ async fn pass(
         }
         let merge = merges::get_standing(work.tx(), program.program_id.as_str(), &at).await?;
         let moved = hand_over(state, work, program, standing, &merge).await?;
-        if !moved.is_empty() {
-            steps.push(Passed {
-                from: at,
-                to: merge.survivor.clone(),
-                moved,
-            });
+        if moved.is_empty() {
+            // Nor does anything go on from there: what time has done to others is none of this member's.
+            return Ok(steps);
         }
+        steps.push(Passed {
+            from: at,
+            to: merge.survivor.clone(),
+            moved,
+        });
         at = merge.survivor;
     }
 }

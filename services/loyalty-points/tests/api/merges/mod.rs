@@ -2,6 +2,7 @@
 
 mod begun;
 mod bought;
+mod chains;
 mod extended;
 mod lots;
 mod meeting;
