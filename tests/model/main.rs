@@ -36,7 +36,10 @@
 //!   far are kept beside each other (`check/knowledge.rs`). Of several customers in one call each is looked into with one
 //!   state of the others, as no such answer depends on a tier; and a read that may have come from several versions of a
 //!   customer rules out none of its states. While no version that has held multiplies anything the tier of the trace is
-//!   the one that was noted last. A tier is read as of an instant, so never from a cache, and `GetTierProgress` is not read.
+//!   the one that was noted last. Amid other calls a tier is read as of an instant, so never from a cache; from caches only when
+//!   nothing else goes on, with the token of the customer's latest change, which nothing older may answer.
+//! - Of reads: several customers at once (`BatchGetBalances`, `BatchGetTiers`), balances and forecasts at an instant of the
+//!   past or as they were believed then (`posted_by`), and pages after the first.
 //! - Of limits that begin and end while callers earn, what each earning is held against is what `GetDecisionTrace` tells at
 //!   the end of the round, and some state of the limits while it was called must explain all of it. Whether the states of
 //!   different earnings go together is looked into only for the points of budgets: what is not counted in a budget may
@@ -173,6 +176,7 @@ async fn every_answer_is_that_of_the_model_whatever_the_clock_does(
         "notice told",
         "points foretold to expire",
         "fall foretold",
+        "tier by a token",
         "tier lost in default",
         "tier lost in club",
         "merge",

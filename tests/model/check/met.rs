@@ -36,7 +36,9 @@ pub fn met(event: &Event) -> Vec<String> {
             met.push(format!("policy in {}", policy.period().as_str_name()));
             met.push(format!("policy with {}", policy.downgrade().as_str_name()));
         }
-        (Request::Tier(_), Ok(Response::Tier(told))) => {
+        (Request::Tier(asked), Ok(Response::Tier(told))) => {
+            let is_by_token = asked.as_of.is_none() && !asked.at_least.is_empty();
+            met.extend(is_by_token.then(|| "tier by a token".to_owned()));
             met.extend(told.tier.as_ref().map(|tier| {
                 let is_earned = tier.rank > 1 && tier.tier_override.is_none();
                 let how = if is_earned { "earned" } else { "told" };

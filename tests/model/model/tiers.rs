@@ -31,7 +31,7 @@ impl Given {
 
 impl Step<'_> {
     pub fn tier(&mut self, request: &pb::GetTierRequest) -> Result<pb::GetTierResponse, Refusal> {
-        let at = request.as_of.as_ref().map(micros).expect("always given");
+        let at = request.as_of.as_ref().map_or(self.now, micros);
         let member = self.find(of(&request.program_id, &request.customer_id), "")?;
         Ok(pb::GetTierResponse {
             tier: Some(member.tier(at)),

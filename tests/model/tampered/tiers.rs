@@ -112,3 +112,23 @@ fn points_that_count_twice_for_a_tier_are_found() {
     (tier.rank, tier.next_tier) = (2, "Gold".to_owned());
     assert!(check(nobody(), &events).is_err());
 }
+
+#[test]
+fn a_tier_older_than_its_token_is_found() {
+    let given = pb::OverrideTierRequest {
+        customer_id: ALICE.to_owned(),
+        tier: "Gold".to_owned(),
+        ..Default::default()
+    };
+    let by_token = pb::GetTierRequest {
+        customer_id: ALICE.to_owned(),
+        at_least: "a token".to_owned(),
+        ..Default::default()
+    };
+    let by_token = Request::Tier(by_token);
+    let requests = [by_token.clone(), Request::Override(given), by_token];
+    let mut events = history(&requests);
+    check(nobody(), &events).unwrap();
+    events[2].answer = events[0].answer.clone();
+    assert!(check(nobody(), &events).is_err());
+}
