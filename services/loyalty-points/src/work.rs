@@ -284,6 +284,16 @@ impl<'t> Work<'t> {
         Ok(())
     }
 
+    /// Reads all customers anew from now on.
+    async fn forget_standings(&mut self) -> Result<(), common::Error> {
+        self.flush().await?;
+        for kept in self.customers.values_mut() {
+            kept.standings = None;
+            kept.lots = None;
+        }
+        Ok(())
+    }
+
     /// The transaction, for writing what is kept of a customer past this: it is read anew afterwards.
     pub async fn past(&mut self, customer_id: &CustomerId) -> Result<&mut Tx, common::Error> {
         self.flush().await?;

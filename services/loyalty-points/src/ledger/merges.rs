@@ -235,7 +235,7 @@ async fn absorb(
     work.forget(survivor).await?;
     merges::insert(work.direct(), &merge).await?;
     merges::join(work.direct(), &merge, &root).await?;
-    work.forget_persons();
+    work.forget_persons().await?;
     let passed = pass_on_earned(state, work, program, absorbed, Cause::Usual).await?;
     let moved = passed.into_iter().find(|step| step.from == *absorbed);
     let moved = moved.map_or_else(Amounts::new, |step| step.moved);

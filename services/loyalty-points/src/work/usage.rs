@@ -72,8 +72,10 @@ impl Work<'_> {
     }
 
     /// Has whom members stand for read anew, after a merge or its end.
-    pub fn forget_persons(&mut self) {
+    pub async fn forget_persons(&mut self) -> Result<(), common::Error> {
         self.usage.persons.clear();
+        // Who was merged into one of them before has another one standing for it now.
+        self.forget_standings().await
     }
 
     /// Reads what is used, as far as it was not read before.

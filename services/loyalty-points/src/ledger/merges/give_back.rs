@@ -172,7 +172,7 @@ pub(super) async fn undo(
     work.forget(&absorbed).await?;
     merges::update(work.direct(), &merge).await?;
     merges::part(work.direct(), &merge).await?;
-    work.forget_persons();
+    work.forget_persons().await?;
     work.forget(&absorbed).await?;
     work.forget(&survivor).await?;
     renew(state, work, program, &absorbed, Cause::Usual).await?;
