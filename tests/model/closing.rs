@@ -31,8 +31,13 @@ pub async fn close(
         follow(service, history, customer_id).await;
     }
     // Whoever is merged into the first one owes something.
-    let debt = Request::Import(Import::of_debt(&customers[1], time.now()));
-    driver::read(service, history, &debt).await;
+    let debt = Import::of_debt(&customers[1], time.now());
+    let mut other = debt.clone();
+    other.chunk.rows[0].points += 1;
+    other.new.clear();
+    for debt in [debt, other] {
+        driver::read(service, history, &Request::Import(debt)).await;
+    }
     let at = time.now();
     let merge = |pair: &[String]| {
         Request::Merge(Merge {
